@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Copyright (C) libcolo developers
+ *
+ * The seam to the peer: a reliable byte stream, already authenticated.
+ * A session has two, control and bulk.  At most one thread sends and one
+ * receives at a time; shutdown may come from any thread and wakes both.
+ */
+#ifndef COLO_LINK_H
+#define COLO_LINK_H
+
+#include <sys/uio.h>
+
+#include "../internal.h"
+
+struct colo_link; /* starts with const struct colo_link_ops *ops */
+
+struct colo_link_ops {
+    void (*close)(struct colo_link *link); /* NULL is fine */
+    /* a descriptor to poll for input */
+    int (*fd)(struct colo_link *link);
+    /* send - all of it.  timeout_ms: without any progress.
+     * COLO_E_PEER closed, reset or no progress in time: the link is dead. */
+    int (*send)(struct colo_link *link, const struct iovec *iov, int n,
+                uint32_t timeout_ms, struct colo_error *err);
+    /* recv - at least 1, at most cap bytes to *ret_len; timeout_ms 0 = what
+     * is there now, *ret_len 0 then.  COLO_E_PEER closed, reset; a wait that ran
+     * out is COLO_E_TIMEOUT and leaves the link usable. */
+    int (*recv)(struct colo_link *link, void *buf, size_t cap,
+                uint32_t timeout_ms, size_t *ret_len, struct colo_error *err);
+    /* pending - decrypted bytes that recv has in memory though the
+     * descriptor is not readable */
+    size_t (*pending)(struct colo_link *link);
+    void (*shutdown)(struct colo_link *link);
+};
+
+static inline const struct colo_link_ops *colo__link_ops(struct colo_link *l)
+{
+    return *(const struct colo_link_ops *const *)l;
+}
+
+/* colo__link_fd_new - over a connected stream socket (TCP, AF_UNIX),
+ * which it owns; made non-blocking.
+ * colo__link_tls_new - TLS 1.3-PSK over it; does the handshake within
+ * timeout_ms.  key: 32 bytes, wiped by the caller afterwards; identity: at
+ * most 32 hex digits.  server: the side that accepted.
+ * Errors   COLO_E_AUTH wrong key or identity, COLO_E_PEER, COLO_E_NOMEM. */
+int colo__link_fd_new(int fd, struct colo_link **ret_link,
+                      struct colo_error *err);
+int colo__link_tls_new(int fd, bool server, const uint8_t *key,
+                       const char *identity, uint32_t timeout_ms,
+                       struct colo_link **ret_link, struct colo_error *err);
+
+/* ---- bootstrap: from "ssh HOST colo receive" to two links -------------- */
+
+struct colo_bootstrap_config {
+    const char *peer, *address, *ssh_command, *remote_command;
+    int32_t transport;
+    int in_fd, out_fd;     /* secondary: the ends that ssh gave us */
+    uint32_t timeout_ms, dead_ms;
+};
+
+struct colo_bootstrap_result {
+    struct colo_link *control, *bulk;
+    uint8_t session[16];
+    char peer[128];        /* who it is, for people */
+    int helper_pid;        /* ssh that carries a link, or 0; reaped by
+                              colo__bootstrap_end */
+};
+
+struct colo_bootstrap; /* under way */
+
+/* begins; the work is done on a thread of its own that never outlives
+ * cancel/finish.  fd is readable when it is over. */
+int colo__bootstrap_start(const struct colo_bootstrap_config *config,
+                          bool primary, const struct colo_log *log,
+                          struct colo_bootstrap **ret_boot,
+                          struct colo_error *err);
+int colo__bootstrap_fd(struct colo_bootstrap *boot);
+/* finish - its result or its error; COLO_E_STATE if it is not over. */
+int colo__bootstrap_finish(struct colo_bootstrap *boot,
+                           struct colo_bootstrap_result *ret_result,
+                           struct colo_error *err);
+/* end - stop it if it runs, end the ssh children, free; NULL is fine.  Call
+ * it after the links are closed. */
+void colo__bootstrap_end(struct colo_bootstrap *boot);
+
+#endif

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Copyright (C) libcolo developers
+ *
+ * The seam to everything that must follow a checkpoint: disks and nets, in
+ * process or in a process of their own (the seed's replication_*_all).
+ *
+ * Each call begins something; pending() says when it is answered.  Order:
+ * start, (checkpoint N, commit N)*, then failover or stop.  checkpoint comes
+ * while the guest stands still and must be answered before N is committed; the
+ * guest does not wait for the answer.  stop is called also after a failed
+ * start.  One thread.
+ */
+#ifndef COLO_REPLICATION_H
+#define COLO_REPLICATION_H
+
+#include "../internal.h"
+
+struct colo_replication; /* starts with const struct colo_replication_ops * */
+
+struct colo_replication_ops {
+    void (*close)(struct colo_replication *r);
+    /* fd - readable when pending() may have changed, -1 = never */
+    int (*fd)(struct colo_replication *r);
+    int (*start)(struct colo_replication *r, int mode, struct colo_error *err);
+    int (*checkpoint)(struct colo_replication *r, uint64_t epoch,
+                      struct colo_error *err);
+    int (*commit)(struct colo_replication *r, uint64_t epoch,
+                  struct colo_error *err);
+    int (*failover)(struct colo_replication *r, struct colo_error *err);
+    int (*stop)(struct colo_replication *r, struct colo_error *err);
+    /* pending - 1 still waiting for answers, 0 all answered ok, < 0 somebody
+     * said no or has gone: protection ends, *err says who and why.
+     * *ret_diverged: somebody asked for a checkpoint. */
+    int (*pending)(struct colo_replication *r, bool *ret_diverged,
+                   struct colo_error *err);
+};
+
+static inline const struct colo_replication_ops *
+colo__replication_ops(struct colo_replication *r)
+{
+    return *(const struct colo_replication_ops *const *)r;
+}
+
+#endif

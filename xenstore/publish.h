@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Copyright (C) libcolo developers
+ *
+ * The session's side of the xenstore contract: status nodes out, control
+ * requests in.  Source: xenstore/schema.h, libcolo-xenstore(7).  One thread.
+ */
+#ifndef COLO_PUBLISH_H
+#define COLO_PUBLISH_H
+
+#include "store.h"
+
+struct colo_publish;
+
+#define COLO_CONTROL_CHECKPOINT 1
+#define COLO_CONTROL_FAILOVER   2
+#define COLO_CONTROL_STOP       3
+#define COLO_CONTROL_DELAY      4
+
+struct colo_control {
+    int32_t verb;
+    uint32_t arg;   /* DELAY: milliseconds */
+    uint64_t seq;
+};
+
+/* colo__publish_open - claim /libcolo/UUID for this process.  A node whose owner
+ * has died is cleaned first (recover is the caller's duty before).
+ * Errors   COLO_E_EXISTS  a living process has it (text has its pid). */
+int colo__publish_open(struct colo_store *store, const char *uuid, int role,
+                       struct colo_publish **ret_publish,
+                       struct colo_error *err);
+/* colo__publish_close - remove every node; NULL is fine. Does not close the
+ * store. */
+void colo__publish_close(struct colo_publish *publish);
+
+/* colo__publish_status - write what has changed since the last call. */
+int colo__publish_status(struct colo_publish *publish,
+                         const struct colo_status *status,
+                         struct colo_error *err);
+/* colo__publish_checkpoint - one write: the figures of a checkpoint. */
+int colo__publish_checkpoint(struct colo_publish *publish,
+                             const struct colo_checkpoint_info *info,
+                             struct colo_error *err);
+
+/* colo__publish_control - token: one that store->next gave.  1 a request was read
+ * into *ret_control, 0 not ours or nothing new, < 0 error.  A malformed
+ * request is answered here with the reason. */
+int colo__publish_control(struct colo_publish *publish, const char *token,
+                          struct colo_control *ret_control,
+                          struct colo_error *err);
+/* colo__publish_reply - error NULL: ok. */
+int colo__publish_reply(struct colo_publish *publish, uint64_t seq,
+                        const char *error, struct colo_error *err);
+
+/* replication through proxies: follows /libcolo/UUID/proxy.  token: fed with
+ * what store->next gave; 1 it was ours. */
+struct colo_replication;
+int colo__replication_xenstore_new(struct colo_store *store, const char *uuid,
+                                   const struct colo_log *log,
+                                   struct colo_replication **ret_replication,
+                                   struct colo_error *err);
+int colo__replication_xenstore_watch(struct colo_replication *replication,
+                                     const char *token,
+                                     struct colo_error *err);
+
+#endif
