@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# shellcheck shell=bash
+#
+# The two hosts as machines: up, down, pulling the plug, status.  Per host in
+# $LAB_RUN: hostN.raw (its disk), hostN.{xen,vmlinuz,initrd,release} (what it
+# boots), hostN.pid, hostN.log (serial console), hostN.mon (QEMU monitor).
+
+LAB_BOOT_SECONDS=${COLO_LAB_BOOT_SECONDS:-240}
+
+# A fresh disk for a host, as built.
+new_disk() { # host
+    local release dir part
+    release=$(host_release "$1")
+    dir=$(image_dir "$release")
+    for part in raw xen vmlinuz initrd; do
+        # A plain copy and no qcow2 overlay: with cache=unsafe an overlay is
+        # damaged when its QEMU is killed, and killing it is what we do.
+        cp --sparse=always --reflink=auto "$dir/host.$part" \
+            "$LAB_RUN/host$1.$part"
+    done
+    echo "$release" >"$LAB_RUN/host$1.release"
+    : >"$LAB_RUN/host$1.log"
+}
+
+# The UDP sockets between the hosts take the machine's default buffer size
+# and would drop bursts; raise it while QEMU opens them.
+with_big_udp() {
+    local file=/proc/sys/net/core/rmem_default old rc=0
+    old=$(cat $file 2>/dev/null) || old=
+    echo 8388608 2>/dev/null >$file || old=
+    "$@" || rc=$?
+    [ -z "$old" ] || echo "$old" >$file
+    return $rc
+}
+
+udp_link() { # repl|lan host
+    local peer=$((3 - $2))
+    echo "socket,id=$1,udp=127.0.0.1:$(lab_port "$1" $peer),\
+localaddr=127.0.0.1:$(lab_port "$1" "$2")"
+}
+
+nic() { # id host number
+    echo "virtio-net-pci,netdev=$1,romfile=,mac=52:54:00:c0:0$2:0$3"
+}
+
+# Start a host's QEMU; returns when it runs, long before the host is ready.
+start_host() { # host
+    local n=$1 base cut=
+    base=$LAB_RUN/host$n
+    [ ! -e "$LAB_RUN/link-cut" ] || cut=labcut=1
+    rm -f "$base.pid" "$base.mon"
+    echo "LAB-BOOT $(date +%s)" >>"$base.log"
+    # No smap/smep (they stop a PV dom0), no rdtscp (QEMU raises the wrong
+    # exit for it and guests crash).
+    with_big_udp timeout 60 setsid qemu-system-x86_64 \
+        -name "$(host_tag "$n")" \
+        -accel tcg,thread=multi -cpu phenom,+svm,+npt,-rdtscp \
+        -m 4G -smp 2 -nodefaults -display none -no-reboot \
+        -daemonize -pidfile "$base.pid" \
+        -chardev "file,id=con,path=$base.log,append=on" -serial chardev:con \
+        -monitor "unix:$base.mon,server=on,wait=off" \
+        -kernel "$base.xen" \
+        -append "dom0_mem=1G,max:1G dom0_max_vcpus=1 dom0_vcpus_pin console=com1 com1=115200 loglvl=all guest_loglvl=warning no-real-mode" \
+        -initrd "$base.vmlinuz root=/dev/vda rw console=hvc0 earlyprintk=xen init=/lab-init net.ifnames=0 panic=5 labhost=$n $cut,$base.initrd" \
+        -drive "file=$base.raw,format=raw,if=virtio,cache=unsafe" \
+        -netdev "user,id=mgmt,restrict=on,hostfwd=tcp:127.0.0.1:$(lab_port ssh "$n")-:22" \
+        -device "$(nic mgmt "$n" 0)" \
+        -netdev "$(udp_link repl "$n")" -device "$(nic repl "$n" 1)" \
+        -netdev "$(udp_link lan "$n")" -device "$(nic lan "$n" 2)" \
+        </dev/null >"$base.err" 2>&1 9>&- ||
+        { cat "$base.err" >&2; die "QEMU of host$n did not start"; }
+    host_pid "$n" >/dev/null || die "QEMU of host$n ended at once: $base.err"
+}
+
+# Lines the host printed since it was last started.
+log_since_boot() { # host
+    tac "$LAB_RUN/host$1.log" | sed '/^LAB-BOOT/q' | tac
+}
+
+wait_ready() { # host
+    local end=$((SECONDS + LAB_BOOT_SECONDS))
+    until log_since_boot "$1" | grep -q "LAB-READY host$1"; do
+        host_pid "$1" >/dev/null ||
+            die "host$1 ended while booting, see $LAB_RUN/host$1.log"
+        [ $SECONDS -lt $end ] ||
+            die "host$1 not ready in $LAB_BOOT_SECONDS s: $LAB_RUN/host$1.log"
+        sleep 1
+    done
+    ssh_open "$1" || die "host$1 is ready but does not answer ssh"
+}
+
+stop_host() { # host; the plug is pulled
+    local pid
+    ssh_close "$1"
+    if pid=$(host_pid "$1"); then
+        kill -KILL "$pid"
+        timeout 20 tail --pid="$pid" -s 0.1 -f /dev/null ||
+            die "QEMU of host$1 (pid $pid) does not end"
+    fi
+    rm -f "$LAB_RUN/host$1.pid"
+}
+
+# --- verbs --------------------------------------------------------------------
+
+need_tools() {
+    local tool
+    for tool in qemu-system-x86_64 ssh setsid flock; do
+        command -v $tool >/dev/null ||
+            die "$tool is missing: run tools/install-deps lab"
+    done
+}
+
+lab_up() {
+    need_tools
+    if host_pid 1 >/dev/null && host_pid 2 >/dev/null; then
+        with_lock "$LAB_RUN/lock" 300 wait_both
+        say "already up"
+        return
+    fi
+    lab_build
+    with_lock "$LAB_RUN/lock" 300 up_locked
+}
+
+wait_both() { wait_ready 1; wait_ready 2; }
+
+up_locked() {
+    local n
+    if ! host_pid 1 >/dev/null && ! host_pid 2 >/dev/null; then
+        rm -f "$LAB_RUN/link-cut"
+        for n in 1 2; do new_disk $n; done
+    fi
+    for n in 1 2; do
+        host_pid $n >/dev/null || start_host $n
+    done
+    wait_both
+    say "both hosts are up after $SECONDS s"
+}
+
+lab_down() { with_lock "$LAB_RUN/lock" 300 down_locked; }
+down_locked() { stop_host 1; stop_host 2; rm -f "$LAB_RUN/link-cut"; }
+
+# No lock: a power cut must not wait for anything.
+lab_power_off() { # host
+    local n pid
+    n=$(host_number "${1:-}")
+    if pid=$(host_pid "$n"); then kill -KILL "$pid"; fi
+    stop_host "$n"
+}
+
+lab_power_on() { # host
+    local n
+    n=$(host_number "${1:-}")
+    [ -f "$LAB_RUN/host$n.raw" ] || die "host$n has no disk yet: run 'lab up'"
+    with_lock "$LAB_RUN/lock" 300 power_on_locked "$n"
+}
+
+power_on_locked() { # host
+    host_pid "$1" >/dev/null || start_host "$1"
+    wait_ready "$1"
+    say "host$1 is up after $SECONDS s"
+}
+
+lab_status() {
+    local n pid release
+    for n in 1 2; do
+        release=$(cat "$LAB_RUN/host$n.release" 2>/dev/null || host_release $n)
+        if ! pid=$(host_pid $n); then
+            echo "host$n: off, $release"
+            continue
+        fi
+        echo "host$n: on, $release, pid $pid, ssh port $(lab_port ssh $n)"
+        log_since_boot $n | grep -q "LAB-READY host$n" ||
+            { echo "  still booting: $LAB_RUN/host$n.log"; continue; }
+        COLO_LAB_TIMEOUT=20 on_host $n "timeout 15 xl list" 2>&1 |
+            sed 's/^/  /' || true
+    done
+    if [ -e "$LAB_RUN/link-cut" ]; then
+        echo "replication link: cut (lab heal-link mends it)"
+    else
+        echo "replication link: whole"
+    fi
+}

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# shellcheck shell=bash
+#
+# The freshly built libcolo onto the hosts: `make install` into a staging
+# folder with prefix /usr, one tar over ssh.  Xen's libraries differ between
+# releases, so a host whose release is not this machine's gets a build of its
+# own, made in the chroot of its image.
+
+builder_release() { (. /etc/os-release && echo "$VERSION_CODENAME"); }
+
+# Configured for the paths of a host: the programs know where they are.
+make_install() { # build-dir stage
+    # libtool's relinking must not find an older stage.
+    rm -rf "$2"
+    make -s -C "$1" install DESTDIR="$2" prefix=/usr exec_prefix=/usr \
+        sysconfdir=/etc localstatedir=/var >"$2.log" 2>&1 ||
+        { tail -n 20 "$2.log" >&2; die "make install failed, see $2.log"; }
+}
+
+stage_from_build() { # stage
+    local build=${COLO_BUILD:-$lab_top/build}
+    [ -f "$build/Makefile" ] ||
+        die "nothing is configured in $build: configure there, or set COLO_BUILD"
+    make_install "$build" "$1"
+}
+
+# Build the tree's present files inside the image of a release.
+stage_in_chroot() { # release stage
+    local root log=$2.log
+    root=$(image_dir "$1")/root
+    say "building libcolo in the chroot of $1"
+    mkdir -p "$root/build/src"
+    (cd "$lab_top" && git ls-files -z --cached --others --exclude-standard |
+        tar --null -T - --ignore-failed-read -cf - 2>/dev/null) |
+        tar -C "$root/build/src" -xf -
+    timeout 900 unshare -m bash -euo pipefail -c '
+        mount -t proc proc "$1/proc"
+        mount --rbind /dev "$1/dev"
+        chroot "$1" bash -euc "
+            cd /build/src
+            [ -x configure ] || autoreconf -fi
+            mkdir -p ../obj && cd ../obj
+            [ -f Makefile ] || ../src/configure --prefix=/usr
+            make -s -j2
+            rm -rf ../stage
+            make -s install DESTDIR=/build/stage"
+        ' chroot_build "$root" >"$log" 2>&1 ||
+        { tail -n 20 "$log" >&2; die "building in the chroot failed: $log"; }
+    rm -rf "$2"
+    mv "$root/build/stage" "$2"
+}
+
+lab_push() {
+    local n release stage
+    need_host 1
+    need_host 2
+    mkdir -p "$LAB_RUN"
+    for n in 1 2; do
+        release=$(cat "$LAB_RUN/host$n.release")
+        stage=$LAB_RUN/stage-$release
+        # Both hosts of one release share a stage.
+        if [ "$n" = 1 ] || [ "$release" != "$(cat "$LAB_RUN/host1.release")" ]
+        then
+            if [ "$release" = "$(builder_release)" ]; then
+                stage_from_build "$stage"
+            else
+                stage_in_chroot "$release" "$stage"
+            fi
+        fi
+        # Over a usr-merged root: --keep-directory-symlink.
+        tar -C "$stage" --owner=0 --group=0 -czf - . |
+            on_host "$n" "tar -C / --keep-directory-symlink -xzf - && ldconfig" ||
+            die "copying to host$n failed"
+        say "libcolo is on host$n"
+    done
+}
