@@ -122,9 +122,10 @@ struct colo_log {
 #define COLO_STATE_LOADING    9  /* secondary: a whole epoch is applied */
 #define COLO_STATE_TAKEOVER  10  /* secondary: starting the replica */
 #define COLO_STATE_ACTIVE    11  /* secondary: the replica is the guest */
-#define COLO_STATE_ENDING    12
-#define COLO_STATE_ENDED     13
-#define COLO_STATE_COUNT     14
+#define COLO_STATE_ARBITRATING 12 /* peer lost: may this side run? */
+#define COLO_STATE_ENDING    13
+#define COLO_STATE_ENDED     14
+#define COLO_STATE_COUNT     15
 
 /* colo_state_name, colo_mode_name, colo_role_name, colo_reason_name -
  * the words that status, events and xenstore use.

@@ -43,12 +43,17 @@ static inline const struct colo_link_ops *colo__link_ops(struct colo_link *l)
  * colo__link_tls_new - TLS 1.3-PSK over it; does the handshake within
  * timeout_ms.  key: 32 bytes, wiped by the caller afterwards; identity: at
  * most 32 hex digits.  server: the side that accepted.
+ * Both own fd also when they fail.
  * Errors   COLO_E_AUTH wrong key or identity, COLO_E_PEER, COLO_E_NOMEM. */
 int colo__link_fd_new(int fd, struct colo_link **ret_link,
                       struct colo_error *err);
 int colo__link_tls_new(int fd, bool server, const uint8_t *key,
                        const char *identity, uint32_t timeout_ms,
                        struct colo_link **ret_link, struct colo_error *err);
+
+/* colo__link_tune - TCP: no delay, keepalive, and dead after dead_ms without
+ * an acknowledgement or with a closed window.  Other sockets: nothing. */
+void colo__link_tune(int fd, uint32_t dead_ms);
 
 /* ---- bootstrap: from "ssh HOST colo receive" to two links -------------- */
 

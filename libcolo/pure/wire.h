@@ -37,13 +37,18 @@
 #define COLO_MSG_VMSTATE_SEND       5  /* P>S: the guest is captured */
 #define COLO_MSG_VMSTATE_SIZE       6  /* P>S: value = bytes of context and
                                           device state in this epoch */
-#define COLO_MSG_VMSTATE_RECEIVED   7  /* S>P: whole and verified: commit */
+#define COLO_MSG_VMSTATE_RECEIVED   7  /* S>P: value 0: whole and verified:
+                                          the commit point; 1: a difference
+                                          did not fit: send this epoch again
+                                          without differences */
 #define COLO_MSG_VMSTATE_LOADED     8  /* S>P: applied; body: audit result */
 #define COLO_MSG_HEARTBEAT          9  /* both: value = sender's clock, us */
 #define COLO_MSG_ERROR             10  /* both: value = code (negative, as
                                           two's complement), body: text */
-#define COLO_MSG_STOP              11  /* P>S: end cleanly, destroy the
-                                          replica; S>P: the answer */
+#define COLO_MSG_STOP              11  /* value 0: P>S end cleanly, destroy
+                                          the replica; S>P the answer.
+                                          value 1: S>P I take over, end your
+                                          guest; P>S it has ended */
 #define COLO_MSG_GUEST_END         12  /* P>S: value = shutdown reason */
 #define COLO_MSG_SEEDED            13  /* P>S: the whole seed was sent */
 
@@ -113,7 +118,7 @@ struct colo_hello {
     uint8_t session[16], uuid[16];
     char name[64];
 };
-#define COLO_WIRE_HELLO_MAX (80 + 63)
+#define COLO_WIRE_HELLO_MAX (72 + 63)
 
 /* Returns  bytes written / 0; COLO_E_VERSION for another major (text names
  *          both), COLO_E_PROTO for anything malformed. */
@@ -124,7 +129,8 @@ int colo__hello_parse(const uint8_t *body, size_t len,
 
 /* PAGES body: count entries of { u64 gfn | coding << 56, u32 len, u32 zero,
  * u64 hash }, then the payloads in the same order without padding.  hash =
- * XXH3-64 of the 4096 bytes that the page must be afterwards.  len must fit the
+ * XXH3-64 of the 4096 bytes that the page must be afterwards, for LZ4 and XOR;
+ * 0 for RAW and ZERO, which the message's checksum covers.  len must fit the
  * coding: RAW 4096, ZERO 0, LZ4 and XOR 1..4095. */
 #define COLO_CODING_RAW  0
 #define COLO_CODING_ZERO 1
