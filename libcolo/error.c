@@ -72,10 +72,10 @@ int colo__fail(struct colo_error *err, int code, int sys_errno,
         va_end(ap);
         n = strlen(err->text);
         if (sys_errno && n + 1 < sizeof(err->text)) {
-            char buf[64];
+            const char *desc = strerrordesc_np(sys_errno);
 
             snprintf(err->text + n, sizeof(err->text) - n, ": %s",
-                     strerror_r(sys_errno, buf, sizeof(buf)));
+                     desc ? desc : "unknown errno");
         }
         make_printable(err->text);
     }

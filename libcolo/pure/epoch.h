@@ -19,6 +19,7 @@ struct colo_epoch {
     uint64_t nr_gfns;      /* of the guest at capture */
     uint64_t count;        /* pages held */
     uint64_t cap;          /* pages that fit the reservation */
+    uint64_t touched;      /* pages that have memory: kept by reset */
     uint64_t *gfns;        /* [count] */
     uint8_t *pages;        /* [count][COLO_PAGE_SIZE] */
     uint64_t gone_count, gone_cap;
@@ -41,13 +42,16 @@ int colo__epoch_grow(struct colo_epoch *epoch, uint64_t cap_pages,
  * goes back to the system (UINT64_MAX keeps all). */
 void colo__epoch_reset(struct colo_epoch *epoch, uint64_t number,
                        uint64_t keep_pages);
-/* append; COLO_E_LIMIT when full, COLO_E_NOMEM */
+/* colo__epoch_prepare - give memory to the first pages now, so that a capture
+ * of that many has no page faults.  Call it while the guest runs. */
+void colo__epoch_prepare(struct colo_epoch *epoch, uint64_t pages);
+/* append; COLO_E_LIMIT when full */
 int colo__epoch_add_gone(struct colo_epoch *epoch, uint64_t gfn,
                          struct colo_error *err);
 int colo__epoch_add_audit(struct colo_epoch *epoch, uint64_t gfn,
                           uint64_t hash, struct colo_error *err);
-/* room for len bytes of context: returns epoch->state (state_len unchanged)
- * or NULL */
+/* room for len bytes of context in all: returns epoch->state (state_len
+ * unchanged), or NULL for more than state_cap */
 uint8_t *colo__epoch_state_room(struct colo_epoch *epoch, uint32_t len);
 
 static inline uint8_t *colo__epoch_page(const struct colo_epoch *epoch,

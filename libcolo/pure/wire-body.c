@@ -229,14 +229,15 @@ static bool len_fits(uint32_t coding, uint32_t len)
 int colo__pages_check(const struct colo_msg *msg, uint64_t nr_gfns,
                       struct colo_error *err)
 {
-    size_t end = (size_t)msg->value * COLO_WIRE_PAGE_ENTRY;
     uint64_t next = 0;
+    size_t end;
     int rc;
 
     if (msg->value < 1 || msg->value > COLO_WIRE_MAX_PAGES)
         return colo__fail(err, COLO_E_PROTO, 0, WHERE,
                           "PAGES of %llu pages (1 to %u)", ULL(msg->value),
                           COLO_WIRE_MAX_PAGES);
+    end = (size_t)msg->value * COLO_WIRE_PAGE_ENTRY;
     if (msg->len < end)
         return colo__fail(err, COLO_E_PROTO, 0, WHERE,
                           "PAGES of %llu pages with a body of %u bytes",

@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Copyright (C) libcolo developers
+ *
+ * Capture of one epoch.  In the stopped part there is no allocation, no log
+ * and no system call per page: bitmap words are scanned into frame numbers in
+ * place and the hypervisor backend copies in batches.
+ */
+#include "capture.h"
+
+#include <string.h>
+
+/* tries before the live round rests, and for how many epochs it does */
+#define LIVE_BAD_MAX 4
+#define LIVE_REST 32
+/* a live round pays when at least this share of it is not dirtied again */
+#define LIVE_PAYS_PERCENT 50
+/* below this many pages the stop itself is the cost, not the copy */
+#define LIVE_MIN_PAGES 64
+
+int colo__capture_init(struct colo_capture *c, struct colo_hv *hv,
+                       const struct colo_log *log,
+                       const struct colo_clock *clock, int live_mode,
+                       uint32_t audit_checkpoints, struct colo_error *err)
+{
+    struct colo_hv_info info;
+    int rc;
+
+    memset(c, 0, sizeof(*c));
+    c->hv = hv;
+    c->log = log;
+    c->clock = clock;
+    c->live_mode = live_mode;
+    colo__bitmap_init(&c->final);
+    colo__bitmap_init(&c->carry);
+    rc = colo__hv_ops(hv)->info(hv, &info, err);
+    if (rc) goto out;
+    rc = colo__epoch_init(&c->epoch, info.nr_gfns, err);
+    if (rc) goto out;
+    rc = colo__audit_init(&c->audit, hv, audit_checkpoints, err);
+out:
+    if (rc)
+        colo__capture_fini(c);
+    return rc;
+}
+
+void colo__capture_fini(struct colo_capture *c)
+{
+    colo__audit_fini(&c->audit);
+    colo__epoch_fini(&c->epoch);
+    colo__bitmap_fini(&c->final);
+    colo__bitmap_fini(&c->carry);
+}
+
+int colo__capture_seeded(struct colo_capture *c, struct colo_error *err)
+{
+    const struct colo_hv_ops *ops = colo__hv_ops(c->hv);
+    bool lost = false;
+    int rc;
+
+    rc = ops->track(c->hv, 1, err);
+    if (rc)
+        return rc;
+    return ops->dirty(c->hv, &c->carry, COLO_DIRTY_SEED, &lost, err);
+}
+
+int colo__capture_begin(struct colo_capture *c, uint64_t number,
+                        struct colo_error *err)
+{
+    struct colo_hv_info info;
+    int rc;
+
+    rc = colo__hv_ops(c->hv)->info(c->hv, &info, err);
+    if (rc)
+        return rc;
+    /* twice what the last epoch needed stays in memory */
+    colo__epoch_reset(&c->epoch, number, c->epoch.count * 2 + 4096);
+    rc = colo__epoch_grow(&c->epoch, 2 * info.nr_gfns, err);
+    if (rc)
+        return rc;
+    c->epoch.nr_gfns = info.nr_gfns;
+    c->live_count = 0;
+    c->live_lost = false;
+    colo__bitmap_zero(&c->final);
+    return colo__audit_prepare(&c->audit, info.nr_gfns, info.tot_pages, err);
+}
+
+/* Keep of the n frames read at the end of the buffer those that have data. */
+static int keep_data(struct colo_capture *c, size_t n, struct colo_error *err)
+{
+    struct colo_epoch *e = &c->epoch;
+    uint64_t *gfns = e->gfns + e->count;
+    uint64_t to = e->count;
+    int rc;
+
+    for (size_t i = 0; i < n; i++) {
+        if (c->kinds[i] == COLO_PAGE_GONE) {
+            rc = colo__epoch_add_gone(e, gfns[i], err);
+            if (rc)
+                return rc;
+        }
+        if (c->kinds[i] != COLO_PAGE_DATA)
+            continue;
+        if (to != e->count + i) {
+            e->gfns[to] = gfns[i];
+            memcpy(colo__epoch_page(e, to), colo__epoch_page(e, e->count + i),
+                   COLO_PAGE_SIZE);
+        }
+        to++;
+    }
+    e->count = to;
+    return 0;
+}
+
+static int copy_set(struct colo_capture *c, const struct colo_bitmap *bm,
+                    struct colo_error *err)
+{
+    const struct colo_hv_ops *ops = colo__hv_ops(c->hv);
+    struct colo_epoch *e = &c->epoch;
+    uint64_t pos = 0;
+
+    for (;;) {
+        size_t room = sizeof(c->kinds), n;
+        int rc;
+
+        if (e->cap - e->count < room)
+            room = e->cap - e->count;
+        if (!room) {
+            if (pos >= bm->bits)
+                return 0;
+            return colo__fail(err, COLO_E_LIMIT, 0, "capture",
+                              "epoch buffer full at %llu pages",
+                              (unsigned long long)e->count);
+        }
+        n = colo__bitmap_scan(bm, &pos, e->gfns + e->count, room);
+        if (!n)
+            return 0;
+        rc = ops->read(c->hv, e->gfns + e->count, n,
+                       colo__epoch_page(e, e->count), c->kinds, err);
+        if (rc)
+            return rc;
+        rc = keep_data(c, n, err);
+        if (rc)
+            return rc;
+    }
+}
+
+static bool want_live(struct colo_capture *c)
+{
+    if (c->live_mode >= 0)
+        return c->live_mode;
+    if (c->live_skip) {
+        c->live_skip--;
+        return false;
+    }
+    return true;
+}
+
+int colo__capture_live(struct colo_capture *c, struct colo_error *err)
+{
+    const struct colo_hv_ops *ops = colo__hv_ops(c->hv);
+    int rc;
+
+    if (!want_live(c))
+        return 0;
+    /* carry first: its frames are sent from this look on or a later one */
+    rc = ops->dirty(c->hv, &c->carry, COLO_DIRTY_CLEAN, &c->live_lost, err);
+    if (rc)
+        return rc;
+    if (c->live_lost) {
+        colo__log(c->log, COLO_LOG_WARNING, -1, "capture",
+                  "full resync: %s", err ? err->text : "record lost");
+        return 0; /* carry has every frame: the final round copies it */
+    }
+    rc = copy_set(c, &c->carry, err);
+    if (rc)
+        return rc;
+    c->live_count = c->epoch.count;
+    colo__bitmap_zero(&c->carry);
+    return 0;
+}
+
+/* Did the live round save work?  Only then it is worth its write faults. */
+static void judge_live(struct colo_capture *c)
+{
+    uint64_t again = 0;
+
+    if (c->live_mode >= 0 || !c->live_count)
+        return;
+    for (uint64_t i = 0; i < c->live_count; i++)
+        again += colo__bitmap_test(&c->final, c->epoch.gfns[i]);
+    if (c->live_count >= LIVE_MIN_PAGES &&
+        (c->live_count - again) * 100 >= c->live_count * LIVE_PAYS_PERCENT) {
+        c->live_bad = 0;
+        return;
+    }
+    if (++c->live_bad >= LIVE_BAD_MAX)
+        c->live_skip = LIVE_REST;
+}
+
+static int copy_state(struct colo_capture *c, struct colo_error *err)
+{
+    const struct colo_machine_ops *machine = colo__hv_ops(c->hv)->machine;
+    uint32_t cap = c->state_cap ? c->state_cap : 64 * 1024, len = 0;
+
+    for (int tries = 0;; tries++) {
+        uint8_t *room = colo__epoch_state_room(&c->epoch, cap);
+        int rc;
+
+        if (!room)
+            return colo__fail(err, COLO_E_NOMEM, ENOMEM, "capture",
+                              "%u bytes for the context", cap);
+        rc = machine->get(c->hv, room, cap, &len, err);
+        if (!rc)
+            break;
+        if (rc != COLO_E_LIMIT || tries)
+            return rc;
+        cap = len;
+    }
+    c->epoch.state_len = len;
+    c->state_cap = cap;
+    return 0;
+}
+
+int colo__capture_final(struct colo_capture *c,
+                        struct colo_checkpoint_info *info,
+                        struct colo_error *err)
+{
+    const struct colo_hv_ops *ops = colo__hv_ops(c->hv);
+    uint64_t t0 = colo__now_us(c->clock), t1;
+    struct colo_error why = { 0 };
+    bool lost = false;
+    int rc;
+
+    rc = ops->dirty(c->hv, &c->final, COLO_DIRTY_CLEAN | COLO_DIRTY_FINAL,
+                    &lost, &why);
+    if (rc) {
+        if (err)
+            *err = why;
+        return rc;
+    }
+    if (c->carry.bits > c->final.bits)
+        colo__bitmap_resize(&c->carry, c->final.bits);
+    colo__bitmap_or(&c->final, &c->carry);
+    if (lost || c->live_lost)
+        c->resyncs++;
+    rc = copy_set(c, &c->final, err);
+    if (rc)
+        return rc;
+    rc = colo__audit_take(&c->audit, &c->epoch, err);
+    if (rc)
+        return rc;
+    t1 = colo__now_us(c->clock);
+    info->copy_us = t1 - t0;
+    rc = copy_state(c, err);
+    if (rc)
+        return rc;
+    info->state_us = colo__now_us(c->clock) - t1;
+    if (lost)
+        colo__log(c->log, COLO_LOG_WARNING, -1, "capture", "full resync: %s",
+                  why.text);
+    colo__bitmap_zero(&c->carry);
+    info->final_pages = c->epoch.count - c->live_count;
+    judge_live(c);
+    return 0;
+}

@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Copyright (C) libcolo developers
+ *
+ * Shared by the files hv-xen-*.c only: the handle, and what each file offers the
+ * others.  Thread rule: hv.h's.
+ */
+#ifndef COLO_HV_XEN_H
+#define COLO_HV_XEN_H
+
+#include <sys/types.h>
+
+#include <xencall.h>
+#include <xenctrl.h>
+#include <xenevtchn.h>
+#include <xenforeignmemory.h>
+#include <xenstore.h>
+#include <xentoollog.h>
+
+#include "hv.h"
+
+#define COLO_XEN_WINDOW 512u        /* frames mapped in one go: 2 MiB */
+#define COLO_XEN_TYPE_BATCH 1024u   /* Xen's limit for one type check */
+#define COLO_XEN_NO_GFN ((UINT64_C(1) << 40) - 1) /* never has memory */
+#define COLO_XEN_MAX_SKIP 64
+
+/* Sends libxc's messages to the session's log. */
+struct colo_xen_logger {
+    xentoollog_logger vtable; /* first */
+    struct colo_log log;
+};
+
+/* 512 frames; addr NULL: not mapped */
+struct colo_xen_window {
+    uint8_t *addr;
+    uint64_t data[COLO_XEN_WINDOW / 64]; /* mapped: memory of the guest */
+    uint64_t skip[COLO_XEN_WINDOW / 64]; /* known to be the hypervisor's */
+};
+
+struct colo_xen_map {
+    struct colo_xen_window *windows;
+    uint64_t nr_windows;
+    bool writable;
+};
+
+struct colo_xen_grants {
+    xenforeignmemory_resource_handle *shared, *status;
+    void *shared_addr, *status_addr;
+    uint32_t nr_frames, version;
+};
+
+/* tracking of writes */
+struct colo_xen_dirty {
+    xc_hypercall_buffer_t hbuf; /* Xen's bitmap */
+    uint64_t *words;
+    int hbuf_pages;
+    uint64_t nr_gfns, tot_pages;
+    uint64_t unstable_until_us;       /* the balloon may move until then */
+    struct colo_bitmap populated;     /* frames ever seen with memory */
+    uint64_t skip[COLO_XEN_MAX_SKIP]; /* frames that never travel */
+    size_t nr_skip;
+    bool tracking, p2m_tracked;
+};
+
+/* suspend requests */
+struct colo_xen_stop {
+    bool subscribed;
+    evtchn_port_t local_port;
+    uint32_t remote_port;
+    bool requested;    /* control/shutdown written, not stopped yet */
+    bool late;         /* cancelled after the guest had said yes */
+    bool stopped;      /* we saw it stand still */
+    bool need_rax;     /* the guest reads suspend's return code */
+    bool xs_stale;     /* xenstored believes that the guest is shut down */
+    uint8_t *domctl;   /* hypercall buffers, allocated once */
+    uint8_t *xstate;
+    uint64_t xstate_size, xstate_mask;
+};
+
+/* a helper process (colo-toolstack) */
+struct colo_xen_child {
+    pid_t pid;         /* 0: none */
+    int pidfd;         /* -1: none */
+    int report_fd;     /* its fd 3, or -1 */
+    int life_fd;       /* held open while we live, or -1 */
+    int what;          /* CHILD_* */
+    bool done;         /* it said "done" */
+    char error[160];   /* its last "error" line */
+    char line[256];
+    size_t line_len;
+};
+
+#define COLO_XEN_CHILD_NONE 0
+#define COLO_XEN_CHILD_SAVE 1
+#define COLO_XEN_CHILD_RESTORE 2
+#define COLO_XEN_CHILD_START 3
+#define COLO_XEN_CHILD_DESTROY 4
+#define COLO_XEN_CHILD_END 5
+#define COLO_XEN_CHILD_MONITOR 6
+
+struct colo_hv_xen {
+    const struct colo_hv_ops *ops; /* first: struct colo_hv */
+    struct colo_log log;
+    struct colo_xen_logger logger;
+    char *libexecdir;
+
+    xc_interface *xch;
+    xenforeignmemory_handle *fmem;
+    xenevtchn_handle *xce;
+    xencall_handle *xcall;
+    struct xs_handle *xs;       /* requests: no watch, so no thread */
+    struct xs_handle *xs_watch; /* watches only */
+    int epoll_fd;
+
+    bool has_domain;
+    bool is_secondary;
+    bool gone_reported;
+    uint32_t domid;
+    uint32_t xen_version;
+    uint64_t max_pages;
+    bool hvm_no_pv;             /* no PV drivers: shut down from outside */
+    uint8_t uuid[16];
+    char name[64];
+
+    struct colo_xen_map map;
+    struct colo_xen_grants grants;
+    struct colo_xen_dirty dirty;
+    struct colo_xen_stop stop;
+    struct colo_xen_child child;
+    uint32_t context_size;      /* of the last machine get; 0 unknown */
+    uint8_t *context;           /* scratch of machine get and set */
+    uint32_t context_cap;
+};
+
+static inline struct colo_hv_xen *colo__hv_xen(struct colo_hv *hv)
+{
+    return (struct colo_hv_xen *)hv;
+}
+
+/* hv-xen.c: the end of a name or a code for errno of a hypercall */
+int colo__hv_xen_fail(const struct colo_hv_xen *hv, struct colo_error *err,
+                      const char *what);
+int colo__hv_xen_getinfo(const struct colo_hv_xen *hv,
+                         xc_domaininfo_t *ret_info, struct colo_error *err);
+/* adopt - the domain is known now: name, uuid, skip set, watches */
+int colo__hv_xen_adopt(struct colo_hv_xen *hv, uint32_t domid,
+                       struct colo_error *err);
+/* suspended_info: shut down with reason suspend */
+bool colo__hv_xen_is_suspended(const xc_domaininfo_t *info);
+
+/* hv-xen-memory.c */
+int colo__hv_xen_read(struct colo_hv *hv, const uint64_t *gfns, size_t n,
+                      uint8_t *dst, uint8_t *kinds, struct colo_error *err);
+int colo__hv_xen_write(struct colo_hv *hv, const uint64_t *gfns, size_t n,
+                       const uint8_t *src, struct colo_error *err);
+void colo__hv_xen_map_drop(struct colo_hv_xen *hv);
+/* populated - add to bm every frame below nr_gfns that has memory */
+int colo__hv_xen_populated(struct colo_hv_xen *hv, struct colo_bitmap *bm,
+                           struct colo_error *err);
+
+/* hv-xen-grants.c */
+#define COLO_XEN_GRANT_WRITABLE 1 /* every frame a backend may write */
+#define COLO_XEN_GRANT_WRITING  2 /* frames mapped for writing right now */
+int colo__hv_xen_grants_add(struct colo_hv_xen *hv, int which,
+                            struct colo_bitmap *bm, struct colo_error *err);
+void colo__hv_xen_grants_drop(struct colo_hv_xen *hv);
+
+/* hv-xen-dirty.c */
+int colo__hv_xen_track(struct colo_hv *hv, int on, struct colo_error *err);
+int colo__hv_xen_dirty(struct colo_hv *hv, struct colo_bitmap *bm,
+                       uint32_t flags, bool *ret_lost, struct colo_error *err);
+int colo__hv_xen_unmarked(struct colo_hv *hv, struct colo_bitmap *bm,
+                          struct colo_error *err);
+int colo__hv_xen_load_skip(struct colo_hv_xen *hv, struct colo_error *err);
+bool colo__hv_xen_skipped(const struct colo_hv_xen *hv, uint64_t gfn);
+void colo__hv_xen_dirty_close(struct colo_hv_xen *hv);
+
+/* hv-xen-stop.c */
+extern const struct colo_stop_ops colo__hv_xen_stop_ops;
+/* stop_event - the event channel fired; adds to *events */
+int colo__hv_xen_stop_event(struct colo_hv_xen *hv, uint32_t *events,
+                            struct colo_error *err);
+/* release - xenstored told that some domain was shut down or has died */
+int colo__hv_xen_stop_release(struct colo_hv_xen *hv, uint32_t *events,
+                              struct colo_error *err);
+void colo__hv_xen_stop_close(struct colo_hv_xen *hv);
+int colo__hv_xen_resume(struct colo_hv *hv, struct colo_error *err);
+
+/* hv-xen-machine.c */
+extern const struct colo_machine_ops colo__hv_xen_machine_ops;
+
+/* hv-xen-life.c */
+extern const struct colo_life_ops colo__hv_xen_life_ops;
+int colo__hv_xen_life_poll(struct colo_hv_xen *hv,
+                           struct colo_hv_event *event,
+                           struct colo_error *err);
+void colo__hv_xen_life_close(struct colo_hv_xen *hv);
+
+#endif
