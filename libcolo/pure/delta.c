@@ -190,13 +190,13 @@ int colo__page_decode(uint32_t coding, const uint8_t *payload, uint32_t len,
             return colo__fail(err, COLO_E_CORRUPT, 0, WHERE,
                               "a raw page of %u bytes", len);
         memcpy(out, payload, COLO_PAGE_SIZE);
-        break;
+        return 0;
     case COLO_CODING_ZERO:
         if (len)
             return colo__fail(err, COLO_E_CORRUPT, 0, WHERE,
                               "a zero page with %u bytes", len);
         memset(out, 0, COLO_PAGE_SIZE);
-        break;
+        return 0;
     case COLO_CODING_LZ4:
         rc = unpack(payload, len, out, err);
         if (rc) return rc;

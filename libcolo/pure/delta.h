@@ -33,7 +33,8 @@ uint32_t colo__page_encode(struct colo_delta_scratch *scratch,
                            bool try_lz4, uint8_t *out, uint32_t *ret_len);
 
 /* colo__page_decode - the reverse, into out (COLO_PAGE_SIZE; may not overlap
- * base), and check it against hash.
+ * base; undefined after an error), and check what LZ4 and XOR give against
+ * hash (RAW and ZERO have none).
  * Errors   COLO_E_CORRUPT  does not decode to exactly one page, or another
  *          hash; COLO_E_PROTO XOR without base. */
 int colo__page_decode(uint32_t coding, const uint8_t *payload, uint32_t len,

@@ -226,6 +226,17 @@ static bool len_fits(uint32_t coding, uint32_t len)
     }
 }
 
+/* What must be zero in entry i: the reserved word, and the hash of what the
+ * checksum of the message covers already. */
+static bool zeros_fit(const struct colo_msg *msg, uint32_t i,
+                      const struct colo_wire_page *page)
+{
+    if (colo__get32(msg->body + (size_t)i * COLO_WIRE_PAGE_ENTRY + 12))
+        return false;
+    return page->coding == COLO_CODING_LZ4 ||
+           page->coding == COLO_CODING_XOR || page->hash == 0;
+}
+
 int colo__pages_check(const struct colo_msg *msg, uint64_t nr_gfns,
                       struct colo_error *err)
 {
@@ -250,11 +261,14 @@ int colo__pages_check(const struct colo_msg *msg, uint64_t nr_gfns,
         rc = check_gfn(msg, page.gfn, next, nr_gfns, err);
         if (rc) return rc;
         next = page.gfn + 1;
-        if (!len_fits(page.coding, page.len) ||
-            colo__get32(msg->body + (size_t)i * COLO_WIRE_PAGE_ENTRY + 12))
+        if (!len_fits(page.coding, page.len))
             return colo__fail(err, COLO_E_PROTO, 0, WHERE,
                               "PAGES: frame 0x%llx has coding %u with %u bytes",
                               ULL(page.gfn), page.coding, page.len);
+        if (!zeros_fit(msg, i, &page))
+            return colo__fail(err, COLO_E_PROTO, 0, WHERE,
+                              "PAGES: frame 0x%llx with reserved bits or a "
+                              "hash that its coding has not", ULL(page.gfn));
         end += page.len; /* at most 128 * 4096: no overflow */
     }
     if (end != msg->len)

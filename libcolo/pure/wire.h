@@ -151,7 +151,7 @@ void colo__page_entry_build(uint8_t *out, const struct colo_wire_page *page);
 
 /* colo__pages_parse - entry i of a PAGES message, whole body checked by
  * colo__pages_check first.  check: COLO_E_PROTO for count 0 or over the
- * maximum, bad coding or len, gfn over COLO_GFN_MAX or >= nr_gfns, gfns
+ * maximum, bad coding, len or hash, gfn over COLO_GFN_MAX or >= nr_gfns, gfns
  * not strictly ascending within the message, payloads that do not end
  * exactly at the end. */
 int colo__pages_check(const struct colo_msg *msg, uint64_t nr_gfns,
