@@ -452,6 +452,11 @@ void pulse_seek(const struct pulse_state *st, uint64_t step,
     *ret_st = to;
 }
 
+uint32_t pulse_area_pages(uint32_t data_pages)
+{
+    return 1 + (data_pages + ENTRIES - 1) / ENTRIES + data_pages;
+}
+
 int pulse_init(void *mem, struct pulse_state *st,
                const struct pulse_params *params, pulse_touch_fn *touched,
                void *user)

@@ -79,6 +79,9 @@ struct pulse_report {
  * within one step. */
 typedef void pulse_touch_fn(void *user, uint32_t page);
 
+/* pulse_area_pages - the size of an area with that many data pages. */
+uint32_t pulse_area_pages(uint32_t data_pages);
+
 /* pulse_init - fill the area and the state as of step 0.
  * mem is pages * PULSE_PAGE bytes, aligned to 8.  touched may be NULL.
  * Returns 0, or -1 if the parameters cannot be. */

@@ -310,6 +310,20 @@ START_TEST(parameters_that_cannot_be_are_refused)
 }
 END_TEST
 
+START_TEST(an_area_has_the_data_pages_asked_for)
+{
+    static uint64_t mem[1020 * PULSE_PAGE / 8];
+
+    for (uint32_t data = 500; data <= 1012; data += 4) {
+        struct pulse_params params = { .pages = pulse_area_pages(data) };
+        struct pulse_state st;
+
+        ck_assert_int_eq(pulse_init(mem, &st, &params, NULL, NULL), 0);
+        ck_assert_uint_eq(st.pages - st.first_data, data);
+    }
+}
+END_TEST
+
 START_TEST(small_areas_work)
 {
     uint64_t mem[16 * PULSE_PAGE / 8];
@@ -346,6 +360,7 @@ int main(void)
     tcase_add_loop_test(tc, seek_and_expect_say_what_was, 0, 2);
     tcase_add_loop_test(tc, every_write_is_announced, 0, 2);
     tcase_add_test(tc, parameters_that_cannot_be_are_refused);
+    tcase_add_test(tc, an_area_has_the_data_pages_asked_for);
     tcase_add_test(tc, small_areas_work);
     suite_add_tcase(suite, tc);
     runner = srunner_create(suite);

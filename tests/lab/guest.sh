@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# shellcheck shell=bash
+#
+# Test guests on the hosts (tests/pulse): start, stop, what their console says.
+# On a host: /guest/{vmlinux,initramfs}, /guest/NAME.cfg, and the console logs
+# of xenconsoled.  A guest that came in by migration logs as NAME--incoming.
+
+mkguest=$lab_top/tests/pulse/mkguest
+
+need_name() { # name
+    [[ ${1:-} =~ $LAB_NAME_RE ]] || die "'${1:-}' is no guest name"
+}
+
+hosts_up() { local n; for n in 1 2; do host_pid $n >/dev/null && echo $n; done; }
+
+# Shell text for a host: the guest's console logs, the newest first.
+logs_of() { # name
+    echo "ls -t /var/log/xen/console/guest-$1.log \
+/var/log/xen/console/guest-$1--incoming.log 2>/dev/null"
+}
+
+# The host that has a running domain of that name; fails if none has.
+guest_host() { # name
+    local n
+    for n in $(hosts_up); do
+        on_host "$n" "xl domid $1" >/dev/null 2>&1 && { echo "$n"; return; }
+    done
+    return 1
+}
+
+# host given, or the one the guest is on.
+on_which() { # name [host]
+    if [ -n "${2:-}" ]; then host_number "$2"; return; fi
+    guest_host "$1" || die "no host has a guest '$1' (see 'lab guest list')"
+}
+
+# --- what guests boot -----------------------------------------------------------
+
+guest_file() { # host vmlinux|initramfs; makes it, prints where it is
+    local release dir root out
+    release=$(cat "$LAB_RUN/host$1.release")
+    dir=$(image_dir "$release")
+    root=$dir/root
+    out=$dir/guest.$2
+    case $2 in
+        vmlinux)
+            [ "$out" -nt "$dir/root.stamp" ] || "$mkguest" kernel "$root" "$out"
+            ;;
+        initramfs)
+            local input
+            for input in "$lab_top"/tests/pulse/* "$dir/root.stamp"; do
+                [ "$out" -nt "$input" ] ||
+                    { "$mkguest" initramfs "$root" "$out"; break; }
+            done
+            ;;
+    esac
+    echo "$out"
+}
+
+# Bring a host's copy up to date.
+put_guest_file() { # host vmlinux|initramfs
+    local file sum
+    file=$(guest_file "$1" "$2")
+    sum=$(sha256sum <"$file" | cut -c1-64)
+    on_host "$1" "grep -qsx $sum /guest/$2.sum" </dev/null && return
+    say "copying $2 to host$1"
+    gzip -1c "$file" | on_host "$1" "mkdir -p /guest && rm -f /guest/$2.sum &&
+        gzip -dc >/guest/$2 && echo $sum >/guest/$2.sum"
+}
+
+# --- verbs ------------------------------------------------------------------------
+
+guest_start() { # name [host=N] [wait=SECONDS] [key=value...]
+    local name=$1 host=1 seconds=180 word config=() n
+    shift
+    for word in "$@"; do
+        case $word in
+            host=*) host=$(host_number "${word#*=}") ;;
+            wait=*) seconds=${word#*=} ;;
+            *) config+=("$word") ;;
+        esac
+    done
+    need_host "$host"
+    if n=$(guest_host "$name"); then
+        die "guest '$name' is on host$n already: 'lab guest stop $name' first"
+    fi
+    put_guest_file "$host" vmlinux
+    put_guest_file "$host" initramfs
+    for n in $(hosts_up); do
+        on_host "$n" "rm -f \$($(logs_of "$name"))" </dev/null
+    done
+    "$mkguest" config "$name" "${config[@]}" |
+        on_host "$host" "cat >/guest/$name.cfg"
+    # xl leaves a child behind to look after the guest.
+    on_host "$host" "xl create /guest/$name.cfg </dev/null 2>&1" ||
+        die "host$host could not create '$name'"
+    [ "$seconds" = 0 ] || guest_wait "$name" "$host" "$seconds"
+}
+
+guest_wait() { # name host seconds
+    on_host "$2" "
+        sign='^PULSE name|^PULSE-E'
+        ! grep -q pulse.off=1 /guest/$1.cfg || sign='^GUEST-UP'
+        for ((i = 0; i < $3 * 2; i++)); do
+            log=\$($(logs_of "$1") | head -n 1)
+            if [ -n \"\$log\" ] && grep -aE -m 1 \"\$sign\" \"\$log\"; then
+                exit
+            fi
+            xl domid $1 >/dev/null 2>&1 || { echo 'guest is gone' >&2; exit 1; }
+            sleep 0.5
+        done
+        echo 'not up in $3 s' >&2; exit 1" ||
+        die "guest '$1' did not come up: see 'lab console $1'"
+}
+
+guest_stop() { # name; on every host, whatever state it is in
+    local n
+    for n in $(hosts_up); do
+        on_host "$n" "for d in $1 $1--incoming; do
+            xl domid \$d >/dev/null 2>&1 && xl destroy \$d; done; true"
+    done
+}
+
+guest_pulse() { # name [host]; the last PULSE line
+    local n
+    n=$(on_which "$@")
+    on_host "$n" "log=\$($(logs_of "$1") | head -n 1)
+        [ -n \"\$log\" ] || { echo 'no console log' >&2; exit 1; }
+        tr -d '\r' <\"\$log\" | grep -a '^PULSE ' | tail -n 1 | grep ." ||
+        die "host$n has no PULSE line of '$1'"
+}
+
+guest_bad() { # name [host]; the PULSE-BAD lines; fails if there is one
+    local n lines
+    n=$(on_which "$@")
+    lines=$(on_host "$n" "cat \$($(logs_of "$1")) | tr -d '\r' |
+        grep -a -e '^PULSE-BAD' -e '^PULSE-E' | head -n 20; true")
+    [ -z "$lines" ] || { echo "$lines"; return 1; }
+}
+
+guest_tell() { # name word [host]; type a word at the guest's console
+    local n
+    n=$(on_which "$1" "${3:-}")
+    on_host "$n" "id=\$(xl domid $1) &&
+        tty=\$(xenstore-read /local/domain/\$id/console/tty \
+            /local/domain/\$id/serial/0/tty 2>/dev/null | head -n 1)
+        [ -n \"\$tty\" ] && timeout 10 sh -c 'echo $2 >'\$tty" ||
+        die "could not type at the console of '$1' on host$n"
+}
+
+guest_sh() { # name command...; run a command in the guest, over its LAN
+    local name=$1 n ip
+    shift
+    n=$(on_which "$name")
+    ip=$(on_host "$n" "cat /guest/$name.cfg 2>/dev/null || ssh host$((3 - n)) \
+        cat /guest/$name.cfg" </dev/null |
+        sed -n 's/.*guest\.ip=\([0-9.]*\).*/\1/p')
+    [ -n "$ip" ] || die "'$name' has no network"
+    echo "$*" | on_host "$n" "timeout ${COLO_LAB_TIMEOUT:-60} busybox nc $ip 23"
+}
+
+guest_list() {
+    local n
+    for n in $(hosts_up); do
+        echo "host$n:"
+        on_host "$n" "xl list | tail -n +3" | sed 's/^/  /'
+    done
+}
+
+lab_guest() {
+    local verb=${1:-}
+    [ $# -eq 0 ] || shift
+    case $verb in
+        list) guest_list ;;
+        config) need_name "${1:-}"; "$mkguest" config "$@" ;;
+        start | stop | pulse | bad | tell | sh)
+            need_name "${1:-}"
+            "guest_$verb" "$@" ;;
+        *) cat >&2 <<'USAGE'
+usage: lab guest start NAME [host=N] [wait=SECONDS] [KEY=VALUE...]
+       lab guest stop NAME          destroy it, on both hosts
+       lab guest pulse NAME [N]     its last PULSE line
+       lab guest bad NAME [N]       its errors; fails if there are any
+       lab guest tell NAME WORD [N] type a command: stats gaps verify ...
+       lab guest sh NAME CMD...     run a command in it
+       lab guest config NAME [KEY=VALUE...]
+       lab guest list
+KEYs are those of tests/pulse/mkguest: memory= pages= rate= type= vif= ...
+USAGE
+           exit 2 ;;
+    esac
+}
+
+lab_console() { # name [host]
+    local n
+    need_name "${1:-}"
+    [ -n "$(hosts_up)" ] || die "no host is up"
+    for n in ${2:-$(hosts_up)}; do
+        on_host "$n" "for log in \$($(logs_of "$1")); do
+            echo \"== host$n \$log\"; tail -c \${BYTES:-100000} \$log |
+            tr -d '\r'; done"
+    done
+}
