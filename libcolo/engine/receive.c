@@ -33,7 +33,8 @@ int colo__receive_init(struct colo_receive *rx, struct colo_link *bulk,
         return colo__fail(err, COLO_E_NOMEM, ENOMEM, "receive", "buffers");
     }
     atomic_store(&rx->last_us, colo__now_us(clock));
-    return 0;
+    /* grows to the size of the guest with the first epoch */
+    return colo__epoch_init(&rx->epoch, 1, err);
 }
 
 void colo__receive_fini(struct colo_receive *rx)
@@ -299,7 +300,7 @@ static int take_state(struct colo_receive *rx, const struct colo_msg *msg,
     uint8_t *room;
 
     if (!msg->len || msg->value > COLO_STATE_MAX ||
-        msg->len > msg->value - e->state_len)
+        (uint64_t)e->state_len + msg->len > msg->value)
         return colo__fail(err, COLO_E_PROTO, 0, "receive",
                           "context of %llu bytes, %u more at %u",
                           (unsigned long long)msg->value, msg->len,

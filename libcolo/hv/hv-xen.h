@@ -50,9 +50,8 @@ struct colo_xen_grants {
 
 /* tracking of writes */
 struct colo_xen_dirty {
-    xc_hypercall_buffer_t hbuf; /* Xen's bitmap */
-    uint64_t *words;
-    int hbuf_pages;
+    uint64_t *words;          /* Xen's bitmap: a hypercall buffer */
+    size_t words_pages;
     uint64_t nr_gfns, tot_pages;
     uint64_t unstable_until_us;       /* the balloon may move until then */
     struct colo_bitmap populated;     /* frames ever seen with memory */
@@ -71,8 +70,8 @@ struct colo_xen_stop {
     bool stopped;      /* we saw it stand still */
     bool need_rax;     /* the guest reads suspend's return code */
     bool xs_stale;     /* xenstored believes that the guest is shut down */
-    uint8_t *domctl;   /* hypercall buffers, allocated once */
-    uint8_t *xstate;
+    uint8_t *xstate;   /* hypercall buffer; NULL: nothing to keep */
+    size_t xstate_pages;
     uint64_t xstate_size, xstate_mask;
 };
 
@@ -107,6 +106,7 @@ struct colo_hv_xen {
     xenforeignmemory_handle *fmem;
     xenevtchn_handle *xce;
     xencall_handle *xcall;
+    struct xen_domctl *domctl;  /* hypercall buffer */
     struct xs_handle *xs;       /* requests: no watch, so no thread */
     struct xs_handle *xs_watch; /* watches only */
     int epoll_fd;
@@ -136,15 +136,20 @@ static inline struct colo_hv_xen *colo__hv_xen(struct colo_hv *hv)
     return (struct colo_hv_xen *)hv;
 }
 
-/* hv-xen.c: the end of a name or a code for errno of a hypercall */
+/* hv-xen.c */
+/* fail - errno of a hypercall as an error: a domain that has gone is
+ * COLO_E_GUEST, all else COLO_E_HV */
 int colo__hv_xen_fail(const struct colo_hv_xen *hv, struct colo_error *err,
                       const char *what);
 int colo__hv_xen_getinfo(const struct colo_hv_xen *hv,
                          xc_domaininfo_t *ret_info, struct colo_error *err);
+/* domctl - a hypercall that libxc does not offer, or offers with copies;
+ * returns 0 or -1 with errno */
+int colo__hv_xen_domctl(const struct colo_hv_xen *hv, struct xen_domctl *op);
 /* adopt - the domain is known now: name, uuid, skip set, watches */
 int colo__hv_xen_adopt(struct colo_hv_xen *hv, uint32_t domid,
                        struct colo_error *err);
-/* suspended_info: shut down with reason suspend */
+/* is_suspended - shut down with reason suspend */
 bool colo__hv_xen_is_suspended(const xc_domaininfo_t *info);
 
 /* hv-xen-memory.c */
@@ -158,8 +163,7 @@ int colo__hv_xen_populated(struct colo_hv_xen *hv, struct colo_bitmap *bm,
                            struct colo_error *err);
 
 /* hv-xen-grants.c */
-#define COLO_XEN_GRANT_WRITABLE 1 /* every frame a backend may write */
-#define COLO_XEN_GRANT_WRITING  2 /* frames mapped for writing right now */
+/* grants_add - which: COLO_XEN_GRANT_* of grant-scan.h */
 int colo__hv_xen_grants_add(struct colo_hv_xen *hv, int which,
                             struct colo_bitmap *bm, struct colo_error *err);
 void colo__hv_xen_grants_drop(struct colo_hv_xen *hv);
