@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Copyright (C) libcolo developers
+ *
+ * See check-report.h.  The peer's JSON is read by libyajl; anything in it may
+ * be wrong.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <yajl/yajl_tree.h>
+
+#include "check-report.h"
+
+static const char *const result_names[] = { "ok", "warning", "refused" };
+
+bool check_report_begin(struct check_report *report, bool json,
+                        const char *domain, const char *host)
+{
+    if (!json)
+        return true;
+    report->gen = cli_json_new();
+    if (!report->gen)
+        return false;
+    yajl_gen_config(report->gen, yajl_gen_beautify, 1);
+    yajl_gen_map_open(report->gen);
+    cli_json_text(report->gen, "libcolo", COLO_VERSION);
+    if (domain)
+        cli_json_text(report->gen, "domain", domain);
+    if (host)
+        cli_json_text(report->gen, "host", host);
+    cli_json_key(report->gen, "items");
+    yajl_gen_array_open(report->gen);
+    return true;
+}
+
+void check_report_item(void *user, const struct colo_check_item *item)
+{
+    struct check_report *report = user;
+    int result = item->result;
+
+    if (result < COLO_CHECK_OK || result > COLO_CHECK_REFUSED)
+        result = COLO_CHECK_REFUSED; /* unknown: be careful */
+    report->refused += result == COLO_CHECK_REFUSED;
+    report->warnings += result == COLO_CHECK_WARNING;
+    if (!strcmp(item->id, "memory-needed"))
+        report->need_pages = strtoull(item->text, NULL, 10);
+    if (report->gen) {
+        yajl_gen_map_open(report->gen);
+        cli_json_text(report->gen, "where", report->where);
+        cli_json_text(report->gen, "id", item->id);
+        cli_json_text(report->gen, "result", result_names[result]);
+        cli_json_text(report->gen, "text", item->text);
+        cli_json_text(report->gen, "advice", item->advice);
+        yajl_gen_map_close(report->gen);
+        return;
+    }
+    if (result == COLO_CHECK_OK && !report->verbose)
+        return;
+    printf("%-8s %s: %s (%s)\n", result_names[result], report->where,
+           item->text, item->id);
+    if (item->advice[0])
+        printf("%-8s way out: %s\n", "", item->advice);
+}
+
+static const char *member(yajl_val object, const char *key)
+{
+    const char *path[] = { key, NULL };
+    yajl_val value = yajl_tree_get(object, path, yajl_t_string);
+
+    return value ? YAJL_GET_STRING(value) : "";
+}
+
+static void merge_item(struct check_report *report, yajl_val object)
+{
+    const char *result = member(object, "result");
+    struct colo_check_item item = {
+        COLO_CHECK_REFUSED, member(object, "id"), member(object, "text"),
+        member(object, "advice")
+    };
+
+    for (int i = COLO_CHECK_OK; i <= COLO_CHECK_REFUSED; i++) {
+        if (!strcmp(result, result_names[i]))
+            item.result = i;
+    }
+    check_report_item(report, &item);
+}
+
+bool check_report_merge(struct check_report *report, const char *text)
+{
+    const char *path[] = { "items", NULL };
+    yajl_val tree, items;
+    char error[128];
+
+    tree = yajl_tree_parse(text, error, sizeof(error));
+    if (!tree)
+        return false;
+    items = yajl_tree_get(tree, path, yajl_t_array);
+    if (items) {
+        for (size_t i = 0; i < YAJL_GET_ARRAY(items)->len; i++)
+            merge_item(report, YAJL_GET_ARRAY(items)->values[i]);
+    }
+    yajl_tree_free(tree);
+    return items != NULL;
+}
+
+int check_report_end(struct check_report *report, const char *verdict_yes,
+                     const char *verdict_no)
+{
+    if (report->gen) {
+        yajl_gen_array_close(report->gen);
+        cli_json_number(report->gen, "refused", report->refused);
+        cli_json_number(report->gen, "warnings", report->warnings);
+        cli_json_bool(report->gen, "protectable", !report->refused);
+        yajl_gen_map_close(report->gen);
+        cli_json_end(report->gen, stdout);
+        report->gen = NULL;
+    } else if (report->refused) {
+        printf("%s (%u reason%s)\n", verdict_no, report->refused,
+               report->refused == 1 ? "" : "s");
+    } else {
+        printf("%s (%u warning%s)\n", verdict_yes, report->warnings,
+               report->warnings == 1 ? "" : "s");
+    }
+    return report->refused ? CLI_NOT_PROTECTABLE : CLI_OK;
+}

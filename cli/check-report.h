@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Copyright (C) libcolo developers
+ *
+ * The findings of a check, of this host and of the peer, as text or JSON.
+ */
+#ifndef CLI_CHECK_REPORT_H
+#define CLI_CHECK_REPORT_H
+
+#include "json.h"
+
+struct check_report {
+    yajl_gen gen;        /* NULL: text */
+    bool verbose;        /* text: also what is fine */
+    const char *where;   /* "local" or the peer, for the items that follow */
+    unsigned refused, warnings;
+    uint64_t need_pages; /* from the finding "memory-needed"; 0 = unknown */
+};
+
+/* check_report_begin - json: the object is left open for the items. */
+bool check_report_begin(struct check_report *report, bool json,
+                        const char *domain, const char *host);
+/* check_report_item - a colo_check_fn. */
+void check_report_item(void *user, const struct colo_check_item *item);
+/* check_report_merge - the items in what `colo check --host --json` printed.
+ * False: it is not that. */
+bool check_report_merge(struct check_report *report, const char *text);
+/* check_report_end - the verdict.  Returns the exit code. */
+int check_report_end(struct check_report *report, const char *verdict_yes,
+                     const char *verdict_no);
+
+#endif

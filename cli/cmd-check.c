@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Copyright (C) libcolo developers
+ *
+ * colo check: can this guest be protected on that host?  Every reason why
+ * not, of both hosts, before anything is touched.
+ */
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "check-report.h"
+#include "process.h"
+
+#define PEER_MS 60000
+
+struct check {
+    struct check_report report;
+    const char *ssh, *remote; /* the ssh command, colo on the other host */
+    const char *name;         /* --host: a name that must be free */
+    uint64_t pages;           /* --host: memory that must be free */
+    int32_t mode;
+    bool host, json;
+};
+
+static void add(struct check_report *report, int result, const char *id,
+                const char *text, const char *advice)
+{
+    struct colo_check_item item = { result, id, text, advice };
+
+    check_report_item(report, &item);
+}
+
+/* ---- this host as a backup --------------------------------------------- */
+
+/* A replica needs its name: a domain that has it, or has what is left of an
+ * earlier attempt, is in the way. */
+static void check_name(struct check *check, const char *name)
+{
+    struct colo_error err;
+    char text[160];
+    int rc;
+
+    rc = colo_check_domain(name, check->mode, NULL, NULL, &err);
+    snprintf(text, sizeof(text), "a domain called %s is on this host", name);
+    if (rc == COLO_E_NOTFOUND)
+        return;
+    if (rc < 0)
+        add(&check->report, COLO_CHECK_REFUSED, "name-unknown", err.text, "");
+    else
+        add(&check->report, COLO_CHECK_REFUSED, "name-taken", text,
+            "rename or destroy it, or choose another host");
+}
+
+static int check_host(struct check *check)
+{
+    struct colo_error err;
+    char incoming[160];
+    int rc;
+
+    if (!check_report_begin(&check->report, check->json, NULL, NULL))
+        return CLI_FAILED;
+    check->report.where = "this host";
+    rc = colo_check_host(check->pages, check_report_item, &check->report,
+                         &err);
+    if (rc < 0)
+        add(&check->report, COLO_CHECK_REFUSED, "cannot-look", err.text, "");
+    if (rc >= 0 && check->name) {
+        check_name(check, check->name);
+        snprintf(incoming, sizeof(incoming), "%s--incoming", check->name);
+        check_name(check, incoming);
+    }
+    return check_report_end(&check->report,
+                            "this host can hold a replica",
+                            "this host cannot hold a replica");
+}
+
+/* ---- a guest of this host and the other host ----------------------------- */
+
+/* 'word' for the shell of the other host; false: does not fit. */
+static bool quote(const char *word, char *buf, size_t cap)
+{
+    size_t n = 0;
+
+    if (cap < 3)
+        return false;
+    buf[n++] = '\'';
+    for (; *word; word++) {
+        const char *piece = *word == '\'' ? "'\\''" : NULL;
+        size_t len = piece ? 4 : 1;
+
+        if (n + len + 2 > cap)
+            return false;
+        memcpy(buf + n, piece ? piece : word, len);
+        n += len;
+    }
+    buf[n++] = '\'';
+    buf[n] = 0;
+    return true;
+}
+
+static void check_peer(struct check *check, const char *domain,
+                       const char *host)
+{
+    struct check_report *report = &check->report;
+    char command[512], name[160], text[700];
+    char *answer = NULL;
+    int status;
+
+    report->where = host;
+    if (!quote(domain, name, sizeof(name))) {
+        add(report, COLO_CHECK_REFUSED, "name-too-long", domain, "");
+        return;
+    }
+    /* a number is this host's: there it would be somebody else */
+    snprintf(command, sizeof(command), "%s check --host --json --pages %"
+             PRIu64 "%s%s", check->remote, report->need_pages,
+             domain[strspn(domain, "0123456789")] ? " --name " : "",
+             domain[strspn(domain, "0123456789")] ? name : "");
+    status = cli_capture(check->ssh, host, command, PEER_MS, &answer);
+    if (answer && (status == CLI_OK || status == CLI_NOT_PROTECTABLE) &&
+        check_report_merge(report, answer)) {
+        free(answer);
+        return;
+    }
+    free(answer);
+    snprintf(text, sizeof(text), "`%s %s %s version` does not work (exit "
+             "status %d)", check->ssh, host, check->remote, status);
+    add(report, COLO_CHECK_REFUSED, "peer-unreachable", text,
+        status == 127 ? "install libcolo there, or give --remote" :
+        "ssh as root must work without a password, and libcolo of the same "
+        "version must be installed there");
+}
+
+static int check_domain(struct check *check, const char *domain,
+                        const char *host)
+{
+    struct check_report *report = &check->report;
+    char yes[200], no[200];
+    struct colo_error err;
+    int rc, code;
+
+    if (!check_report_begin(report, check->json, domain, host))
+        return CLI_FAILED;
+    report->where = "this host";
+    rc = colo_check_domain(domain, check->mode, check_report_item, report,
+                           &err);
+    if (rc == COLO_E_NOTFOUND) {
+        if (report->gen)
+            yajl_gen_free(report->gen);
+        return cli_fail(&err, "%s", domain);
+    }
+    if (rc < 0)
+        add(report, COLO_CHECK_REFUSED, "cannot-look", err.text, "");
+    if (host)
+        check_peer(check, domain, host);
+    snprintf(yes, sizeof(yes), "%s can be protected%s%s", domain,
+             host ? " on " : "", host ? host : "");
+    snprintf(no, sizeof(no), "%s cannot be protected%s%s", domain,
+             host ? " on " : "", host ? host : "");
+    code = check_report_end(report, yes, no);
+    return code;
+}
+
+/* ---- command line ---------------------------------------------------------- */
+
+enum { OPT_HOST = 256, OPT_MODE, OPT_NAME, OPT_PAGES, OPT_REMOTE, OPT_SSH };
+
+static const struct option options[] = {
+    { "help", no_argument, NULL, 'h' },
+    { "host", no_argument, NULL, OPT_HOST },
+    { "json", no_argument, NULL, 'j' },
+    { "mode", required_argument, NULL, OPT_MODE },
+    { "name", required_argument, NULL, OPT_NAME },
+    { "pages", required_argument, NULL, OPT_PAGES },
+    { "remote", required_argument, NULL, OPT_REMOTE },
+    { "ssh", required_argument, NULL, OPT_SSH },
+    { "verbose", no_argument, NULL, 'v' },
+    { NULL, 0, NULL, 0 }
+};
+
+static bool set_option(struct check *check, int c)
+{
+    static const char *const modes[] = { "remus", "colo", NULL };
+    int i;
+
+    switch (c) {
+    case 'j':
+        check->json = true;
+        return true;
+    case 'v':
+        check->report.verbose = true;
+        return true;
+    case OPT_HOST:
+        check->host = true;
+        return true;
+    case OPT_MODE:
+        i = cli_choice("--mode", optarg, modes);
+        check->mode = i == 1 ? COLO_MODE_COLO : COLO_MODE_REMUS;
+        return i >= 0;
+    case OPT_NAME:
+        check->name = optarg;
+        return true;
+    case OPT_PAGES:
+        return cli_number("--pages", optarg, 0, UINT64_C(1) << 40,
+                          &check->pages);
+    case OPT_REMOTE:
+        check->remote = optarg;
+        return true;
+    case OPT_SSH:
+        check->ssh = optarg;
+        return true;
+    }
+    return false;
+}
+
+static int run(int argc, char **argv)
+{
+    struct check check;
+    const char *host;
+    int c;
+
+    memset(&check, 0, sizeof(check));
+    check.mode = COLO_MODE_REMUS;
+    check.ssh = "ssh -o BatchMode=yes";
+    check.remote = "colo";
+    while ((c = getopt_long(argc, argv, "jvh", options, NULL)) != -1) {
+        if (c == 'h' || c == '?')
+            return cli_option(&cli_cmd_check, c);
+        if (!set_option(&check, c))
+            return CLI_USAGE;
+    }
+    if (check.host) {
+        if (!cli_operands(&cli_cmd_check, argc, 0, 0))
+            return CLI_USAGE;
+        return check_host(&check);
+    }
+    if (!cli_operands(&cli_cmd_check, argc, 1, 2))
+        return CLI_USAGE;
+    host = optind + 1 < argc ? argv[optind + 1] : NULL;
+    if (host && (host[0] == '-' || !host[0])) {
+        cli_say("check: '%s' is no host", host);
+        return CLI_USAGE;
+    }
+    return check_domain(&check, argv[optind], host);
+}
+
+const struct cli_command cli_cmd_check = {
+    "check", "DOMAIN [HOST] [OPTION...] | --host [OPTION...]",
+    "Say whether a guest can be protected, and why not",
+    "      --mode remus|colo  the protection that is meant (remus)\n"
+    "  -j, --json         all findings as JSON\n"
+    "  -v, --verbose      say also what is fine\n"
+    "      --ssh CMD      instead of 'ssh -o BatchMode=yes'\n"
+    "      --remote CMD   the colo command on HOST (colo)\n"
+    "      --host         check this host as a backup instead\n"
+    "      --pages N      --host: so much memory must be free (4 KiB each)\n"
+    "      --name NAME    --host: this name must be free\n",
+    run, 0
+};

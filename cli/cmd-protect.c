@@ -1,0 +1,366 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Copyright (C) libcolo developers
+ *
+ * colo protect: run the primary's session of one guest, in the foreground
+ * or as a daemon, and say how protection ended.
+ */
+#include <getopt.h>
+#include <inttypes.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "process.h"
+#include "progress.h"
+
+struct protect {
+    struct colo_config config;
+    struct cli_child child;  /* --daemon; else report_fd is -1 */
+    struct cli_progress progress;
+    char name[64];           /* of the guest, also when a number was given */
+    char remote[256];
+    bool daemon, check, committed;
+    int verbose;
+};
+
+/* ---- events ---------------------------------------------------------------- */
+
+/* The first whole epoch is at the other side: from now on the guest is
+ * protected. */
+static void on_protected(struct protect *protect,
+                         const struct colo_checkpoint_info *info)
+{
+    char pause[CLI_FORMAT_MAX];
+
+    protect->committed = true;
+    printf("protected: %s on %s, epoch %" PRIu64 ", pause %s, "
+           "a checkpoint every %" PRIu32 " ms\n", protect->name,
+           protect->config.peer, info->epoch,
+           cli_format_us(info->pause_us, pause), protect->config.interval_ms);
+    fflush(stdout);
+    if (!protect->daemon)
+        return;
+    cli_detach(protect->name);
+    cli_say("protected: %s on %s, epoch %" PRIu64, protect->name,
+            protect->config.peer, info->epoch);
+    cli_child_report(&protect->child);
+}
+
+static void on_checkpoint(struct protect *protect,
+                          const struct colo_checkpoint_info *info)
+{
+    char pause[CLI_FORMAT_MAX], bytes[CLI_FORMAT_MAX];
+
+    if (!info)
+        return;
+    if (!protect->committed)
+        on_protected(protect, info);
+    else if (protect->verbose > 0)
+        cli_say("%s: epoch %" PRIu64 ": pause %s, %" PRIu64 " pages, %s",
+                protect->name, info->epoch,
+                cli_format_us(info->pause_us, pause), info->dirty_pages,
+                cli_format_bytes(info->wire_bytes, bytes));
+}
+
+static void on_event(void *user, const struct colo_event *event)
+{
+    struct protect *protect = user;
+
+    if (event->type == COLO_EVENT_PROGRESS) {
+        cli_progress_show(&protect->progress, protect->name, event);
+        return;
+    }
+    cli_progress_end(&protect->progress);
+    switch (event->type) {
+    case COLO_EVENT_STATE:
+        if (protect->verbose > 1 || (!protect->committed &&
+                                     event->state <= COLO_STATE_SEEDING))
+            cli_say("%s: %s", protect->name, colo_state_name(event->state));
+        break;
+    case COLO_EVENT_CHECKPOINT:
+        on_checkpoint(protect, event->checkpoint);
+        break;
+    case COLO_EVENT_WARNING:
+        cli_say("%s: warning: %s", protect->name,
+                event->text ? event->text : "");
+        break;
+    }
+}
+
+/* ---- how it ended ------------------------------------------------------------ */
+
+static int say_end(const struct protect *protect, int rc,
+                   const struct colo_error *err)
+{
+    const char *name = protect->name, *peer = protect->config.peer;
+
+    if (rc == 0) {
+        cli_say("%s: protection has ended as asked; the guest runs on here, "
+                "without protection", name);
+        return CLI_OK;
+    }
+    if (rc == COLO_E_GUEST) {
+        cli_say("%s: the guest has ended, and its protection with it: %s",
+                name, err->text);
+        return CLI_GUEST_ENDED;
+    }
+    if (rc == COLO_E_REFUSED && protect->committed) {
+        cli_say("%s: protection has ended: %s. Look at %s: the guest may run "
+                "there; do not start it here before you know",
+                name, err->text, peer);
+        return CLI_MOVED;
+    }
+    if (!protect->committed) {
+        cli_say("%s: NOT protected: %s. The guest runs on here as before",
+                name, err->text);
+        return cli_exit_of(rc) == CLI_TIMEOUT ? CLI_FAILED : cli_exit_of(rc);
+    }
+    cli_say("%s: PROTECTION IS LOST: %s", name, err->text);
+    cli_say("%s runs on here WITHOUT protection; when %s is back: "
+            "colo protect %s %s", name, peer, name, peer);
+    return CLI_UNPROTECTED;
+}
+
+/* ---- the way through --------------------------------------------------------- */
+
+struct refusals {
+    const char *name;
+    int verbose;
+};
+
+static void on_check(void *user, const struct colo_check_item *item)
+{
+    const struct refusals *refusals = user;
+
+    if (item->result == COLO_CHECK_OK ||
+        (item->result == COLO_CHECK_WARNING && refusals->verbose < 0))
+        return;
+    cli_say("%s: %s: %s%s%s", refusals->name,
+            item->result == COLO_CHECK_REFUSED ? "refused" : "warning",
+            item->text, item->advice[0] ? ": " : "", item->advice);
+}
+
+/* Every reason at once, before anything is started. */
+static int check(const struct protect *protect)
+{
+    struct refusals refusals = { protect->config.domain, protect->verbose };
+    struct colo_error err;
+    int rc;
+
+    rc = colo_check_domain(protect->config.domain, protect->config.mode,
+                           on_check, &refusals, &err);
+    if (rc < 0)
+        return cli_fail(&err, "%s", protect->config.domain);
+    if (rc > 0) {
+        cli_say("%s cannot be protected (%d reason%s)",
+                protect->config.domain, rc, rc == 1 ? "" : "s");
+        return CLI_NOT_PROTECTABLE;
+    }
+    return CLI_OK;
+}
+
+static int protect_guest(struct protect *protect, int signal_fd)
+{
+    struct colo_session *session = NULL;
+    struct colo_status status;
+    struct colo_error err;
+    int rc, code;
+
+    if (protect->check) {
+        code = check(protect);
+        if (code)
+            return code;
+    }
+    snprintf(protect->name, sizeof(protect->name), "%s",
+             protect->config.domain);
+    rc = colo_session_open(&protect->config, &session, &err);
+    if (rc)
+        return cli_fail(&err, "%s: NOT protected", protect->config.domain);
+    memset(&status, 0, sizeof(status));
+    status.size = sizeof(status);
+    if (!colo_query_status(session, &status, NULL) && status.name[0])
+        memcpy(protect->name, status.name, sizeof(protect->name));
+    rc = cli_session_loop(session, signal_fd, !protect->daemon, &err);
+    cli_progress_end(&protect->progress);
+    colo_session_close(session);
+    return say_end(protect, rc, &err);
+}
+
+/* ---- command line ------------------------------------------------------------ */
+
+enum {
+    OPT_ADDRESS = 256, OPT_AUDIT, OPT_COMPRESS, OPT_DEAD, OPT_HEARTBEAT,
+    OPT_LIVE_ROUND, OPT_NO_AUDIT, OPT_NO_CHECK, OPT_REMOTE, OPT_SSH,
+    OPT_TRANSPORT
+};
+
+static const struct option options[] = {
+    { "address", required_argument, NULL, OPT_ADDRESS },
+    { "audit", required_argument, NULL, OPT_AUDIT },
+    { "compress", required_argument, NULL, OPT_COMPRESS },
+    { "daemon", no_argument, NULL, 'd' },
+    { "dead", required_argument, NULL, OPT_DEAD },
+    { "heartbeat", required_argument, NULL, OPT_HEARTBEAT },
+    { "help", no_argument, NULL, 'h' },
+    { "interval", required_argument, NULL, 'i' },
+    { "live-round", required_argument, NULL, OPT_LIVE_ROUND },
+    { "no-audit", no_argument, NULL, OPT_NO_AUDIT },
+    { "no-check", no_argument, NULL, OPT_NO_CHECK },
+    { "remote", required_argument, NULL, OPT_REMOTE },
+    { "ssh", required_argument, NULL, OPT_SSH },
+    { "transport", required_argument, NULL, OPT_TRANSPORT },
+    { "verbose", no_argument, NULL, 'v' },
+    { NULL, 0, NULL, 0 }
+};
+
+static bool number(const char *what, uint64_t min, uint64_t max,
+                   uint32_t *ret_number)
+{
+    uint64_t value;
+
+    if (!cli_number(what, optarg, min, max, &value))
+        return false;
+    *ret_number = (uint32_t)value;
+    return true;
+}
+
+/* auto, never, always: -1, 0, 1 */
+static bool adaptive(const char *what, int32_t *ret_setting)
+{
+    static const char *const words[] = { "auto", "never", "always", NULL };
+    int i = cli_choice(what, optarg, words);
+
+    *ret_setting = i - 1;
+    return i >= 0;
+}
+
+static bool set_option(struct protect *protect, int c)
+{
+    static const char *const transports[] = { "tls", "ssh", NULL };
+    struct colo_config *config = &protect->config;
+
+    switch (c) {
+    case 'd':
+        protect->daemon = true;
+        return true;
+    case 'v':
+        protect->verbose++;
+        return true;
+    case 'i':
+        return number("--interval", 1, 600000, &config->interval_ms);
+    case OPT_HEARTBEAT:
+        return number("--heartbeat", 10, 60000, &config->heartbeat_ms);
+    case OPT_DEAD:
+        return number("--dead", 50, 600000, &config->dead_ms);
+    case OPT_AUDIT:
+        return number("--audit", 1, 1000000, &config->audit_checkpoints);
+    case OPT_NO_AUDIT:
+        config->audit_checkpoints = UINT32_MAX;
+        return true;
+    case OPT_NO_CHECK:
+        protect->check = false;
+        return true;
+    case OPT_LIVE_ROUND:
+        return adaptive("--live-round", &config->live_round);
+    case OPT_COMPRESS:
+        return adaptive("--compress", &config->compress);
+    case OPT_TRANSPORT:
+        config->transport = cli_choice("--transport", optarg, transports);
+        return config->transport >= 0;
+    case OPT_ADDRESS:
+        config->address = optarg;
+        return true;
+    case OPT_SSH:
+        config->ssh_command = optarg;
+        return true;
+    case OPT_REMOTE:
+        snprintf(protect->remote, sizeof(protect->remote), "%s receive",
+                 optarg);
+        config->remote_command = protect->remote;
+        return true;
+    }
+    return false;
+}
+
+static int run_protect(struct protect *protect)
+{
+    int signal_fd = -1, code;
+
+    if (!cli_signals_open(&signal_fd))
+        return CLI_FAILED;
+    if (protect->daemon) {
+        if (!cli_fork(&protect->child)) {
+            close(signal_fd);
+            return CLI_FAILED;
+        }
+        if (protect->child.pid) {
+            code = cli_parent_wait(&protect->child, signal_fd, -1);
+            close(signal_fd);
+            return code;
+        }
+    }
+    code = protect_guest(protect, signal_fd);
+    close(signal_fd);
+    return code;
+}
+
+static int run(int argc, char **argv)
+{
+    struct protect protect;
+    int c;
+
+    memset(&protect, 0, sizeof(protect));
+    protect.child.report_fd = -1;
+    protect.check = true;
+    if (colo_config_init(&protect.config, sizeof(protect.config))) {
+        cli_say("protect: the installed libcolo is older than this program");
+        return CLI_FAILED;
+    }
+    while ((c = getopt_long(argc, argv, "di:vh", options, NULL)) != -1) {
+        if (c == 'h' || c == '?')
+            return cli_option(&cli_cmd_protect, c);
+        if (!set_option(&protect, c))
+            return CLI_USAGE;
+    }
+    if (!cli_operands(&cli_cmd_protect, argc, 2, 2))
+        return CLI_USAGE;
+    protect.config.role = COLO_ROLE_PRIMARY;
+    protect.config.domain = argv[optind];
+    protect.config.peer = argv[optind + 1];
+    if (protect.config.peer[0] == '-' || !protect.config.peer[0]) {
+        cli_say("protect: '%s' is no host", protect.config.peer);
+        return CLI_USAGE;
+    }
+    if (protect.config.dead_ms < 2 * protect.config.heartbeat_ms) {
+        cli_say("--dead %" PRIu32 ": must be at least twice --heartbeat "
+                "(%" PRIu32 ")", protect.config.dead_ms,
+                protect.config.heartbeat_ms);
+        return CLI_USAGE;
+    }
+    protect.config.event_fn = on_event;
+    protect.config.event_user = &protect;
+    protect.config.log = cli_log(protect.verbose);
+    cli_progress_init(&protect.progress);
+    return run_protect(&protect);
+}
+
+const struct cli_command cli_cmd_protect = {
+    "protect", "DOMAIN HOST [OPTION...]",
+    "Protect a guest: checkpoint it to HOST until told to stop",
+    "  -i, --interval MS        time between checkpoints (100)\n"
+    "  -d, --daemon             come back once the guest is protected\n"
+    "      --transport tls|ssh  TLS after a start over ssh, or all through "
+    "ssh (tls)\n"
+    "      --address A          TLS: connect to this address of HOST\n"
+    "      --ssh CMD            instead of 'ssh -o BatchMode=yes'\n"
+    "      --remote CMD         the colo command on HOST (colo)\n"
+    "      --heartbeat MS       time between signs of life (100)\n"
+    "      --dead MS            silence that means dead (1000)\n"
+    "      --audit N            compare every page within N checkpoints "
+    "(256)\n"
+    "      --no-audit           do not compare\n"
+    "      --live-round auto|never|always  copy before the stop, too (auto)\n"
+    "      --compress auto|never|always    compress pages (auto)\n"
+    "      --no-check           leave out the check of the guest\n"
+    "  -v, --verbose            a line a checkpoint; twice: everything\n",
+    run, 0
+};

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Copyright (C) libcolo developers
+ *
+ * The main loop of a process that runs a session: its descriptor, its
+ * deadline, and signals.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "process.h"
+
+bool cli_signals_open(int *ret_fd)
+{
+    struct sigaction ignore;
+    sigset_t set;
+    int fd;
+
+    memset(&ignore, 0, sizeof(ignore));
+    ignore.sa_handler = SIG_IGN;
+    sigaction(SIGPIPE, &ignore, NULL);
+    sigemptyset(&set);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGHUP);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (fd < 0) {
+        cli_say("signalfd: %s", strerror(errno));
+        return false;
+    }
+    *ret_fd = fd;
+    return true;
+}
+
+/* Milliseconds for poll until an absolute deadline; rounded up by the clock's
+ * own truncation, so that process is not called too early again and again. */
+static int timeout_of(uint64_t deadline)
+{
+    struct timespec ts;
+    uint64_t now;
+
+    if (deadline == UINT64_MAX)
+        return -1;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    now = (uint64_t)ts.tv_sec * 1000u + (uint64_t)ts.tv_nsec / 1000000u;
+    if (deadline <= now)
+        return 0;
+    return deadline - now > 60000 ? 60000 : (int)(deadline - now);
+}
+
+/* 1: a clean end is under way, -1: the second signal. */
+static int on_signal(struct colo_session *session, int signal_fd,
+                     bool with_hangup, bool *stopping)
+{
+    struct signalfd_siginfo info;
+    struct colo_error err;
+
+    while (read(signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+        if (info.ssi_signo == SIGHUP && !with_hangup)
+            continue;
+        if (*stopping)
+            return -1;
+        *stopping = true;
+        cli_say("%s: ending protection (once more: at once)",
+                strsignal((int)info.ssi_signo));
+        if (colo_session_stop(session, &err))
+            return -1; /* not possible in this state: close ends it */
+    }
+    return 1;
+}
+
+int cli_session_loop(struct colo_session *session, int signal_fd,
+                     bool with_hangup, struct colo_error *err)
+{
+    bool stopping = false;
+    int rc;
+
+    for (;;) {
+        struct pollfd pfds[2] = {
+            { colo_session_get_fd(session),
+              (short)colo_session_get_events(session), 0 },
+            { signal_fd, POLLIN, 0 },
+        };
+
+        if (poll(pfds, 2, timeout_of(colo_session_get_deadline(session))) < 0
+            && errno != EINTR) {
+            memset(err, 0, sizeof(*err));
+            err->code = COLO_E_SYS;
+            err->sys_errno = errno;
+            snprintf(err->text, sizeof(err->text), "poll: %s",
+                     strerror(errno));
+            return err->code;
+        }
+        if (pfds[1].revents &&
+            on_signal(session, signal_fd, with_hangup, &stopping) < 0) {
+            memset(err, 0, sizeof(*err));
+            err->code = COLO_E_REFUSED;
+            snprintf(err->text, sizeof(err->text), "ended by a signal");
+            return err->code;
+        }
+        rc = colo_session_process(session, err);
+        if (rc <= 0)
+            return rc;
+    }
+}
