@@ -7,20 +7,10 @@
 #ifndef COLO_PUBLISH_H
 #define COLO_PUBLISH_H
 
+#include "schema.h"
 #include "store.h"
 
 struct colo_publish;
-
-#define COLO_CONTROL_CHECKPOINT 1
-#define COLO_CONTROL_FAILOVER   2
-#define COLO_CONTROL_STOP       3
-#define COLO_CONTROL_DELAY      4
-
-struct colo_control {
-    int32_t verb;
-    uint32_t arg;   /* DELAY: milliseconds */
-    uint64_t seq;
-};
 
 /* colo__publish_open - claim /libcolo/UUID for this process.  A node whose owner
  * has died is cleaned first (recover is the caller's duty before).
@@ -41,9 +31,10 @@ int colo__publish_checkpoint(struct colo_publish *publish,
                              const struct colo_checkpoint_info *info,
                              struct colo_error *err);
 
-/* colo__publish_control - token: one that store->next gave.  1 a request was read
- * into *ret_control, 0 not ours or nothing new, < 0 error.  A malformed
- * request is answered here with the reason. */
+/* colo__publish_control - token: one that store->next gave.  1 a request was
+ * read into *ret_control, 0 not ours or nothing new, < 0 error.  A malformed
+ * request is answered here with the reason; one whose number came before is
+ * not done again, its answer is repeated. */
 int colo__publish_control(struct colo_publish *publish, const char *token,
                           struct colo_control *ret_control,
                           struct colo_error *err);

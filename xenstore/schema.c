@@ -1,0 +1,454 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Copyright (C) libcolo developers
+ *
+ * Paths and values of the xenstore contract, see schema.h.  The KEY=NUMBER
+ * lists are in schema-lists.c.  Pure, any thread.
+ */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "schema.h"
+
+/* ---- text helpers ------------------------------------------------------ */
+
+static int put(char *buf, size_t cap, struct colo_error *err, const char *fmt,
+               ...) COLO_PRINTF(4, 5);
+
+static int put(char *buf, size_t cap, struct colo_error *err, const char *fmt,
+               ...)
+{
+    va_list ap;
+    int r;
+
+    va_start(ap, fmt);
+    r = vsnprintf(buf, cap, fmt, ap);
+    va_end(ap);
+    if (r < 0 || (size_t)r >= cap)
+        return colo__fail(err, COLO_E_LIMIT, 0, "schema",
+                          "a value does not fit %zu bytes", cap);
+    return 0;
+}
+
+/* Decimal digits without sign; advances *p only on success. */
+static bool take_u64(const char **p, uint64_t *ret)
+{
+    const char *s = *p;
+    uint64_t n = 0;
+
+    if (*s < '0' || *s > '9')
+        return false;
+    for (; *s >= '0' && *s <= '9'; s++) {
+        if (__builtin_mul_overflow(n, 10, &n) ||
+            __builtin_add_overflow(n, (uint64_t)(*s - '0'), &n))
+            return false;
+    }
+    *p = s;
+    *ret = n;
+    return true;
+}
+
+/* The next word between spaces; false at the end or if it does not fit. */
+static bool take_word(const char **p, char *buf, size_t cap)
+{
+    size_t n;
+
+    *p += strspn(*p, " ");
+    n = strcspn(*p, " \n");
+    if (n == 0 || n >= cap)
+        return false;
+    memcpy(buf, *p, n);
+    buf[n] = '\0';
+    *p += n;
+    return true;
+}
+
+/* Spaces, and at the end a newline that `echo` may have added. */
+static bool at_end(const char *p)
+{
+    return p[strspn(p, " \n")] == '\0';
+}
+
+/* A number that a space or the end follows. */
+static bool take_number(const char **p, uint64_t *ret)
+{
+    const char *s = *p + strspn(*p, " ");
+    uint64_t n;
+
+    if (!take_u64(&s, &n) || (*s != ' ' && *s != '\0' && *s != '\n'))
+        return false;
+    *p = s;
+    *ret = n;
+    return true;
+}
+
+void colo__xs_clean(char *buf, size_t cap, const char *text)
+{
+    size_t i;
+
+    for (i = 0; i + 1 < cap && text[i]; i++) {
+        unsigned char c = (unsigned char)text[i];
+
+        buf[i] = c < 0x20 || c == 0x7f ? '?' : text[i];
+    }
+    /* do not end in the middle of a UTF-8 character */
+    if (text[i]) {
+        while (i > 0 && ((unsigned char)text[i] & 0xc0) == 0x80)
+            i--;
+    }
+    buf[i] = '\0';
+}
+
+/* ---- paths ------------------------------------------------------------- */
+
+bool colo__xs_word_ok(const char *text, size_t cap)
+{
+    static const char allowed[] = "abcdefghijklmnopqrstuvwxyz"
+                                  "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-";
+    size_t n = strspn(text, allowed);
+
+    return n > 0 && n < cap && text[n] == '\0';
+}
+
+int colo__xs_path(char *buf, size_t cap, const char *uuid, const char *node,
+                  struct colo_error *err)
+{
+    if (!colo__xs_word_ok(uuid, COLO_XS_UUID_MAX))
+        return colo__fail(err, COLO_E_INVAL, 0, "schema",
+                          "'%.40s' is not a UUID", uuid);
+    if (!node)
+        return put(buf, cap, err, COLO_XS_ROOT "/%s", uuid);
+    return put(buf, cap, err, COLO_XS_ROOT "/%s/%s", uuid, node);
+}
+
+int colo__xs_proxy_path(char *buf, size_t cap, const char *uuid,
+                        const char *class_name, const char *id,
+                        const char *node, struct colo_error *err)
+{
+    if (!colo__xs_word_ok(uuid, COLO_XS_UUID_MAX))
+        return colo__fail(err, COLO_E_INVAL, 0, "schema",
+                          "'%.40s' is not a UUID", uuid);
+    if (!colo__xs_word_ok(class_name, COLO_XS_WORD_MAX) ||
+        !colo__xs_word_ok(id, COLO_XS_WORD_MAX))
+        return colo__fail(err, COLO_E_INVAL, 0, "schema",
+                          "proxy '%.32s/%.32s': class and id are at most 32 "
+                          "of A-Z a-z 0-9 _ -", class_name, id);
+    return put(buf, cap, err, COLO_XS_ROOT "/%s/" COLO_XS_PROXY "/%s/%s%s%s",
+               uuid, class_name, id, node ? "/" : "", node ? node : "");
+}
+
+static bool take_component(const char **p, char *buf)
+{
+    size_t n = strcspn(*p, "/");
+
+    if (n == 0 || n >= COLO_XS_WORD_MAX)
+        return false;
+    memcpy(buf, *p, n);
+    buf[n] = '\0';
+    *p += n;
+    if (**p == '/')
+        ++*p;
+    return colo__xs_word_ok(buf, COLO_XS_WORD_MAX);
+}
+
+int colo__xs_proxy_split(const char *path, const char *uuid,
+                         char ret_class[COLO_XS_WORD_MAX],
+                         char ret_id[COLO_XS_WORD_MAX],
+                         char ret_node[COLO_XS_WORD_MAX])
+{
+    char class_name[COLO_XS_WORD_MAX], id[COLO_XS_WORD_MAX];
+    char node[COLO_XS_WORD_MAX] = "";
+    char dir[COLO_XS_PATH_MAX];
+    size_t n;
+
+    if (colo__xs_path(dir, sizeof(dir), uuid, COLO_XS_PROXY "/", NULL))
+        return 0;
+    n = strlen(dir);
+    if (strncmp(path, dir, n) != 0)
+        return 0;
+    path += n;
+    if (!take_component(&path, class_name) || !take_component(&path, id))
+        return 0;
+    if (*path && (!take_component(&path, node) || *path))
+        return 0;
+    memcpy(ret_class, class_name, sizeof(class_name));
+    memcpy(ret_id, id, sizeof(id));
+    memcpy(ret_node, node, sizeof(node));
+    return 1;
+}
+
+/* ---- single values ----------------------------------------------------- */
+
+int colo__xs_u64_parse(const char *text, uint64_t *ret, struct colo_error *err)
+{
+    const char *p = text;
+    uint64_t n;
+
+    if (!take_number(&p, &n) || !at_end(p))
+        return colo__fail(err, COLO_E_PROTO, 0, "schema",
+                          "'%.40s' is not a number", text);
+    *ret = n;
+    return 0;
+}
+
+static int find_name(const char *text, const char *(*name)(int), int first,
+                     int count)
+{
+    for (int i = first; i < count; i++) {
+        if (strcmp(name(i), text) == 0)
+            return i;
+    }
+    return -1;
+}
+
+int colo__xs_state_parse(const char *text)
+{
+    return find_name(text, colo_state_name, 0, COLO_STATE_COUNT);
+}
+
+int colo__xs_mode_parse(const char *text)
+{
+    return find_name(text, colo_mode_name, COLO_MODE_NONE, COLO_MODE_COLO + 1);
+}
+
+int colo__xs_role_parse(const char *text)
+{
+    return find_name(text, colo_role_name, COLO_ROLE_PRIMARY,
+                     COLO_ROLE_SECONDARY + 1);
+}
+
+int colo__xs_reason_parse(const char *text)
+{
+    return find_name(text, colo_reason_name, COLO_REASON_NONE,
+                     COLO_REASON_ERROR + 1);
+}
+
+int colo__xs_owner_build(char *buf, size_t cap, const struct colo_owner *owner,
+                         struct colo_error *err)
+{
+    return put(buf, cap, err, "%d %llu", owner->pid,
+               (unsigned long long)owner->start);
+}
+
+int colo__xs_owner_parse(const char *text, struct colo_owner *ret_owner,
+                         struct colo_error *err)
+{
+    const char *p = text;
+    uint64_t pid, start;
+
+    if (!take_number(&p, &pid) || !take_number(&p, &start) || !at_end(p) ||
+        pid == 0 || pid > INT32_MAX)
+        return colo__fail(err, COLO_E_PROTO, 0, "schema",
+                          "owner '%.40s' is not 'PID STARTTIME'", text);
+    ret_owner->pid = (int32_t)pid;
+    ret_owner->start = start;
+    return 0;
+}
+
+uint64_t colo__xs_seq(const char *text)
+{
+    uint64_t seq;
+
+    return take_number(&text, &seq) ? seq : 0;
+}
+
+/* ---- control requests -------------------------------------------------- */
+
+static const struct {
+    int32_t verb;
+    const char *word;
+    bool has_arg;
+} controls[] = {
+    { COLO_CONTROL_CHECKPOINT, "checkpoint", false },
+    { COLO_CONTROL_FAILOVER, "failover", false },
+    { COLO_CONTROL_STOP, "stop", false },
+    { COLO_CONTROL_DELAY, "delay", true },
+};
+
+int colo__xs_control_build(char *buf, size_t cap,
+                           const struct colo_control *control,
+                           struct colo_error *err)
+{
+    unsigned long long seq = control->seq;
+
+    for (size_t i = 0; i < COLO_ARRAY_LEN(controls); i++) {
+        if (controls[i].verb != control->verb)
+            continue;
+        if (controls[i].has_arg)
+            return put(buf, cap, err, "%llu %s %u", seq, controls[i].word,
+                       control->arg);
+        return put(buf, cap, err, "%llu %s", seq, controls[i].word);
+    }
+    return colo__fail(err, COLO_E_INVAL, 0, "schema",
+                      "no control verb has number %d", control->verb);
+}
+
+int colo__xs_control_parse(const char *text, struct colo_control *ret_control,
+                           struct colo_error *err)
+{
+    const char *p = text;
+    uint64_t seq, arg = 0;
+    char word[16];
+    size_t i;
+
+    if (!take_number(&p, &seq) || seq == 0 ||
+        !take_word(&p, word, sizeof(word)))
+        return colo__fail(err, COLO_E_PROTO, 0, "schema",
+                          "'%.40s' is not 'SEQ VERB', SEQ a number from 1",
+                          text);
+    for (i = 0; i < COLO_ARRAY_LEN(controls); i++) {
+        if (strcmp(controls[i].word, word) == 0)
+            break;
+    }
+    if (i == COLO_ARRAY_LEN(controls))
+        return colo__fail(err, COLO_E_PROTO, 0, "schema",
+                          "'%s' is none of checkpoint, failover, stop, "
+                          "delay MS", word);
+    if (controls[i].has_arg &&
+        (!take_number(&p, &arg) || arg < 1 || arg > COLO_DELAY_MAX_MS))
+        return colo__fail(err, COLO_E_PROTO, 0, "schema",
+                          "%s needs a number from 1 to %u", word,
+                          COLO_DELAY_MAX_MS);
+    if (!at_end(p))
+        return colo__fail(err, COLO_E_PROTO, 0, "schema",
+                          "something follows '%s': '%.40s'", word, p);
+    ret_control->verb = controls[i].verb;
+    ret_control->arg = (uint32_t)arg;
+    ret_control->seq = seq;
+    return 0;
+}
+
+/* ---- requests to proxies ----------------------------------------------- */
+
+#define ARG_NONE  0
+#define ARG_MODE  1
+#define ARG_EPOCH 2
+
+static const struct {
+    int32_t verb;
+    const char *word;
+    int arg;
+} requests[] = {
+    { COLO_PROXY_START, "start", ARG_MODE },
+    { COLO_PROXY_CHECKPOINT, "checkpoint", ARG_EPOCH },
+    { COLO_PROXY_COMMIT, "commit", ARG_EPOCH },
+    { COLO_PROXY_FAILOVER, "failover", ARG_NONE },
+    { COLO_PROXY_STOP, "stop", ARG_NONE },
+};
+
+int colo__xs_request_build(char *buf, size_t cap,
+                           const struct colo_proxy_request *request,
+                           struct colo_error *err)
+{
+    unsigned long long seq = request->seq;
+
+    for (size_t i = 0; i < COLO_ARRAY_LEN(requests); i++) {
+        if (requests[i].verb != request->verb)
+            continue;
+        if (requests[i].arg == ARG_EPOCH)
+            return put(buf, cap, err, "%llu %s %llu", seq, requests[i].word,
+                       (unsigned long long)request->arg);
+        if (requests[i].arg == ARG_MODE)
+            return put(buf, cap, err, "%llu %s %s", seq, requests[i].word,
+                       colo_mode_name((int)request->arg));
+        return put(buf, cap, err, "%llu %s", seq, requests[i].word);
+    }
+    return colo__fail(err, COLO_E_INVAL, 0, "schema",
+                      "no proxy verb has number %d", request->verb);
+}
+
+static bool take_request_arg(const char **p, int kind, uint64_t *ret)
+{
+    char word[16];
+    int mode;
+
+    if (kind == ARG_EPOCH)
+        return take_number(p, ret);
+    if (kind == ARG_MODE) {
+        if (!take_word(p, word, sizeof(word)))
+            return false;
+        mode = colo__xs_mode_parse(word);
+        if (mode <= COLO_MODE_NONE)
+            return false;
+        *ret = (uint64_t)mode;
+    }
+    return true;
+}
+
+int colo__xs_request_parse(const char *text,
+                           struct colo_proxy_request *ret_request,
+                           struct colo_error *err)
+{
+    const char *p = text;
+    uint64_t seq, arg = 0;
+    char word[16];
+    size_t i;
+
+    if (!take_number(&p, &seq) || seq == 0 ||
+        !take_word(&p, word, sizeof(word)))
+        return colo__fail(err, COLO_E_PROTO, 0, "schema",
+                          "request '%.40s' is not 'SEQ VERB'", text);
+    for (i = 0; i < COLO_ARRAY_LEN(requests); i++) {
+        if (strcmp(requests[i].word, word) == 0)
+            break;
+    }
+    if (i == COLO_ARRAY_LEN(requests))
+        return colo__fail(err, COLO_E_PROTO, 0, "schema",
+                          "the request '%s' is not known here", word);
+    if (!take_request_arg(&p, requests[i].arg, &arg) || !at_end(p))
+        return colo__fail(err, COLO_E_PROTO, 0, "schema",
+                          "request '%.40s': wrong argument", text);
+    ret_request->verb = requests[i].verb;
+    ret_request->seq = seq;
+    ret_request->arg = arg;
+    return 0;
+}
+
+/* ---- answers and events ------------------------------------------------ */
+
+int colo__xs_answer_build(char *buf, size_t cap, uint64_t seq,
+                          const char *error, struct colo_error *err)
+{
+    char text[sizeof(((struct colo_answer *)NULL)->text)];
+
+    if (!error)
+        return put(buf, cap, err, "%llu ok", (unsigned long long)seq);
+    colo__xs_clean(text, sizeof(text), error);
+    return put(buf, cap, err, "%llu error %s", (unsigned long long)seq, text);
+}
+
+int colo__xs_answer_parse(const char *text, struct colo_answer *ret_answer,
+                          struct colo_error *err)
+{
+    const char *p = text;
+    uint64_t seq;
+    char word[8];
+    bool ok;
+
+    if (!take_number(&p, &seq) || !take_word(&p, word, sizeof(word)))
+        goto bad;
+    ok = strcmp(word, "ok") == 0;
+    if ((!ok && strcmp(word, "error") != 0) || (ok && !at_end(p)))
+        goto bad;
+    p += strspn(p, " ");
+    ret_answer->seq = seq;
+    ret_answer->ok = ok;
+    colo__xs_clean(ret_answer->text, sizeof(ret_answer->text),
+                   ok ? "" : *p ? p : "no reason given");
+    return 0;
+
+bad:
+    return colo__fail(err, COLO_E_PROTO, 0, "schema",
+                      "answer '%.40s' is not 'SEQ ok' or 'SEQ error TEXT'",
+                      text);
+}
+
+const char *colo__xs_event_diverged(const char *text)
+{
+    static const char word[] = "diverged";
+    size_t n = sizeof(word) - 1;
+
+    if (strncmp(text, word, n) != 0 || (text[n] && text[n] != ' '))
+        return NULL;
+    return text + n + strspn(text + n, " ");
+}
