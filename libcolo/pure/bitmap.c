@@ -13,6 +13,7 @@
 #include "../colo.h"
 
 #define WORD_BITS 64
+#define MAX_BITS (UINT64_C(1) << 40) /* frames of 4 PiB; words: 128 GiB */
 #define LINE_WORDS 8 /* one cache line, tested at once by scan */
 
 static uint64_t words_of(uint64_t bits)
@@ -46,7 +47,7 @@ int colo__bitmap_resize(struct colo_bitmap *bm, uint64_t bits)
     if (new_words > bm->cap_words) {
         uint64_t *words;
 
-        if (new_words > SIZE_MAX / sizeof(*words))
+        if (bits > MAX_BITS)
             return COLO_E_NOMEM;
         words = realloc(bm->words, new_words * sizeof(*words));
         if (!words)

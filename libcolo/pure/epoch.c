@@ -90,11 +90,14 @@ static void free_arrays(struct colo_epoch *epoch)
     area_free(epoch->audit_hashes, words_len(epoch->audit_cap));
 }
 
-/* The arrays that depend on the size of the guest, into an epoch without
- * any. */
+/* The arrays that depend on the size of the guest; whoever had the old ones
+ * still has them.  After an error some may be there. */
 static int new_arrays(struct colo_epoch *epoch, uint64_t cap,
                       struct colo_error *err)
 {
+    epoch->pages = NULL;
+    epoch->gfns = epoch->gone = NULL;
+    epoch->audit_gfns = epoch->audit_hashes = NULL;
     if (cap > MAX_CAP)
         return colo__fail(err, COLO_E_NOMEM, 0, WHERE,
                           "a guest of %llu pages is too large",
