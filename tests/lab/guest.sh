@@ -36,24 +36,20 @@ on_which() { # name [host]
 
 # --- what guests boot -----------------------------------------------------------
 
-guest_file() { # host vmlinux|initramfs; makes it, prints where it is
-    local release dir root out
+# The kernel is made with the image, the initramfs whenever pulse changed.
+guest_file() { # host vmlinux|initramfs; prints where it is
+    local release dir out input
     release=$(cat "$LAB_RUN/host$1.release")
     dir=$(image_dir "$release")
-    root=$dir/root
     out=$dir/guest.$2
-    case $2 in
-        vmlinux)
-            [ "$out" -nt "$dir/root.stamp" ] || "$mkguest" kernel "$root" "$out"
-            ;;
-        initramfs)
-            local input
-            for input in "$lab_top"/tests/pulse/* "$dir/root.stamp"; do
-                [ "$out" -nt "$input" ] ||
-                    { "$mkguest" initramfs "$root" "$out"; break; }
-            done
-            ;;
-    esac
+    if [ "$2" = initramfs ]; then
+        for input in "$lab_top"/tests/pulse/* "$dir/root.stamp"; do
+            [ "$out" -nt "$input" ] && continue
+            "$mkguest" initramfs "$dir/root" "$out"
+            break
+        done
+    fi
+    [ -f "$out" ] || die "no guest kernel for $release: run 'lab build'"
     echo "$out"
 }
 

@@ -2,8 +2,8 @@
 # shellcheck shell=bash
 #
 # The two hosts as machines: up, down, pulling the plug, status.  Per host in
-# $LAB_RUN: hostN.raw (its disk), hostN.{xen,vmlinuz,initrd,release} (what it
-# boots), hostN.pid, hostN.log (serial console), hostN.mon (QEMU monitor).
+# $LAB_RUN: hostN.raw (its disk), hostN.{xen,vmlinuz,initrd,release,stamp} (what
+# it boots), hostN.pid, hostN.log (serial console), hostN.mon (QEMU monitor).
 
 LAB_BOOT_SECONDS=${COLO_LAB_BOOT_SECONDS:-240}
 
@@ -19,6 +19,7 @@ new_disk() { # host
             "$LAB_RUN/host$1.$part"
     done
     echo "$release" >"$LAB_RUN/host$1.release"
+    cp "$dir/disk.stamp" "$LAB_RUN/host$1.stamp"
     : >"$LAB_RUN/host$1.log"
 }
 
@@ -72,14 +73,16 @@ start_host() { # host
     host_pid "$n" >/dev/null || die "QEMU of host$n ended at once: $base.err"
 }
 
-# Lines the host printed since it was last started.
-log_since_boot() { # host
-    tac "$LAB_RUN/host$1.log" | sed '/^LAB-BOOT/q' | tac
+# Has the host said so since it was last started?
+is_ready() { # host
+    awk -v sign="LAB-READY host$1" '/^LAB-BOOT/ { ready = 0 }
+        index($0, sign) { ready = 1 } END { exit !ready }' \
+        "$LAB_RUN/host$1.log"
 }
 
 wait_ready() { # host
     local end=$((SECONDS + LAB_BOOT_SECONDS))
-    until log_since_boot "$1" | grep -q "LAB-READY host$1"; do
+    until is_ready "$1"; do
         host_pid "$1" >/dev/null ||
             die "host$1 ended while booting, see $LAB_RUN/host$1.log"
         [ $SECONDS -lt $end ] ||
@@ -114,11 +117,23 @@ lab_up() {
     need_tools
     if host_pid 1 >/dev/null && host_pid 2 >/dev/null; then
         with_lock "$LAB_RUN/lock" 300 wait_both
+        check_release 1
+        check_release 2
         say "already up"
         return
     fi
     lab_build
     with_lock "$LAB_RUN/lock" 300 up_locked
+}
+
+# A running host must be what was asked for; an older image is only told.
+check_release() { # host
+    local is var=COLO_LAB_RELEASE$1
+    is=$(cat "$LAB_RUN/host$1.release")
+    [ -z "${!var:-}" ] || [ "${!var}" = "$is" ] ||
+        die "host$1 runs $is, not ${!var}: run 'lab down' first"
+    stamp_is "$LAB_RUN/host$1.stamp" "$(disk_hash "$is")" ||
+        say "host$1 was booted from an older image: 'lab down' and 'lab up'"
 }
 
 wait_both() { wait_ready 1; wait_ready 2; }
@@ -169,7 +184,7 @@ lab_status() {
             continue
         fi
         echo "host$n: on, $release, pid $pid, ssh port $(lab_port ssh $n)"
-        log_since_boot $n | grep -q "LAB-READY host$n" ||
+        is_ready $n ||
             { echo "  still booting: $LAB_RUN/host$n.log"; continue; }
         COLO_LAB_TIMEOUT=20 on_host $n "timeout 15 xl list" 2>&1 |
             sed 's/^/  /' || true

@@ -5,6 +5,7 @@
 #   $LAB_DIR/image-RELEASE/root/      the installed packages, also the chroot
 #                                     that `push` builds in
 #   .../host.raw host.xen host.vmlinuz host.initrd    what QEMU boots
+#   .../guest.vmlinux                                 what test guests boot
 # Two steps, each repeated only if its inputs changed (a hash in a stamp file):
 # `root` installs the packages (minutes), `disk` adds our files and makes the
 # file system (seconds).
@@ -31,7 +32,8 @@ root_hash() { # release
 
 disk_hash() { # release
     { root_hash "$1"
-      cat "$here"/image/lab-* "$LAB_DIR/key.pub"
+      cat "$here"/image/lab-* "$LAB_DIR/key.pub" \
+          "$lab_top/tests/pulse/extract-vmlinux"
       declare -f make_disk add_files; } | sha256sum | cut -c1-32
 }
 
@@ -135,6 +137,10 @@ make_disk() { # release
     say "making the disk of a $release host"
     rm -f "$dir/disk.stamp"
     add_files "$root"
+    "$lab_top/tests/pulse/mkguest" kernel "$root" "$dir/guest.vmlinux"
+    mkdir -p "$root/guest"
+    cp "$dir/guest.vmlinux" "$root/guest/vmlinux"
+    sha256sum <"$dir/guest.vmlinux" | cut -c1-64 >"$root/guest/vmlinux.sum"
     kernel=$(cd "$root/boot" && echo vmlinuz-*)
     [ -f "$root/boot/$kernel" ] || die "not exactly one kernel in $root/boot"
     cp "$root/boot/$kernel" "$dir/host.vmlinuz"
@@ -143,7 +149,7 @@ make_disk() { # release
         >"$dir/host.xen"
     rm -f "$dir/host.raw"
     mke2fs -q -t ext4 -E lazy_itable_init=1,lazy_journal_init=1 -J size=16 \
-        -d "$root" "$dir/host.raw" 4G
+        -d "$root" "$dir/host.raw" 4G >/dev/null
     disk_hash "$release" >"$dir/disk.stamp"
 }
 

@@ -73,8 +73,9 @@ host_pid() { # host
     local pid
     pid=$(cat "$LAB_RUN/host$1.pid" 2>/dev/null) || return 1
     [ -n "$pid" ] || return 1
-    tr '\0' '\n' <"/proc/$pid/cmdline" 2>/dev/null |
-        grep -qx "$(host_tag "$1")" || return 1
+    # Not grep -q: it would end early, and tr's SIGPIPE look like a failure.
+    { tr '\0' '\n' <"/proc/$pid/cmdline" | grep -x "$(host_tag "$1")"; } \
+        >/dev/null 2>&1 || return 1
     echo "$pid"
 }
 
