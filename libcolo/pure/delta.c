@@ -35,6 +35,9 @@
 #define SAMPLE_STRIDE 17
 #define SAMPLE_HOPELESS 136
 
+_Static_assert(sizeof(((struct colo_delta_scratch *)0)->lz4_state) >=
+                   sizeof(LZ4_stream_t), "scratch is too small for LZ4");
+
 /* LZ4 of 4096 zero bytes: a page that was written and is as before. */
 static const uint8_t lz4_of_zeros[] = {
     0x1f, 0x00, 0x01, 0x00, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
