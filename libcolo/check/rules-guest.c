@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Copyright (C) libcolo developers
+ *
+ * What the hypervisor's view of a guest says against protecting it.  Pure.
+ */
+#include <inttypes.h>
+
+#include "check.h"
+
+#define REFUSED COLO_CHECK_REFUSED
+#define WARNING COLO_CHECK_WARNING
+#define OK      COLO_CHECK_OK
+
+static void check_kind(const struct colo_guest_facts *guest,
+                       struct colo_check_out *out)
+{
+    switch (guest->kind) {
+    case COLO_GUEST_PVH:
+        colo__check_say(out, OK, "type", "", "it is a PVH guest");
+        break;
+    case COLO_GUEST_HVM:
+        colo__check_say(out, REFUSED, "type-hvm", "configure it with "
+                        "type=\"pvh\" if its system can boot that way",
+                        "it is an HVM guest, which is not supported yet");
+        break;
+    default:
+        colo__check_say(out, REFUSED, "type-pv", "configure it with "
+                        "type=\"pvh\"",
+                        "it is a PV guest, which is not supported");
+        break;
+    }
+}
+
+/* A paused or suspended guest cannot help at a checkpoint. */
+static void check_state(const struct colo_guest_facts *guest,
+                        struct colo_check_out *out)
+{
+    if (guest->dying)
+        colo__check_say(out, REFUSED, "not-running", "",
+                        "it is being destroyed");
+    else if (guest->shutdown_reason >= 0)
+        colo__check_say(out, REFUSED, "not-running", guest->shutdown_reason ==
+                        2 ? "resume it, or run `colo recover` if a session "
+                        "was killed" : "start it again", "it has shut down "
+                        "(reason %" PRId32 ")", guest->shutdown_reason);
+    else if (guest->paused)
+        colo__check_say(out, REFUSED, "not-running",
+                        "unpause it: `xl unpause`", "it is paused");
+}
+
+static void check_cooperation(const struct colo_guest_facts *guest,
+                              struct colo_check_out *out)
+{
+    if (guest->kind == COLO_GUEST_PV)
+        return;
+    if (!guest->pv_events)
+        colo__check_say(out, REFUSED, "no-pv-drivers", "wait until its "
+                        "kernel has booted; the kernel needs Xen PV drivers "
+                        "and suspend support", "it has no PV drivers "
+                        "running, and cannot suspend for a checkpoint");
+}
+
+static void check_memory(const struct colo_guest_facts *guest,
+                         struct colo_check_out *out)
+{
+    if (guest->pod_entries)
+        colo__check_say(out, REFUSED, "populate-on-demand", "start it with "
+                        "maxmem equal to memory, or wait until its balloon "
+                        "driver has taken the rest", "%" PRIu64
+                        " pages of it are populated on demand",
+                        guest->pod_entries);
+    if (!guest->hap && guest->kind != COLO_GUEST_PV)
+        colo__check_say(out, REFUSED, "shadow-paging",
+                        "remove hap=0 from its configuration",
+                        "it runs on shadow page tables");
+    colo__check_say(out, OK, "memory-needed", "", "%" PRIu64 " pages (%"
+                    PRIu64 " MiB) are needed on the backup",
+                    colo__check_need(guest), colo__check_need(guest) / 256);
+}
+
+uint64_t colo__check_need(const struct colo_guest_facts *guest)
+{
+    /* libxl's sum for nested paging: 1 MiB for each processor and 4 KiB for
+     * each MiB of the guest; and some for the domain itself. */
+    return guest->tot_pages + guest->tot_pages / 256 + guest->vcpus * 256u +
+           512u;
+}
+
+void colo__check_guest_rules(const struct colo_host_facts *host,
+                             const struct colo_guest_facts *guest, int mode,
+                             struct colo_check_out *out)
+{
+    (void)host;
+    if (mode == COLO_MODE_COLO)
+        colo__check_say(out, REFUSED, "mode-colo", "use --mode remus",
+                        "COLO is not supported yet");
+    if (guest->domid == 0 || guest->is_xenstore) {
+        colo__check_say(out, REFUSED, "control-domain", "",
+                        "it is a domain that this host runs on");
+        return;
+    }
+    check_kind(guest, out);
+    check_state(guest, out);
+    check_cooperation(guest, out);
+    check_memory(guest, out);
+    if (guest->nested)
+        colo__check_say(out, REFUSED, "nested", "remove nestedhvm=1 from its "
+                        "configuration", "it may run guests of its own, "
+                        "whose memory is not tracked");
+    if (guest->iommu)
+        colo__check_say(out, REFUSED, "iommu", "remove passthrough= from its "
+                        "configuration", "it is set up for devices of its "
+                        "own, and Xen then refuses to track its memory");
+}
