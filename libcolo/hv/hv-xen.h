@@ -106,7 +106,8 @@ struct colo_hv_xen {
     xenforeignmemory_handle *fmem;
     xenevtchn_handle *xce;
     xencall_handle *xcall;
-    struct xen_domctl *domctl;  /* hypercall buffer */
+    struct xen_domctl *domctl;  /* hypercall buffers, allocated once */
+    uint64_t *types;
     struct xs_handle *xs;       /* requests: no watch, so no thread */
     struct xs_handle *xs_watch; /* watches only */
     int epoll_fd;
@@ -117,7 +118,6 @@ struct colo_hv_xen {
     uint32_t domid;
     uint32_t xen_version;
     uint64_t max_pages;
-    bool hvm_no_pv;             /* no PV drivers: shut down from outside */
     uint8_t uuid[16];
     char name[64];
 
@@ -186,6 +186,8 @@ int colo__hv_xen_stop_event(struct colo_hv_xen *hv, uint32_t *events,
 /* release - xenstored told that some domain was shut down or has died */
 int colo__hv_xen_stop_release(struct colo_hv_xen *hv, uint32_t *events,
                               struct colo_error *err);
+/* prepare - learn what a resume needs (PV drivers, wide registers) */
+void colo__hv_xen_stop_prepare(struct colo_hv_xen *hv);
 void colo__hv_xen_stop_close(struct colo_hv_xen *hv);
 int colo__hv_xen_resume(struct colo_hv *hv, struct colo_error *err);
 

@@ -1,0 +1,408 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Copyright (C) libcolo developers
+ *
+ * The guest's life: seeding a replica, starting it, its end.  All that needs
+ * libxl is done by the program colo-toolstack in a process of its own, so
+ * that libxl's process-wide state, its SIGCHLD handling and its crashes
+ * stay out of the caller's process.  Thread rule: hv.h's.
+ *
+ * The helper's descriptors: 0 or 1 the stream, 3 report lines, 4 a pipe whose
+ * end of file says that we have gone.
+ */
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "hv-xen.h"
+#include "spawn.h"
+
+#define DESTROY_MS 30000
+#define DETACH_MS 10000
+#define CLOSE_MS 10000
+
+static const char *const child_names[] = {
+    "", "save", "restore", "start", "destroy", "end", "monitor",
+};
+
+/* ---- the helper process ---- */
+
+static void child_forget(struct colo_hv_xen *hv)
+{
+    struct colo_xen_child *c = &hv->child;
+
+    if (c->report_fd >= 0) {
+        epoll_ctl(hv->epoll_fd, EPOLL_CTL_DEL, c->report_fd, NULL);
+        close(c->report_fd);
+    }
+    if (c->life_fd >= 0)
+        close(c->life_fd);
+    if (c->pidfd >= 0)
+        close(c->pidfd);
+    *c = (struct colo_xen_child){
+        .pidfd = -1, .report_fd = -1, .life_fd = -1,
+    };
+}
+
+/* in_fd, out_fd: what the helper gets as 0 and 1, -1: /dev/null */
+static int child_start(struct colo_hv_xen *hv, int what, int in_fd,
+                       int out_fd, const char *arg1, const char *arg2,
+                       struct colo_error *err)
+{
+    struct colo_xen_child *c = &hv->child;
+    struct epoll_event ev = { .events = EPOLLIN };
+    char path[512];
+    const char *argv[] = { path, child_names[what], arg1, arg2, NULL };
+    int rc;
+
+    if (c->pid)
+        return colo__fail(err, COLO_E_STATE, 0, "hv-xen",
+                          "\"%s\" is still under way",
+                          child_names[c->what]);
+    snprintf(path, sizeof(path), "%s/colo-toolstack", hv->libexecdir);
+    rc = colo__spawn(argv, in_fd, out_fd, &c->report_fd, &c->life_fd,
+                     &c->pid, &c->pidfd, err);
+    if (rc)
+        return rc;
+    c->what = what;
+    ev.data.fd = c->report_fd;
+    if (epoll_ctl(hv->epoll_fd, EPOLL_CTL_ADD, c->report_fd, &ev) < 0) {
+        rc = colo__fail(err, COLO_E_SYS, errno, "hv-xen",
+                        "cannot wait for a helper");
+        kill(c->pid, SIGTERM);
+        child_forget(hv);
+        return rc;
+    }
+    return 0;
+}
+
+/* ---- its report lines ---- */
+
+static void take_line(struct colo_hv_xen *hv, const char *line,
+                      struct colo_hv_event *event)
+{
+    struct colo_xen_child *c = &hv->child;
+    unsigned long long done, total;
+    unsigned domid;
+
+    if (sscanf(line, "progress %llu %llu", &done, &total) == 2) {
+        event->events |= COLO_HV_EV_PROGRESS;
+        event->seed_done = done;
+        event->seed_total = total;
+    } else if (sscanf(line, "domid %u", &domid) == 1) {
+        hv->domid = domid;
+    } else if (!strncmp(line, "error ", 6)) {
+        /* the first one says most */
+        if (!c->error[0])
+            snprintf(c->error, sizeof(c->error), "%s", line + 6);
+        colo__log(&hv->log, COLO_LOG_DEBUG, -1, "toolstack", "%s",
+                  line + 6);
+    } else if (!strncmp(line, "warning ", 8)) {
+        colo__log(&hv->log, COLO_LOG_WARNING, -1, "toolstack", "%s",
+                  line + 8);
+    } else if (!strcmp(line, "done")) {
+        c->done = true;
+    }
+}
+
+/* Returns true at the end of the report: the helper has ended. */
+static bool read_report(struct colo_hv_xen *hv, struct colo_hv_event *event)
+{
+    struct colo_xen_child *c = &hv->child;
+    char buf[1024];
+
+    for (;;) {
+        ssize_t n = read(c->report_fd, buf, sizeof(buf));
+
+        if (n < 0 && (errno == EAGAIN || errno == EINTR))
+            return false;
+        if (n <= 0)
+            return true;
+        for (ssize_t i = 0; i < n; i++) {
+            if (buf[i] == '\n') {
+                c->line[c->line_len] = 0;
+                take_line(hv, c->line, event);
+                c->line_len = 0;
+            } else if (c->line_len < sizeof(c->line) - 1) {
+                c->line[c->line_len++] = buf[i];
+            }
+        }
+    }
+}
+
+/* After a seed that has failed or was given up, the guest runs. */
+static void guest_must_run(struct colo_hv_xen *hv)
+{
+    struct colo_error err = { 0 };
+    int rc;
+
+    if (hv->is_secondary || !hv->has_domain)
+        return;
+    hv->stop.xs_stale = true;
+    rc = colo__hv_xen_resume((struct colo_hv *)hv, &err);
+    if (rc && rc != COLO_E_GUEST)
+        colo__log(&hv->log, COLO_LOG_ERROR, err.sys_errno, "hv-xen", "%s",
+                  err.text);
+}
+
+static int seed_ended(struct colo_hv_xen *hv, struct colo_hv_event *event,
+                      struct colo_error *err)
+{
+    xc_domaininfo_t info;
+    int rc;
+
+    rc = colo__hv_xen_getinfo(hv, &info, err);
+    if (rc)
+        return rc;
+    if (!colo__hv_xen_is_suspended(&info))
+        return colo__fail(err, COLO_E_GUEST, 0, "hv-xen",
+                          "the guest did not suspend at the end of the "
+                          "seed");
+    hv->stop.stopped = true;
+    hv->stop.xs_stale = true;
+    event->events |= COLO_HV_EV_SEEDED;
+    return 0;
+}
+
+/* The helper has ended: what does that mean? */
+static int child_ended(struct colo_hv_xen *hv, struct colo_hv_event *event,
+                       struct colo_error *err)
+{
+    struct colo_xen_child c = hv->child;
+    bool ok = colo__spawn_wait(c.pid, c.pidfd, CLOSE_MS) == 0 && c.done;
+    int rc = 0;
+
+    child_forget(hv);
+    if (c.what == COLO_XEN_CHILD_SAVE || c.what == COLO_XEN_CHILD_RESTORE) {
+        if (!ok)
+            rc = colo__fail(err, COLO_E_HV, 0, "hv-xen", "%s failed: %s",
+                            child_names[c.what],
+                            c.error[0] ? c.error : "the helper has died");
+        else if (c.what == COLO_XEN_CHILD_SAVE)
+            rc = seed_ended(hv, event, err);
+        else
+            rc = colo__hv_xen_adopt(hv, hv->domid, err);
+        if (rc)
+            guest_must_run(hv);
+        else if (c.what == COLO_XEN_CHILD_RESTORE)
+            event->events |= COLO_HV_EV_SEEDED;
+        return rc;
+    }
+    if (c.what == COLO_XEN_CHILD_END)
+        event->events |= COLO_HV_EV_ENDED;
+    if (!ok)
+        colo__log(&hv->log, COLO_LOG_ERROR, -1, "hv-xen", "%s failed: %s",
+                  child_names[c.what],
+                  c.error[0] ? c.error : "the helper has died");
+    return 0;
+}
+
+int colo__hv_xen_life_poll(struct colo_hv_xen *hv,
+                           struct colo_hv_event *event,
+                           struct colo_error *err)
+{
+    if (!hv->child.pid || !read_report(hv, event))
+        return 0;
+    return child_ended(hv, event, err);
+}
+
+/* Wait for a helper whose end is needed now.  0, or an error. */
+static int child_finish(struct colo_hv_xen *hv, int timeout_ms,
+                        struct colo_error *err)
+{
+    uint64_t end = colo__now_us(&colo__clock_monotonic) +
+                   (uint64_t)timeout_ms * 1000;
+    struct colo_xen_child *c = &hv->child;
+    struct colo_hv_event event = { 0 };
+    int what = c->what;
+    bool ok;
+
+    while (!read_report(hv, &event)) {
+        uint64_t now = colo__now_us(&colo__clock_monotonic);
+        struct pollfd pfd = { c->report_fd, POLLIN, 0 };
+
+        if (now >= end) {
+            kill(c->pid, SIGTERM);
+            child_forget(hv);
+            return colo__fail(err, COLO_E_TIMEOUT, 0, "hv-xen",
+                              "\"%s\" did not end in time",
+                              child_names[what]);
+        }
+        poll(&pfd, 1, (int)((end - now) / 1000) + 1);
+    }
+    ok = colo__spawn_wait(c->pid, c->pidfd, CLOSE_MS) == 0 && c->done;
+    if (!ok)
+        colo__fail(err, COLO_E_HV, 0, "hv-xen", "%s failed: %s",
+                   child_names[what],
+                   c->error[0] ? c->error : "the helper has died");
+    child_forget(hv);
+    return ok ? 0 : COLO_E_HV;
+}
+
+void colo__hv_xen_life_close(struct colo_hv_xen *hv)
+{
+    struct colo_xen_child *c = &hv->child;
+    struct colo_error err = { 0 };
+    int what = c->what, rc;
+
+    if (!c->pid)
+        return;
+    if (what == COLO_XEN_CHILD_SAVE || what == COLO_XEN_CHILD_RESTORE) {
+        /* it notices the end of file, undoes its work and ends */
+        close(c->life_fd);
+        c->life_fd = -1;
+    }
+    rc = child_finish(hv, CLOSE_MS, &err);
+    if (rc)
+        colo__log(&hv->log, COLO_LOG_DEBUG, -1, "hv-xen", "%s", err.text);
+    if (what == COLO_XEN_CHILD_SAVE)
+        guest_must_run(hv);
+}
+
+/* ---- the calls ---- */
+
+static const char *domid_text(const struct colo_hv_xen *hv, char buf[16])
+{
+    snprintf(buf, 16, "%u", hv->domid);
+    return buf;
+}
+
+static int life_seed_out(struct colo_hv *chv, int fd, struct colo_error *err)
+{
+    struct colo_hv_xen *hv = colo__hv_xen(chv);
+    char domid[16];
+    int rc;
+
+    rc = hv->has_domain && !hv->is_secondary ? 0 :
+         colo__fail(err, COLO_E_STATE, 0, "hv-xen", "no domain to seed from");
+    if (!rc)
+        rc = child_start(hv, COLO_XEN_CHILD_SAVE, -1, fd,
+                         domid_text(hv, domid), NULL, err);
+    close(fd);
+    return rc;
+}
+
+static int life_seed_in(struct colo_hv *chv, int fd, struct colo_error *err)
+{
+    struct colo_hv_xen *hv = colo__hv_xen(chv);
+    int rc;
+
+    rc = hv->is_secondary && !hv->has_domain ? 0 :
+         colo__fail(err, COLO_E_STATE, 0, "hv-xen",
+                    "there is a domain already");
+    if (!rc)
+        rc = child_start(hv, COLO_XEN_CHILD_RESTORE, fd, -1, NULL, NULL, err);
+    close(fd);
+    return rc;
+}
+
+/* The name without what restore has put behind it. */
+static void plain_name(const struct colo_hv_xen *hv, char *buf, size_t cap)
+{
+    static const char suffix[] = "--incoming";
+    size_t n;
+
+    snprintf(buf, cap, "%s", hv->name);
+    n = strlen(buf);
+    if (n > sizeof(suffix) - 1 && !strcmp(buf + n - (sizeof(suffix) - 1),
+                                          suffix))
+        buf[n - (sizeof(suffix) - 1)] = 0;
+}
+
+static int life_start(struct colo_hv *chv, struct colo_error *err)
+{
+    struct colo_hv_xen *hv = colo__hv_xen(chv);
+    struct colo_error warn = { 0 };
+    char domid[16], name[64];
+
+    if (!hv->has_domain || !hv->is_secondary)
+        return colo__fail(err, COLO_E_STATE, 0, "hv-xen",
+                          "there is no replica to start");
+    /* kept maps would keep a dead domain from going away */
+    colo__hv_xen_map_drop(hv);
+    if (xc_domain_unpause(hv->xch, hv->domid) < 0)
+        return colo__hv_xen_fail(hv, err, "start the replica");
+    /* It runs: from here on nothing is an error of the takeover. */
+    plain_name(hv, name, sizeof(name));
+    if (child_start(hv, COLO_XEN_CHILD_START, -1, -1, domid_text(hv, domid),
+                    name, &warn))
+        colo__log(&hv->log, COLO_LOG_ERROR, warn.sys_errno, "hv-xen", "%s",
+                  warn.text);
+    snprintf(hv->name, sizeof(hv->name), "%s", name);
+    return 0;
+}
+
+static int life_destroy(struct colo_hv *chv, struct colo_error *err)
+{
+    struct colo_hv_xen *hv = colo__hv_xen(chv);
+    char domid[16];
+    int rc = 0;
+
+    if (!hv->is_secondary)
+        return colo__fail(err, COLO_E_STATE, 0, "hv-xen",
+                          "only a replica is destroyed");
+    if (hv->child.pid)
+        colo__hv_xen_life_close(hv);
+    if (!hv->has_domain)
+        return 0;
+    colo__hv_xen_map_drop(hv);
+    colo__hv_xen_grants_drop(hv);
+    rc = child_start(hv, COLO_XEN_CHILD_DESTROY, -1, -1,
+                     domid_text(hv, domid), NULL, err);
+    if (!rc)
+        rc = child_finish(hv, DESTROY_MS, err);
+    /* without the helper at least the memory comes back */
+    if (rc && xc_domain_destroy(hv->xch, hv->domid) < 0 && errno == ESRCH)
+        rc = 0;
+    hv->has_domain = false;
+    return rc;
+}
+
+static int life_end_guest(struct colo_hv *chv, int reason,
+                          struct colo_error *err)
+{
+    struct colo_hv_xen *hv = colo__hv_xen(chv);
+    char domid[16], why[16];
+
+    if (!hv->has_domain)
+        return colo__fail(err, COLO_E_STATE, 0, "hv-xen", "no domain");
+    colo__hv_xen_map_drop(hv);
+    colo__hv_xen_grants_drop(hv);
+    snprintf(why, sizeof(why), "%d", reason);
+    return child_start(hv, COLO_XEN_CHILD_END, -1, -1, domid_text(hv, domid),
+                       why, err);
+}
+
+static int life_abandon(struct colo_hv *chv, struct colo_error *err)
+{
+    struct colo_hv_xen *hv = colo__hv_xen(chv);
+    char domid[16];
+    int rc;
+
+    if (!hv->has_domain)
+        return colo__fail(err, COLO_E_STATE, 0, "hv-xen", "no domain");
+    if (hv->child.pid) {
+        rc = child_finish(hv, CLOSE_MS, err);
+        if (rc)
+            return rc;
+    }
+    colo__hv_xen_map_drop(hv);
+    colo__hv_xen_grants_drop(hv);
+    rc = child_start(hv, COLO_XEN_CHILD_MONITOR, -1, -1,
+                     domid_text(hv, domid), NULL, err);
+    return rc ? rc : child_finish(hv, DETACH_MS, err);
+}
+
+const struct colo_life_ops colo__hv_xen_life_ops = {
+    .seed_out = life_seed_out,
+    .seed_in = life_seed_in,
+    .start = life_start,
+    .destroy = life_destroy,
+    .end_guest = life_end_guest,
+    .abandon = life_abandon,
+};

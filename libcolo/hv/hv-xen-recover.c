@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Copyright (C) libcolo developers
+ *
+ * Putting right what a dead session has left at its guest.  Called by
+ * colo-watchdog at once, and by colo_recover() later.
+ */
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "hv-xen.h"
+#include "watchdog.h"
+
+#define LOOK_MS 100
+
+/* A suspend that is under way shows as nothing at all between the guest's
+ * answer in xenstore and its standing still: so look for a while. */
+static int wait_and_resume(struct colo_hv_xen *hv, uint32_t wait_ms,
+                           struct colo_error *err)
+{
+    uint64_t end = colo__now_us(&colo__clock_monotonic) +
+                   (uint64_t)wait_ms * 1000;
+
+    for (;;) {
+        xc_domaininfo_t info;
+        int rc = colo__hv_xen_getinfo(hv, &info, err);
+
+        if (rc)
+            return rc;
+        if (colo__hv_xen_is_suspended(&info)) {
+            hv->stop.xs_stale = true;
+            rc = colo__hv_xen_resume((struct colo_hv *)hv, err);
+            colo__log(&hv->log, COLO_LOG_NOTICE, -1, "recover",
+                      rc ? "domain %u cannot be resumed" :
+                      "domain %u goes on", hv->domid);
+            return rc;
+        }
+        if ((info.flags & (XEN_DOMINF_dying | XEN_DOMINF_shutdown)) ||
+            colo__now_us(&colo__clock_monotonic) >= end)
+            return 0;
+        poll(NULL, 0, LOOK_MS);
+    }
+}
+
+int colo__hv_xen_recover(uint32_t domid, uint32_t wait_ms,
+                         const struct colo_log *log, struct colo_error *err)
+{
+    struct colo_hv *chv = NULL;
+    struct colo_hv_xen *hv;
+    bool stopped = false;
+    char number[16];
+    int rc;
+
+    snprintf(number, sizeof(number), "%u", domid);
+    rc = colo__hv_xen_open(number, NULL, log, &chv, err);
+    if (rc)
+        return rc;
+    hv = colo__hv_xen(chv);
+    /* without this, no watch would fire for the guest's next suspend */
+    xc_domain_subscribe_for_suspend(hv->xch, domid, 0);
+    colo__hv_xen_stop_prepare(hv);
+    rc = colo__hv_xen_stop_ops.cancel(chv, &stopped, err);
+    if (!rc)
+        rc = wait_and_resume(hv, wait_ms, err);
+    /* a session that is dead tracks nothing; OFF is fine if it was off */
+    if (rc != COLO_E_GUEST)
+        xc_shadow_control(hv->xch, domid, XEN_DOMCTL_SHADOW_OP_OFF, NULL, 0);
+    colo__hv_ops(chv)->close(chv);
+    return rc;
+}

@@ -1,0 +1,465 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Copyright (C) libcolo developers
+ *
+ * Stopping the guest by its own help and letting it go on: the request in
+ * xenstore, the event channel by which Xen tells at once that the guest
+ * stands still, taking a request back, and the resume that gives suspend's
+ * caller a 1 ("nothing has happened").  Whatever fails, the guest is not left
+ * stopped.  Thread rule: hv.h's.
+ */
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "compat-xen.h"
+#include "hv-xen.h"
+
+#define CANCEL_WAIT_MS 1000  /* the guest has said yes: it takes this long */
+#define CLOSE_WAIT_MS 10000
+#define XSTATE_LEGACY 3u     /* x87 and SSE: in the CPU context anyway */
+#define TRANSACTION_TRIES 50
+
+/* ---- the event channel ---- */
+
+/* A port of the guest that we once allocated can only be freed by the guest,
+ * so it is remembered for the next session. */
+static void port_path(const struct colo_hv_xen *hv, char *buf, size_t cap)
+{
+    snprintf(buf, cap, "/local/domain/%u/libcolo-suspend-port", hv->domid);
+}
+
+static bool find_old_port(struct colo_hv_xen *hv, uint32_t *ret_port)
+{
+    xc_evtchn_status_t status = { .dom = (domid_t)hv->domid };
+    char path[64], *value;
+    unsigned len;
+    bool found;
+
+    port_path(hv, path, sizeof(path));
+    value = xs_read(hv->xs, XBT_NULL, path, &len);
+    if (!value)
+        return false;
+    status.port = (evtchn_port_t)strtoul(value, NULL, 10);
+    free(value);
+    found = status.port && !xc_evtchn_status(hv->xch, &status) &&
+            status.status == EVTCHNSTAT_unbound && status.u.unbound.dom == 0;
+    if (found)
+        *ret_port = status.port;
+    return found;
+}
+
+static int new_port(struct colo_hv_xen *hv, uint32_t *ret_port,
+                    struct colo_error *err)
+{
+    xc_evtchn_port_or_error_t port;
+    char path[64], value[16];
+
+    port = xc_evtchn_alloc_unbound(hv->xch, hv->domid, 0);
+    if (port < 0)
+        return colo__hv_xen_fail(hv, err, "allocate an event channel");
+    port_path(hv, path, sizeof(path));
+    snprintf(value, sizeof(value), "%d", port);
+    xs_write(hv->xs, XBT_NULL, path, value, (unsigned)strlen(value));
+    *ret_port = (uint32_t)port;
+    return 0;
+}
+
+static void unsubscribe(struct colo_hv_xen *hv)
+{
+    struct colo_xen_stop *s = &hv->stop;
+
+    if (!s->subscribed)
+        return;
+    xc_domain_subscribe_for_suspend(hv->xch, hv->domid, 0);
+    xenevtchn_unbind(hv->xce, s->local_port);
+    s->subscribed = false;
+}
+
+/* Not before the seed: while subscribed, Xen does not tell xenstored of
+ * suspends, and a stock suspend would wait in vain. */
+static int subscribe(struct colo_hv_xen *hv, struct colo_error *err)
+{
+    struct colo_xen_stop *s = &hv->stop;
+    xenevtchn_port_or_error_t local;
+    int rc;
+
+    if (s->subscribed)
+        return 0;
+    if (!find_old_port(hv, &s->remote_port)) {
+        rc = new_port(hv, &s->remote_port, err);
+        if (rc)
+            return rc;
+    }
+    local = xenevtchn_bind_interdomain(hv->xce, hv->domid, s->remote_port);
+    if (local < 0)
+        return colo__hv_xen_fail(hv, err, "bind an event channel");
+    s->local_port = (evtchn_port_t)local;
+    if (xc_domain_subscribe_for_suspend(hv->xch, hv->domid,
+                                        s->remote_port) < 0) {
+        rc = colo__hv_xen_fail(hv, err, "ask for suspend events");
+        xenevtchn_unbind(hv->xce, s->local_port);
+        return rc;
+    }
+    s->subscribed = true;
+    return 0;
+}
+
+/* ---- wide registers across the resume ---- */
+
+/* Setting a vCPU's context, which is how a 1 gets into its rax, makes Xen
+ * forget what is not x87 or SSE.  Linux trusts registers of the last task to
+ * be there still.  So: keep and put back. */
+static void xstate_prepare(struct colo_hv_xen *hv)
+{
+    struct xen_domctl op = {
+        .cmd = XEN_DOMCTL_getvcpuextstate,
+        .domain = (domid_t)hv->domid,
+    };
+    struct colo_xen_stop *s = &hv->stop;
+
+    if (s->xstate || colo__hv_xen_domctl(hv, &op) < 0)
+        return;
+    if (!(op.u.vcpuextstate.xfeature_mask & ~(uint64_t)XSTATE_LEGACY) ||
+        !op.u.vcpuextstate.size || op.u.vcpuextstate.size > 1 << 20)
+        return;
+    s->xstate_pages = (op.u.vcpuextstate.size + COLO_PAGE_SIZE - 1) /
+                      COLO_PAGE_SIZE;
+    s->xstate = xencall_alloc_buffer_pages(hv->xcall, s->xstate_pages);
+    s->xstate_mask = op.u.vcpuextstate.xfeature_mask;
+}
+
+/* -1: not kept */
+static int xstate_get(struct colo_hv_xen *hv)
+{
+    struct xen_domctl op = {
+        .cmd = XEN_DOMCTL_getvcpuextstate,
+        .domain = (domid_t)hv->domid,
+    };
+    struct colo_xen_stop *s = &hv->stop;
+
+    op.u.vcpuextstate.xfeature_mask = s->xstate_mask;
+    op.u.vcpuextstate.size = s->xstate_pages * COLO_PAGE_SIZE;
+    set_xen_guest_handle_raw(op.u.vcpuextstate.buffer,
+                             (uint64_t *)s->xstate);
+    if (colo__hv_xen_domctl(hv, &op) < 0)
+        return -1;
+    s->xstate_size = op.u.vcpuextstate.size;
+    return 0;
+}
+
+static int xstate_set(struct colo_hv_xen *hv)
+{
+    struct xen_domctl op = {
+        .cmd = XEN_DOMCTL_setvcpuextstate,
+        .domain = (domid_t)hv->domid,
+    };
+    struct colo_xen_stop *s = &hv->stop;
+
+    op.u.vcpuextstate.xfeature_mask = s->xstate_mask;
+    op.u.vcpuextstate.size = s->xstate_size;
+    set_xen_guest_handle_raw(op.u.vcpuextstate.buffer,
+                             (uint64_t *)s->xstate);
+    return colo__hv_xen_domctl(hv, &op);
+}
+
+/* The suspend hypercall returns 1 to the guest: "you were not moved". */
+static int return_one(struct colo_hv_xen *hv, struct colo_error *err)
+{
+    bool keep = hv->stop.xstate != NULL;
+    vcpu_guest_context_any_t ctxt;
+
+    if (keep && xstate_get(hv) < 0) {
+        colo__log(&hv->log, COLO_LOG_WARNING, errno, "hv-xen",
+                  "cannot keep the wide registers of vCPU 0");
+        keep = false;
+    }
+    if (xc_vcpu_getcontext(hv->xch, hv->domid, 0, &ctxt) < 0)
+        return colo__hv_xen_fail(hv, err, "get vCPU 0's registers");
+    ctxt.c.user_regs.rax = 1;
+    if (xc_vcpu_setcontext(hv->xch, hv->domid, 0, &ctxt) < 0)
+        return colo__hv_xen_fail(hv, err, "set vCPU 0's registers");
+    if (keep && xstate_set(hv) < 0)
+        colo__log(&hv->log, COLO_LOG_WARNING, errno, "hv-xen",
+                  "cannot put back the wide registers of vCPU 0");
+    return 0;
+}
+
+/* xenstored tells of a shutdown only once until it is told that the guest
+ * goes on.  It hardly ever knows of ours (see subscribe). */
+static void tell_xenstored(struct colo_hv_xen *hv)
+{
+    if (!hv->stop.xs_stale)
+        return;
+    hv->stop.xs_stale = false;
+    if (!xs_resume_domain(hv->xs, hv->domid))
+        colo__log(&hv->log, COLO_LOG_WARNING, errno, "hv-xen",
+                  "xenstored does not know that domain %u goes on",
+                  hv->domid);
+}
+
+int colo__hv_xen_resume(struct colo_hv *chv, struct colo_error *err)
+{
+    struct colo_hv_xen *hv = colo__hv_xen(chv);
+    struct xen_domctl op = {
+        .cmd = XEN_DOMCTL_resumedomain,
+        .domain = (domid_t)hv->domid,
+    };
+    xc_domaininfo_t info;
+    int rc;
+
+    rc = colo__hv_xen_getinfo(hv, &info, err);
+    if (rc)
+        return rc;
+    if (colo__hv_xen_is_suspended(&info)) {
+        rc = hv->stop.need_rax ? return_one(hv, err) : 0;
+        if (rc)
+            return rc;
+        if (colo__hv_xen_domctl(hv, &op) < 0)
+            return colo__hv_xen_fail(hv, err, "resume");
+        tell_xenstored(hv);
+    }
+    hv->stop.stopped = hv->stop.requested = hv->stop.late = false;
+    return 0;
+}
+
+/* ---- what has happened ---- */
+
+static int look(struct colo_hv_xen *hv, uint32_t *events,
+                struct colo_error *err)
+{
+    struct colo_xen_stop *s = &hv->stop;
+    xc_domaininfo_t info;
+    int rc;
+
+    rc = colo__hv_xen_getinfo(hv, &info, err);
+    if (rc && rc != COLO_E_GUEST)
+        return rc;
+    if (rc || (info.flags & XEN_DOMINF_dying) ||
+        ((info.flags & XEN_DOMINF_shutdown) &&
+         !colo__hv_xen_is_suspended(&info))) {
+        if (!hv->gone_reported)
+            *events |= COLO_HV_EV_GUEST;
+        hv->gone_reported = true;
+        return 0;
+    }
+    if (colo__hv_xen_is_suspended(&info)) {
+        if (s->late)
+            return colo__hv_xen_resume((struct colo_hv *)hv, err);
+        if (s->requested) {
+            s->requested = false;
+            s->stopped = true;
+            *events |= COLO_HV_EV_STOPPED;
+        }
+    }
+    return 0;
+}
+
+int colo__hv_xen_stop_event(struct colo_hv_xen *hv, uint32_t *events,
+                            struct colo_error *err)
+{
+    xenevtchn_port_or_error_t port = xenevtchn_pending(hv->xce);
+
+    if (port < 0)
+        return errno == EAGAIN || errno == EINTR ? 0 :
+               colo__fail(err, COLO_E_HV, errno, "hv-xen",
+                          "cannot read an event");
+    xenevtchn_unmask(hv->xce, (evtchn_port_t)port);
+    return hv->has_domain ? look(hv, events, err) : 0;
+}
+
+int colo__hv_xen_stop_release(struct colo_hv_xen *hv, uint32_t *events,
+                              struct colo_error *err)
+{
+    int rc;
+
+    /* xenstored has just looked at all domains: if ours stood still at that
+     * moment, its real end would not be told any more. */
+    hv->stop.xs_stale = true;
+    rc = look(hv, events, err);
+    if (!rc && !hv->is_secondary && !hv->stop.stopped && !hv->gone_reported)
+        tell_xenstored(hv);
+    return rc;
+}
+
+/* ---- the calls ---- */
+
+static int write_control(struct colo_hv_xen *hv, struct colo_error *err)
+{
+    char path[64];
+
+    snprintf(path, sizeof(path), "/local/domain/%u/control/shutdown",
+             hv->domid);
+    if (!xs_write(hv->xs, XBT_NULL, path, "suspend", 7))
+        return colo__fail(err, COLO_E_STORE, errno, "hv-xen",
+                          "cannot ask domain %u to suspend", hv->domid);
+    return 0;
+}
+
+/* An HVM guest without PV drivers has no callback; it cannot be asked and
+ * has no suspend call to return from. */
+void colo__hv_xen_stop_prepare(struct colo_hv_xen *hv)
+{
+    uint64_t irq = 0;
+
+    xstate_prepare(hv);
+    xc_hvm_param_get(hv->xch, hv->domid, HVM_PARAM_CALLBACK_IRQ, &irq);
+    hv->stop.need_rax = irq != 0;
+}
+
+static int stop_request(struct colo_hv *chv, struct colo_error *err)
+{
+    struct colo_hv_xen *hv = colo__hv_xen(chv);
+    xc_domaininfo_t info;
+    int rc;
+
+    rc = colo__hv_xen_getinfo(hv, &info, err);
+    if (rc)
+        return rc;
+    if (info.flags & XEN_DOMINF_dying)
+        return colo__fail(err, COLO_E_GUEST, 0, "hv-xen",
+                          "domain %u is dying", hv->domid);
+    if (info.flags & XEN_DOMINF_shutdown)
+        return colo__fail(err, colo__hv_xen_is_suspended(&info) ?
+                          COLO_E_STATE : COLO_E_GUEST, 0, "hv-xen",
+                          "domain %u is already shut down (reason %d)",
+                          hv->domid, compat_shutdown_reason(&info));
+    rc = subscribe(hv, err);
+    if (rc)
+        return rc;
+    colo__hv_xen_stop_prepare(hv);
+    if (hv->stop.need_rax) {
+        rc = write_control(hv, err);
+    } else if (xc_domain_shutdown(hv->xch, hv->domid, SHUTDOWN_suspend) < 0) {
+        rc = colo__hv_xen_fail(hv, err, "stop");
+    }
+    if (!rc) {
+        hv->stop.requested = true;
+        hv->stop.late = false;
+    }
+    return rc;
+}
+
+/* Take "suspend" out of the node unless the guest has answered.
+ * Returns 1 withdrawn, 0 the guest has said yes, < 0 error. */
+static int withdraw(struct colo_hv_xen *hv, struct colo_error *err)
+{
+    char path[64];
+
+    snprintf(path, sizeof(path), "/local/domain/%u/control/shutdown",
+             hv->domid);
+    for (int i = 0; i < TRANSACTION_TRIES; i++) {
+        xs_transaction_t t = xs_transaction_start(hv->xs);
+        bool asked, ok;
+        unsigned len;
+        char *value;
+
+        if (t == XBT_NULL)
+            break;
+        value = xs_read(hv->xs, t, path, &len);
+        asked = value && !strcmp(value, "suspend");
+        free(value);
+        ok = !asked || xs_write(hv->xs, t, path, "", 0);
+        if (!ok || !asked) {
+            xs_transaction_end(hv->xs, t, true);
+            if (ok)
+                return 0;
+            break;
+        }
+        if (xs_transaction_end(hv->xs, t, false))
+            return 1;
+        if (errno != EAGAIN)
+            break;
+    }
+    return colo__fail(err, COLO_E_STORE, errno, "hv-xen",
+                      "cannot take back the suspend request of domain %u",
+                      hv->domid);
+}
+
+/* Wait until the guest that said yes stands still.  Looks now and then even
+ * without an event: the guest may have reset its event channels. */
+static int wait_stopped(struct colo_hv_xen *hv, int timeout_ms,
+                        bool *ret_stopped, struct colo_error *err)
+{
+    uint64_t end = colo__now_us(&colo__clock_monotonic) +
+                   (uint64_t)timeout_ms * 1000;
+    xc_domaininfo_t info;
+
+    for (;;) {
+        struct pollfd pfd = { xenevtchn_fd(hv->xce), POLLIN, 0 };
+        int rc = colo__hv_xen_getinfo(hv, &info, err);
+
+        if (rc)
+            return rc;
+        *ret_stopped = colo__hv_xen_is_suspended(&info);
+        if (*ret_stopped || (info.flags & XEN_DOMINF_shutdown) ||
+            colo__now_us(&colo__clock_monotonic) >= end)
+            return 0;
+        if (poll(&pfd, 1, 50) > 0) {
+            xenevtchn_port_or_error_t port = xenevtchn_pending(hv->xce);
+
+            if (port >= 0)
+                xenevtchn_unmask(hv->xce, (evtchn_port_t)port);
+        }
+    }
+}
+
+static int stop_cancel(struct colo_hv *chv, bool *ret_stopped,
+                       struct colo_error *err)
+{
+    struct colo_hv_xen *hv = colo__hv_xen(chv);
+    struct colo_xen_stop *s = &hv->stop;
+    bool stopped = false;
+    int rc, wait_ms = CANCEL_WAIT_MS;
+
+    if (s->need_rax) {
+        rc = withdraw(hv, err);
+        if (rc < 0)
+            return rc;
+        if (rc == 1)
+            wait_ms = 0;
+    }
+    rc = wait_stopped(hv, s->requested ? wait_ms : 0, &stopped, err);
+    if (rc)
+        return rc;
+    if (stopped) {
+        /* and no event told us: the channel may have been reset */
+        unsubscribe(hv);
+        s->stopped = true;
+    } else if (s->requested && wait_ms) {
+        s->late = true; /* poll lets it go on when it stops after all */
+    }
+    s->requested = false;
+    *ret_stopped = stopped;
+    return 0;
+}
+
+void colo__hv_xen_stop_close(struct colo_hv_xen *hv)
+{
+    struct colo_xen_stop *s = &hv->stop;
+    struct colo_error err = { 0 };
+    bool stopped = s->stopped;
+    int rc = 0;
+
+    if (hv->has_domain && !hv->is_secondary) {
+        if (s->requested)
+            rc = stop_cancel((struct colo_hv *)hv, &stopped, &err);
+        if (!rc && s->late)
+            rc = wait_stopped(hv, CLOSE_WAIT_MS, &stopped, &err);
+        if (!rc && stopped)
+            rc = colo__hv_xen_resume((struct colo_hv *)hv, &err);
+        if (rc && rc != COLO_E_GUEST)
+            colo__log(&hv->log, COLO_LOG_ERROR, err.sys_errno, "hv-xen",
+                      "%s", err.text);
+    }
+    unsubscribe(hv);
+    if (s->xstate)
+        xencall_free_buffer_pages(hv->xcall, s->xstate, s->xstate_pages);
+    s->xstate = NULL;
+}
+
+const struct colo_stop_ops colo__hv_xen_stop_ops = {
+    .request = stop_request,
+    .cancel = stop_cancel,
+    .resume = colo__hv_xen_resume,
+};

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Copyright (C) libcolo developers
+ *
+ * Starting and disarming colo-watchdog.  Called by the primary's session.
+ */
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "spawn.h"
+#include "watchdog.h"
+
+#define DISARM_MS 1000
+
+int colo__watchdog_start(uint32_t domid, const char *uuid,
+                         const char *libexecdir, int *ret_fd, pid_t *ret_pid,
+                         struct colo_error *err)
+{
+    int report = -1, life = -1, pidfd = -1, pair[2] = { -1, -1 }, rc;
+    char path[512], number[16];
+    const char *argv[] = { path, number, uuid, NULL };
+    pid_t pid;
+
+    snprintf(path, sizeof(path), "%s/colo-watchdog",
+             libexecdir ? libexecdir : COLO_LIBEXECDIR);
+    snprintf(number, sizeof(number), "%u", domid);
+    /* a socket, so that disarming can use MSG_NOSIGNAL */
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+        return colo__fail(err, COLO_E_SYS, errno, "watchdog", "socketpair");
+    rc = colo__spawn(argv, pair[0], -1, &report, &life, &pid, &pidfd, err);
+    close(pair[0]);
+    if (rc) {
+        close(pair[1]);
+        return rc;
+    }
+    /* its life line is its stdin; the other two are not used */
+    close(report);
+    close(life);
+    close(pidfd);
+    *ret_fd = pair[1];
+    *ret_pid = pid;
+    return 0;
+}
+
+void colo__watchdog_disarm(int fd, pid_t pid)
+{
+    int pidfd;
+
+    if (fd < 0)
+        return;
+    (void)!send(fd, "q", 1, MSG_NOSIGNAL);
+    close(fd);
+    pidfd = colo__spawn_follow(pid);
+    if (pidfd < 0)
+        return;
+    colo__spawn_wait(pid, pidfd, DISARM_MS);
+    close(pidfd);
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Copyright (C) libcolo developers
+ *
+ * The duty that must survive a SIGKILL of the session: on the primary, the
+ * guest goes on.  A small process (colo-watchdog) started before anything
+ * else holds it; colo_recover() does the same for sessions long dead.
+ */
+#ifndef COLO_HV_WATCHDOG_H
+#define COLO_HV_WATCHDOG_H
+
+#include <sys/types.h>
+
+#include "../internal.h"
+
+/* colo__watchdog_start - run the watchdog for a guest of this host.
+ * Shape    uuid: the node /libcolo/UUID that it removes; libexecdir NULL:
+ *          where it was installed.
+ * Owner    *ret_fd is the caller's until colo__watchdog_disarm; nobody else may
+ *          have a copy (it is close-on-exec). */
+int colo__watchdog_start(uint32_t domid, const char *uuid,
+                         const char *libexecdir, int *ret_fd, pid_t *ret_pid,
+                         struct colo_error *err);
+
+/* colo__watchdog_disarm - the session has ended well: the watchdog ends
+ * without doing anything.  Closes fd; waits for at most a second.  Fine with -1
+ * and 0. */
+void colo__watchdog_disarm(int fd, pid_t pid);
+
+/* colo__hv_xen_recover - a session of this domain has died: no more suspend
+ * events to it, no request left in the guest's node, the guest runs, its
+ * writes are not tracked.
+ * Shape    wait_ms: how long a suspend may be under way that nobody saw the
+ *          request of.
+ * Errors   COLO_E_NOTFOUND the domain has gone: nothing to do
+ * Blocks   up to wait_ms. */
+int colo__hv_xen_recover(uint32_t domid, uint32_t wait_ms,
+                         const struct colo_log *log, struct colo_error *err);
+
+#endif
