@@ -125,6 +125,13 @@ static const struct {
       REFUSED },
 };
 
+static void check_unknown(struct walk *walk, const char *id)
+{
+    colo__check_say(walk->out, REFUSED, "device-unknown", "detach it",
+                    "it has a device of kind '%s' (%s), which libcolo does "
+                    "not know", walk->kind, id);
+}
+
 static void check_other(struct walk *walk, const char *id)
 {
     for (size_t i = 0; i < COLO_ARRAY_LEN(others); i++) {
@@ -135,9 +142,7 @@ static void check_other(struct walk *walk, const char *id)
                             others[i].advice, "%s", others[i].text);
         return;
     }
-    colo__check_say(walk->out, REFUSED, "device-unknown", "detach it",
-                    "it has a device of kind '%s' (%s), which libcolo does "
-                    "not know", walk->kind, id);
+    check_unknown(walk, id);
 }
 
 static int check_device(void *user, const char *id)
@@ -145,13 +150,24 @@ static int check_device(void *user, const char *id)
     struct walk *walk = user;
     char path[COLO_XS_PATH_MAX], backend[160];
     static const char dom0[] = "/local/domain/0/";
+    int rc;
 
     if (snprintf(path, sizeof(path), "/libxl/%" PRIu32 "/device/%s/%s/backend",
                  walk->guest->domid, walk->kind, id) >= (int)sizeof(path))
         return 0;
-    read_node(walk, path, backend, sizeof(backend));
-    if (!backend[0])
+    backend[0] = 0;
+    rc = colo__store_ops(walk->store)->read(walk->store, path, backend,
+                                            sizeof(backend), walk->err);
+    if (rc == COLO_E_NOTFOUND || (!rc && !backend[0]))
         return 0; /* being removed, or none has been made */
+    if (rc == COLO_E_LIMIT) {
+        check_unknown(walk, id);
+        return 0;
+    }
+    if (rc) {
+        walk->rc = rc;
+        return 1;
+    }
     if (!strcmp(walk->kind, "pci")) {
         char num[16];
 
@@ -188,11 +204,9 @@ static int check_kind(void *user, const char *kind)
         return 0;
     rc = colo__store_ops(walk->store)->list(walk->store, path, check_device,
                                             walk, walk->err);
-    if (rc && rc != COLO_E_NOTFOUND) {
+    if (rc && rc != COLO_E_NOTFOUND)
         walk->rc = rc;
-        return 1;
-    }
-    return 0;
+    return walk->rc != 0;
 }
 
 static void check_stub_domain(struct walk *walk)
