@@ -30,6 +30,10 @@ int colo__fail(struct colo_error *err, int code, int sys_errno,
 void colo__log(const struct colo_log *log, int level, int sys_errno,
                const char *context, const char *fmt, ...) COLO_PRINTF(5, 6);
 
+/* colo__uuid_text - 16 bytes as 8-4-4-4-12 hex digits, terminated. */
+#define COLO_UUID_TEXT 37
+void colo__uuid_text(const uint8_t *uuid, char *text);
+
 /* colo_clock - the seam to time, so that tests can move it. */
 struct colo_clock {
     uint64_t (*now_us)(const struct colo_clock *clock);

@@ -24,6 +24,9 @@ struct colo_parts {
     struct colo_arbiter *arbiter;       /* NULL: none */
     struct colo_replication *replication[COLO_MAX_REPLICATION]; /* or NULL */
     const struct colo_clock *clock;     /* NULL: monotonic; not owned */
+    int watchdog_fd, watchdog_pid;      /* see hv/watchdog.h; -1, 0: none */
+    const char *session_id;             /* with control and bulk given: 16
+                                           bytes that both sides know */
     /* called at named steps of the protocol ("captured", "sent", ...), so
      * that tests can break things there; NULL: nothing */
     void (*step_fn)(void *user, const char *step);

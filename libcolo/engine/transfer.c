@@ -49,7 +49,7 @@ int colo__transfer_init(struct colo_transfer *t, struct colo_link *bulk,
 
 void colo__transfer_fini(struct colo_transfer *t)
 {
-    if (t->seed_fd >= 0)
+    if (t->buf && t->seed_fd >= 0) /* a zeroed one has no descriptor 0 */
         close(t->seed_fd);
     t->seed_fd = -1;
     free(t->buf);

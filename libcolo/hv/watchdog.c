@@ -43,6 +43,31 @@ int colo__watchdog_start(uint32_t domid, const char *uuid,
     return 0;
 }
 
+int colo__watchdog_lend(int fd, int control_fd, struct colo_error *err)
+{
+    union {
+        struct cmsghdr align;
+        char space[CMSG_SPACE(sizeof(int))];
+    } control = { 0 };
+    struct iovec iov = { .iov_base = "f", .iov_len = 1 };
+    struct msghdr msg = {
+        .msg_iov = &iov,
+        .msg_iovlen = 1,
+        .msg_control = &control,
+        .msg_controllen = sizeof(control),
+    };
+    struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
+
+    cmsg->cmsg_level = SOL_SOCKET;
+    cmsg->cmsg_type = SCM_RIGHTS;
+    cmsg->cmsg_len = CMSG_LEN(sizeof(int));
+    memcpy(CMSG_DATA(cmsg), &control_fd, sizeof(int));
+    if (sendmsg(fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT) != 1)
+        return colo__fail(err, COLO_E_SYS, errno, "watchdog",
+                          "the watchdog does not take the link");
+    return 0;
+}
+
 void colo__watchdog_disarm(int fd, pid_t pid)
 {
     int pidfd;

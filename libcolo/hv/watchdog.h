@@ -21,6 +21,14 @@ int colo__watchdog_start(uint32_t domid, const char *uuid,
                          const char *libexecdir, int *ret_fd, pid_t *ret_pid,
                          struct colo_error *err);
 
+/* colo__watchdog_lend - give the watchdog a copy of the control link's
+ * descriptor.  While it holds it, a killed session does not look to the peer
+ * like a dead host; once the guest runs again, the watchdog writes
+ * COLO_LAST_WORDS bytes of 0xff there, which no peer can take for anything
+ * valid: it then ends without taking over. */
+#define COLO_LAST_WORDS 20480 /* more than a TLS record or a message needs */
+int colo__watchdog_lend(int fd, int control_fd, struct colo_error *err);
+
 /* colo__watchdog_disarm - the session has ended well: the watchdog ends
  * without doing anything.  Closes fd; waits for at most a second.  Fine with -1
  * and 0. */

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Copyright (C) libcolo developers
+ *
+ * Everything that follows the checkpoints of a session, called as one (the
+ * seed's replication_*_all).  Session's thread.
+ */
+#include "session-internal.h"
+
+#define FOR_EACH(s, r)                                                         \
+    for (struct colo_replication **r##_p = (s)->parts.replication, *r;         \
+         r##_p < (s)->parts.replication + COLO_MAX_REPLICATION &&              \
+         (r = *r##_p, true);                                                   \
+         r##_p++)                                                              \
+        if (r)
+
+int colo__followers_start(struct colo_session *s, struct colo_error *err)
+{
+    FOR_EACH(s, r) {
+        int rc = colo__replication_ops(r)->start(r, s->config.mode, err);
+
+        if (rc)
+            return rc;
+    }
+    return 0;
+}
+
+int colo__followers_checkpoint(struct colo_session *s, uint64_t epoch,
+                               struct colo_error *err)
+{
+    FOR_EACH(s, r) {
+        int rc = colo__replication_ops(r)->checkpoint(r, epoch, err);
+
+        if (rc)
+            return rc;
+    }
+    return 0;
+}
+
+int colo__followers_commit(struct colo_session *s, uint64_t epoch,
+                           struct colo_error *err)
+{
+    FOR_EACH(s, r) {
+        int rc = colo__replication_ops(r)->commit(r, epoch, err);
+
+        if (rc)
+            return rc;
+    }
+    return 0;
+}
+
+int colo__followers_failover(struct colo_session *s, struct colo_error *err)
+{
+    FOR_EACH(s, r) {
+        int rc = colo__replication_ops(r)->failover(r, err);
+
+        if (rc)
+            return rc;
+    }
+    return 0;
+}
+
+void colo__followers_stop(struct colo_session *s)
+{
+    FOR_EACH(s, r) {
+        struct colo_error err;
+
+        /* every one of them, whatever the others say */
+        if (colo__replication_ops(r)->stop(r, &err))
+            colo__session_warn(s, err.text);
+    }
+}
+
+int colo__followers_pending(struct colo_session *s, struct colo_error *err)
+{
+    int waiting = 0;
+
+    FOR_EACH(s, r) {
+        bool diverged = false;
+        int rc = colo__replication_ops(r)->pending(r, &diverged, err);
+
+        if (rc < 0)
+            return rc;
+        waiting |= rc;
+        if (diverged)
+            atomic_fetch_or(&s->wants, COLO_WANT_CHECKPOINT);
+    }
+    return waiting;
+}

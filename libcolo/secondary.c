@@ -1,0 +1,565 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Copyright (C) libcolo developers
+ *
+ * The secondary's side of a session: the actions of its table, in the order of
+ * a session's life, and what its hypervisor, worker and peer tell it.  The
+ * replica changes in one place only, the apply of a whole epoch, which nothing
+ * interrupts: a failover that comes meanwhile waits for it (the seed's
+ * RELAUNCH).  Session's thread; the worker owns the replica while it is busy.
+ */
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "session-internal.h"
+
+static const struct colo_hv_ops *hv_ops(struct colo_session *s)
+{
+    return colo__hv_ops(s->parts.hv);
+}
+
+static int set_failover(struct colo_session *s, int to, struct colo_error *err)
+{
+    if (colo__failover_check(s->failover, to))
+        return colo__fail(err, COLO_E_STATE, 0, "failover",
+                          "%s does not become %s",
+                          colo__failover_name(s->failover),
+                          colo__failover_name(to));
+    colo__log(s->log, COLO_LOG_DEBUG, -1, "failover", "%s -> %s",
+              colo__failover_name(s->failover), colo__failover_name(to));
+    s->failover = to;
+    return 0;
+}
+
+static int submit(struct colo_session *s, int job, colo_job_fn *fn, void *arg,
+                  struct colo_error *err)
+{
+    int rc = colo__worker_submit(s->worker, fn, arg, err);
+
+    if (!rc)
+        s->s.job = job;
+    return rc;
+}
+
+/* Make the worker's job end soon, if it is one that can be given up. */
+static void abort_job(struct colo_session *s)
+{
+    struct colo_link *bulk = s->parts.bulk;
+
+    if (s->s.job != COLO_JOB_SEED && s->s.job != COLO_JOB_EPOCH)
+        return;
+    atomic_store(&s->s.receive.abort, true);
+    if (bulk)
+        colo__link_ops(bulk)->shutdown(bulk);
+}
+
+/* ---- connecting and seeding -------------------------------------------- */
+
+static int act_seed(struct colo_session *s, struct colo_error *err)
+{
+    struct colo_secondary *sec = &s->s;
+    int fds[2];
+    int rc;
+
+    rc = colo__session_publish(s, err);
+    if (rc)
+        return rc;
+    rc = colo__receive_init(&sec->receive, s->parts.bulk, s->parts.hv,
+                            s->clock, err);
+    if (rc)
+        return rc;
+    memcpy(sec->receive.session, s->id, 16);
+    rc = colo__apply_init(&sec->apply, s->parts.hv, &sec->receive.epoch, err);
+    if (rc)
+        return rc;
+    if (pipe2(fds, O_CLOEXEC) < 0)
+        return colo__fail(err, COLO_E_SYS, errno, "secondary", "pipe");
+    sec->receive.seed_fd = fds[1];
+    sec->replica = true;
+    s->seed_start_us = colo__now_us(s->clock);
+    rc = hv_ops(s)->life->seed_in(s->parts.hv, fds[0], err);
+    if (rc)
+        return rc;
+    return submit(s, COLO_JOB_SEED, colo__receive_seed_job, &sec->receive,
+                  err);
+}
+
+static void check_seeded(struct colo_session *s)
+{
+    if (s->state == COLO_STATE_SEEDING && s->s.seed_restored &&
+        s->s.seed_received)
+        colo__session_raise(s, COLO_EV_SEEDED);
+}
+
+static int act_ready(struct colo_session *s, struct colo_error *err)
+{
+    struct colo_hv_info info;
+    int rc;
+
+    rc = hv_ops(s)->info(s->parts.hv, &info, err);
+    if (rc)
+        return rc;
+    s->info.domid = info.domid;
+    s->info.nr_gfns = info.nr_gfns;
+    rc = colo__followers_start(s, err);
+    if (rc)
+        return rc;
+    colo__session_set_mode(s, s->config.mode, COLO_REASON_NONE);
+    colo__control_send(s, COLO_MSG_CHECKPOINT_READY, 0, 0, NULL, 0);
+    return 0;
+}
+
+/* ---- an epoch ---------------------------------------------------------- */
+
+static int act_reply(struct colo_session *s, struct colo_error *err)
+{
+    struct colo_secondary *sec = &s->s;
+    int rc;
+
+    sec->receive.expect = s->epoch + 1;
+    rc = submit(s, COLO_JOB_EPOCH, colo__receive_epoch_job, &sec->receive,
+                err);
+    if (rc)
+        return rc;
+    colo__session_step_hook(s, "reply");
+    colo__control_send(s, COLO_MSG_CHECKPOINT_REPLY, s->epoch + 1, 0, NULL,
+                       0);
+    return colo__followers_checkpoint(s, s->epoch + 1, err);
+}
+
+/* The epoch is whole; is everything that follows it, too? */
+static void check_whole(struct colo_session *s)
+{
+    struct colo_error err = { 0 };
+    int rc;
+
+    rc = colo__followers_pending(s, &err);
+    if (rc < 0)
+        colo__session_error(s, &err);
+    else if (!rc)
+        colo__session_raise(s, COLO_EV_WHOLE);
+}
+
+static int act_received(struct colo_session *s, struct colo_error *err)
+{
+    struct colo_secondary *sec = &s->s;
+    int rc;
+
+    colo__session_step_hook(s, "whole");
+    /* From here on this epoch may be committed at the primary, so it is the
+     * one that a takeover starts from: apply it whatever happens. */
+    rc = submit(s, COLO_JOB_APPLY, colo__apply_job, &sec->apply, err);
+    if (rc)
+        return rc;
+    colo__control_send(s, COLO_MSG_VMSTATE_RECEIVED, sec->receive.expect, 0,
+                       NULL, 0);
+    colo__session_step_hook(s, "received");
+    return 0;
+}
+
+/* Memory of the epoch is in place; its context goes with it. */
+static int keep_state(struct colo_session *s, struct colo_error *err)
+{
+    const struct colo_epoch *e = &s->s.receive.epoch;
+    uint8_t *copy;
+
+    copy = realloc(s->s.state, e->state_len ? e->state_len : 1);
+    if (!copy)
+        return colo__fail(err, COLO_E_NOMEM, ENOMEM, "secondary", "context");
+    memcpy(copy, e->state, e->state_len);
+    s->s.state = copy;
+    s->s.state_len = e->state_len;
+    return 0;
+}
+
+static int act_loaded(struct colo_session *s, struct colo_error *err)
+{
+    struct colo_apply *a = &s->s.apply;
+    struct colo_checkpoint_info info = { .epoch = s->s.receive.expect };
+    uint8_t body[COLO_WIRE_MAX_DIFFER * 8];
+    int rc;
+
+    rc = keep_state(s, err);
+    if (rc)
+        return rc;
+    s->epoch = s->committed = s->s.receive.expect;
+    s->audit_pages += a->audited;
+    s->audit_mismatches += a->differ;
+    info.dirty_pages = s->s.receive.epoch.count;
+    colo__stats_add(&s->stats, colo__now_us(s->clock), &info);
+    s->status_dirty = true;
+    colo__session_step_hook(s, "loaded");
+    rc = colo__followers_commit(s, s->epoch, err);
+    if (rc)
+        return rc;
+    for (uint32_t i = 0; i < a->differ; i++)
+        colo__put64(body + (size_t)i * 8, a->differ_gfns[i]);
+    colo__control_send(s, COLO_MSG_VMSTATE_LOADED, s->epoch, a->differ, body,
+                       a->differ * 8);
+    if (s->failover == COLO_FAILOVER_RELAUNCH) {
+        rc = set_failover(s, COLO_FAILOVER_REQUIRE, err);
+        if (rc)
+            return rc;
+        colo__session_raise(s, s->operator_failover ? COLO_EV_FAILOVER
+                                                    : COLO_EV_PEER_LOST);
+    }
+    return 0;
+}
+
+/* ---- takeover ---------------------------------------------------------- */
+
+static int begin_failover(struct colo_session *s, struct colo_error *err)
+{
+    int rc = 0;
+
+    if (s->failover == COLO_FAILOVER_NONE)
+        rc = set_failover(s, COLO_FAILOVER_REQUIRE, err);
+    if (!rc && s->failover == COLO_FAILOVER_REQUIRE)
+        rc = set_failover(s, COLO_FAILOVER_ACTIVE, err);
+    return rc;
+}
+
+static int act_ask(struct colo_session *s, struct colo_error *err)
+{
+    int rc;
+
+    if (!s->committed)
+        return colo__fail(err, COLO_E_PEER, 0, "failover",
+                          "the primary was lost before the first epoch was "
+                          "whole: there is nothing to take over");
+    rc = begin_failover(s, err);
+    if (rc)
+        return rc;
+    abort_job(s);
+    s->s.asked = false;
+    s->s.await_yield = s->operator_failover && !s->link_dead;
+    if (s->s.await_yield)
+        colo__control_send(s, COLO_MSG_STOP, s->epoch, 1, NULL, 0);
+    return 0;
+}
+
+static int act_relaunch(struct colo_session *s, struct colo_error *err)
+{
+    int rc;
+
+    if (s->failover == COLO_FAILOVER_RELAUNCH)
+        return 0;
+    rc = begin_failover(s, err);
+    if (rc)
+        return rc;
+    return set_failover(s, COLO_FAILOVER_RELAUNCH, err);
+}
+
+/* In ARBITRATING: one thing after the other, none of them waited for. */
+static void arbitrate(struct colo_session *s)
+{
+    struct colo_arbiter *a = s->parts.arbiter;
+    struct colo_error err = { 0 };
+    int rc;
+
+    if (s->s.job != COLO_JOB_NONE)
+        return;
+    if (s->s.await_yield && !s->link_dead &&
+        colo__now_us(s->clock) < s->state_deadline_us)
+        return;
+    s->s.await_yield = false;
+    if (!s->s.asked) {
+        s->s.asked = true;
+        if (colo__arbiter_ops(a)->ask(a, s->role, &err)) {
+            colo__session_error(s, &err);
+            return;
+        }
+    }
+    rc = colo__arbiter_ops(a)->answer(a, &err);
+    if (!rc)
+        colo__session_raise(s, COLO_EV_MAY_RUN);
+    else if (rc == COLO_E_REFUSED)
+        colo__session_raise(s, COLO_EV_MUST_NOT);
+    else if (rc < 0)
+        colo__session_error(s, &err);
+}
+
+static int act_take_over(struct colo_session *s, struct colo_error *err)
+{
+    int rc;
+
+    colo__session_step_hook(s, "takeover");
+    rc = hv_ops(s)->machine->set(s->parts.hv, s->s.state, s->s.state_len,
+                                 err);
+    if (rc)
+        return rc;
+    rc = colo__followers_failover(s, err);
+    if (rc)
+        return rc;
+    rc = hv_ops(s)->life->start(s->parts.hv, err);
+    if (rc)
+        return rc;
+    s->s.replica = false; /* it is the guest now: never destroyed by us */
+    rc = set_failover(s, COLO_FAILOVER_COMPLETED, err);
+    if (rc)
+        return rc;
+    colo__session_step_hook(s, "started");
+    colo__session_raise(s, COLO_EV_STARTED);
+    return 0;
+}
+
+static int act_hand_over(struct colo_session *s, struct colo_error *err)
+{
+    struct colo_error warn;
+
+    (void)err;
+    colo__log(s->log, COLO_LOG_NOTICE, -1, "failover",
+              "'%s' runs here now, from epoch %llu", s->info.name,
+              (unsigned long long)s->epoch);
+    /* the guest runs: what is missing now is a warning and no failure */
+    if (hv_ops(s)->life->abandon(s->parts.hv, &warn))
+        colo__session_warn(s, warn.text);
+    colo__session_raise(s, COLO_EV_DONE);
+    return 0;
+}
+
+/* ---- the end ----------------------------------------------------------- */
+
+static void end_further(struct colo_session *s)
+{
+    struct colo_error err = { 0 };
+
+    if (s->s.job != COLO_JOB_NONE)
+        return;
+    if (s->s.replica) {
+        if (hv_ops(s)->life->destroy(s->parts.hv, &err)) {
+            colo__session_error(s, &err);
+            return;
+        }
+        s->s.replica = false;
+    }
+    if (s->s.answer_stop) {
+        s->s.answer_stop = false;
+        colo__control_send(s, COLO_MSG_STOP, s->epoch, 0, NULL, 0);
+    }
+    colo__session_raise(s, COLO_EV_DONE);
+}
+
+void colo__secondary_finish(struct colo_session *s)
+{
+    struct colo_error err = { 0 };
+
+    /* A replica that could not be started is left for a person to look at;
+     * any other that is still here is of no use. */
+    if (s->s.replica && s->failover != COLO_FAILOVER_ACTIVE) {
+        if (hv_ops(s)->life->destroy(s->parts.hv, &err))
+            colo__session_warn(s, err.text);
+        s->s.replica = false;
+    }
+    colo__followers_stop(s);
+}
+
+/* ---- what tells it ----------------------------------------------------- */
+
+int colo__secondary_action(struct colo_session *s, int action,
+                           struct colo_error *err)
+{
+    switch (action) {
+    case COLO_ACT_CONNECT:
+        return colo__connect_begin(s, err);
+    case COLO_ACT_SEED:
+        return act_seed(s, err);
+    case COLO_ACT_READY:
+        return act_ready(s, err);
+    case COLO_ACT_REPLY:
+        return act_reply(s, err);
+    case COLO_ACT_RECEIVED:
+        return act_received(s, err);
+    case COLO_ACT_LOADED:
+        return act_loaded(s, err);
+    case COLO_ACT_RELAUNCH:
+        return act_relaunch(s, err);
+    case COLO_ACT_ASK:
+        return act_ask(s, err);
+    case COLO_ACT_TAKE_OVER:
+        return act_take_over(s, err);
+    case COLO_ACT_HAND_OVER:
+        return act_hand_over(s, err);
+    case COLO_ACT_DESTROY:
+        colo__session_set_mode(s, s->mode, COLO_REASON_PROCESSING);
+        abort_job(s);
+        return 0;
+    default: /* NONE, GIVE_UP: finish does it */
+        return 0;
+    }
+}
+
+void colo__secondary_message(struct colo_session *s,
+                             const struct colo_msg *msg)
+{
+    struct colo_error err;
+
+    switch (msg->type) {
+    case COLO_MSG_SEEDED:
+        if (s->state == COLO_STATE_SEEDING) {
+            s->s.receive.seed_total = msg->value;
+            return;
+        }
+        break;
+    case COLO_MSG_CHECKPOINT_REQUEST:
+        if (s->state == COLO_STATE_READY && msg->epoch == s->epoch + 1) {
+            colo__session_raise(s, COLO_EV_REQUEST);
+            return;
+        }
+        break;
+    case COLO_MSG_VMSTATE_SEND:
+    case COLO_MSG_VMSTATE_SIZE:
+        /* the bulk link may be ahead of these two */
+        if (msg->epoch == s->s.receive.expect && s->epoch <= msg->epoch)
+            return;
+        break;
+    case COLO_MSG_STOP:
+        if (msg->value == 1) {
+            s->s.await_yield = false; /* its guest has ended */
+            return;
+        }
+        s->s.answer_stop = true;
+        colo__session_raise(s, COLO_EV_STOP);
+        return;
+    case COLO_MSG_GUEST_END:
+        s->s.answer_stop = true;
+        colo__session_raise(s, COLO_EV_GUEST_END);
+        return;
+    default:
+        break;
+    }
+    if (s->state >= COLO_STATE_TAKEOVER)
+        return; /* said before it knew */
+    colo__fail(&err, COLO_E_PROTO, 0, "secondary", "%s of epoch %llu in "
+               "state %s of epoch %llu", colo__msg_name(msg->type),
+               (unsigned long long)msg->epoch, colo_state_name(s->state),
+               (unsigned long long)s->epoch);
+    colo__session_error(s, &err);
+}
+
+void colo__secondary_hv(struct colo_session *s)
+{
+    struct colo_hv_event ev = { 0 };
+    struct colo_hv_info info;
+    struct colo_error err = { 0 };
+
+    /* The worker has the hypervisor while it reads or writes the replica:
+     * afterwards, and without being woken again and again meanwhile. */
+    if (s->s.job == COLO_JOB_EPOCH || s->s.job == COLO_JOB_APPLY) {
+        colo__session_unwatch_fd(s, hv_ops(s)->fd(s->parts.hv));
+        s->s.hv_waits = true;
+        return;
+    }
+    if (hv_ops(s)->poll(s->parts.hv, &ev, &err)) {
+        if (s->state != COLO_STATE_ENDED)
+            colo__session_error(s, &err);
+        return;
+    }
+    if (ev.events & COLO_HV_EV_PROGRESS)
+        colo__session_progress(s, ev.seed_done, ev.seed_total);
+    if (ev.events & COLO_HV_EV_SEEDED) {
+        s->s.seed_restored = true;
+        check_seeded(s);
+    }
+    if ((ev.events & COLO_HV_EV_GUEST) && s->state == COLO_STATE_READY) {
+        if (hv_ops(s)->info(s->parts.hv, &info, &err) == COLO_E_NOTFOUND) {
+            s->s.replica = false;
+            colo__fail(&err, COLO_E_GUEST, 0, "secondary",
+                       "somebody destroyed the replica");
+            colo__session_error(s, &err);
+        }
+    }
+}
+
+static void epoch_came(struct colo_session *s)
+{
+    struct colo_error err = { 0 };
+
+    if (!s->s.receive.again) {
+        check_whole(s);
+        return;
+    }
+    colo__log(s->log, COLO_LOG_WARNING, -1, "secondary",
+              "a difference of epoch %llu does not fit: asking for it again",
+              (unsigned long long)s->s.receive.expect);
+    if (submit(s, COLO_JOB_EPOCH, colo__receive_epoch_job, &s->s.receive,
+               &err))
+        colo__session_error(s, &err);
+    else
+        colo__control_send(s, COLO_MSG_VMSTATE_RECEIVED, s->s.receive.expect,
+                           1, NULL, 0);
+}
+
+void colo__secondary_worker(struct colo_session *s, int rc,
+                            const struct colo_error *err)
+{
+    int job = s->s.job;
+    struct colo_error ignored;
+
+    s->s.job = COLO_JOB_NONE;
+    if (s->s.hv_waits) {
+        s->s.hv_waits = false;
+        (void)colo__session_watch_fd(s, hv_ops(s)->fd(s->parts.hv),
+                                     COLO_FD_HV, &ignored);
+        colo__secondary_hv(s);
+    }
+    if (job == COLO_JOB_APPLY) {
+        /* must not be forgotten in any state */
+        if (rc)
+            colo__session_error(s, err);
+        else if (s->state == COLO_STATE_LOADING)
+            colo__session_raise(s, COLO_EV_LOADED);
+        return;
+    }
+    if (s->state >= COLO_STATE_TAKEOVER)
+        return; /* it was told to end */
+    if (rc == COLO_E_PEER) {
+        colo__session_peer_lost(s, err);
+    } else if (rc) {
+        colo__session_error(s, err);
+    } else if (job == COLO_JOB_SEED) {
+        s->s.seed_received = true;
+        check_seeded(s);
+    } else if (s->state == COLO_STATE_RECEIVING) {
+        epoch_came(s);
+    }
+}
+
+void colo__secondary_poll(struct colo_session *s)
+{
+    uint64_t heard;
+
+    /* bulk data is as good as a heartbeat, and refreshes what waits for it */
+    if (s->s.job == COLO_JOB_SEED || s->s.job == COLO_JOB_EPOCH) {
+        heard = atomic_load(&s->s.receive.last_us);
+        colo__heartbeat_heard(&s->heartbeat, heard);
+        heard += (uint64_t)(s->s.job == COLO_JOB_SEED ? s->config.seed_ms
+                                                      : s->config.commit_ms) *
+                 1000;
+        if (s->state_deadline_us != COLO_NEVER &&
+            s->state_deadline_us < heard)
+            s->state_deadline_us = heard;
+    }
+    switch (s->state) {
+    case COLO_STATE_RECEIVING:
+        /* whole, but a follower has not answered yet */
+        if (s->s.job == COLO_JOB_NONE && !s->s.receive.again)
+            check_whole(s);
+        break;
+    case COLO_STATE_ARBITRATING:
+        arbitrate(s);
+        break;
+    case COLO_STATE_ENDING:
+        end_further(s);
+        break;
+    default:
+        break;
+    }
+}
+
+uint64_t colo__secondary_deadline(struct colo_session *s)
+{
+    (void)s;
+    return COLO_NEVER;
+}

@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Copyright (C) libcolo developers
+ *
+ * A session from the inside: what session.c (loop, public calls), control.c
+ * (messages), primary.c and secondary.c (actions) share.  Everything here is
+ * the session's thread's, except the atomics.
+ */
+#ifndef COLO_SESSION_INTERNAL_H
+#define COLO_SESSION_INTERNAL_H
+
+#include <stdatomic.h>
+
+#include "engine/apply.h"
+#include "engine/capture.h"
+#include "engine/heartbeat.h"
+#include "engine/receive.h"
+#include "engine/stats.h"
+#include "engine/transfer.h"
+#include "engine/worker.h"
+#include "parts.h"
+#include "pure/states.h"
+#include "pure/wire.h"
+
+/* what other threads ask for; bits of session.wants */
+#define COLO_WANT_CHECKPOINT 1u
+#define COLO_WANT_FAILOVER   2u
+#define COLO_WANT_STOP       4u
+#define COLO_WANT_START      8u
+
+#define COLO_EVENT_QUEUE 32
+
+/* The primary's half of a session. */
+struct colo_primary {
+    struct colo_capture capture;
+    struct colo_transfer transfer;
+    struct colo_checkpoint_info info;   /* of the epoch under way */
+    uint64_t timer_us;                  /* next checkpoint */
+    uint64_t stop_us, resumed_us;       /* of the epoch under way */
+    bool checkpoint_wanted;
+    bool seed_stopped;                  /* seed written, tracking on */
+    bool seed_sent;                     /* the seed's job is over */
+    bool sent, received;                /* the epoch under way */
+    bool guest_stopping;                /* a stop was asked for */
+    bool following;                     /* replication was started */
+    /* how it ends */
+    bool await_answer;                  /* STOP or GUEST_END was sent */
+    bool guest_ending;                  /* end_guest was begun */
+    bool guest_ended;
+};
+
+/* The secondary's half. */
+struct colo_secondary {
+    struct colo_receive receive;
+    struct colo_apply apply;
+    uint8_t *state;                     /* context of the last whole epoch */
+    uint32_t state_len;
+    int job;                            /* COLO_JOB_*: what the worker does */
+    bool seed_restored;                 /* the replica exists */
+    bool seed_received;                 /* the seed's job is over */
+    bool await_yield;                   /* the primary was told to end */
+    bool asked;                         /* the arbiter was asked */
+    bool replica;                       /* there is one to destroy */
+    bool answer_stop;                   /* the primary waits for STOP */
+    bool hv_waits;                      /* its events were put off */
+};
+
+enum { COLO_JOB_NONE, COLO_JOB_SEED, COLO_JOB_EPOCH, COLO_JOB_APPLY };
+
+struct colo_publish;
+struct colo_bootstrap;
+
+struct colo_session {
+    struct colo_config config;          /* strings are ours */
+    struct colo_parts parts;
+    const struct colo_clock *clock;
+    const struct colo_log *log;         /* &config.log */
+    const struct colo_state_table *table;
+    int role, state, mode, last_mode, reason, failover;
+    struct colo_error error;            /* what ended it; code 0 = none */
+    struct colo_hv_info info;           /* the guest, as last seen */
+    uint64_t epoch;      /* primary: begun last; secondary: applied last */
+    uint64_t committed;  /* last committed, 0 = none */
+    int epoll_fd, wake_fd;
+    struct colo_worker *worker;
+    uint64_t state_deadline_us;
+    uint8_t queue[COLO_EVENT_QUEUE];    /* COLO_EV_*, in order */
+    uint32_t queue_head, queue_len;
+    /* the peer */
+    struct colo_bootstrap *boot;
+    uint8_t id[16];
+    struct colo_hello peer;
+    bool peer_known;                    /* its HELLO came */
+    bool link_dead;
+    char peer_name[128];
+    struct colo_heartbeat heartbeat;
+    uint8_t in[COLO_WIRE_HEADER + COLO_WIRE_MAX_CONTROL];
+    size_t in_len;
+    int guest_reason;                   /* COLO_HV_*, for GUEST_END */
+    bool guest_gone;
+    bool operator_failover;             /* asked for, not detected */
+    /* xenstore */
+    struct colo_publish *publish;
+    struct colo_replication *proxies;   /* in parts.replication too */
+    bool status_dirty;
+    struct colo_stats stats;
+    uint64_t seed_done, seed_total, seed_rate, seed_start_us;
+    uint64_t audit_pages, audit_mismatches, audit_known;
+    int replication_error;              /* it ended by an error */
+    _Atomic uint32_t wants;
+    _Atomic uint32_t interval_ms;
+    union {
+        struct colo_primary p;
+        struct colo_secondary s;
+    };
+};
+
+/* ---- session.c --------------------------------------------------------- */
+
+void colo__session_raise(struct colo_session *s, int event);
+/* remember *err as what ends the session (the first one stays) and raise
+ * COLO_EV_ERROR */
+void colo__session_error(struct colo_session *s, const struct colo_error *err);
+/* the link is gone: raise COLO_EV_PEER_LOST once */
+void colo__session_peer_lost(struct colo_session *s,
+                             const struct colo_error *err);
+void colo__session_set_mode(struct colo_session *s, int mode, int reason);
+void colo__session_warn(struct colo_session *s, const char *text);
+void colo__session_step_hook(struct colo_session *s, const char *step);
+int colo__session_watch_fd(struct colo_session *s, int fd, uint32_t id,
+                           struct colo_error *err);
+void colo__session_unwatch_fd(struct colo_session *s, int fd);
+/* the guest's name and uuid are known: join xenstore */
+int colo__session_publish(struct colo_session *s, struct colo_error *err);
+void colo__session_progress(struct colo_session *s, uint64_t done,
+                            uint64_t total);
+
+/* what a descriptor in the epoll set is */
+enum {
+    COLO_FD_WAKE, COLO_FD_HV, COLO_FD_CONTROL, COLO_FD_WORKER, COLO_FD_STORE,
+    COLO_FD_BOOT, COLO_FD_ARBITER, COLO_FD_REPLICATION
+};
+
+/* ---- connect.c --------------------------------------------------------- */
+
+int colo__connect_begin(struct colo_session *s, struct colo_error *err);
+/* the bootstrap's descriptor is readable */
+void colo__connect_ready(struct colo_session *s);
+
+/* ---- control.c --------------------------------------------------------- */
+
+/* send a control message; a dead link raises PEER_LOST and is no error here */
+void colo__control_send(struct colo_session *s, uint32_t type, uint64_t epoch,
+                        uint64_t value, const void *body, uint32_t len);
+void colo__control_send_error(struct colo_session *s,
+                              const struct colo_error *err);
+void colo__control_hello(struct colo_session *s);
+/* read and dispatch what has come */
+void colo__control_read(struct colo_session *s);
+
+/* ---- followers.c: replication and the arbiter -------------------------- */
+
+int colo__followers_start(struct colo_session *s, struct colo_error *err);
+int colo__followers_checkpoint(struct colo_session *s, uint64_t epoch,
+                               struct colo_error *err);
+int colo__followers_commit(struct colo_session *s, uint64_t epoch,
+                           struct colo_error *err);
+int colo__followers_failover(struct colo_session *s, struct colo_error *err);
+void colo__followers_stop(struct colo_session *s);
+/* 1 waiting, 0 all answered, < 0 error; a divergence asks for a checkpoint */
+int colo__followers_pending(struct colo_session *s, struct colo_error *err);
+
+/* ---- primary.c, secondary.c -------------------------------------------- */
+
+int colo__primary_action(struct colo_session *s, int action,
+                         struct colo_error *err);
+void colo__primary_message(struct colo_session *s, const struct colo_msg *msg);
+void colo__primary_hv(struct colo_session *s);
+void colo__primary_worker(struct colo_session *s, int rc,
+                          const struct colo_error *err);
+void colo__primary_poll(struct colo_session *s); /* after anything happened */
+void colo__primary_finish(struct colo_session *s);
+uint64_t colo__primary_deadline(struct colo_session *s);
+
+int colo__secondary_action(struct colo_session *s, int action,
+                           struct colo_error *err);
+void colo__secondary_message(struct colo_session *s,
+                             const struct colo_msg *msg);
+void colo__secondary_hv(struct colo_session *s);
+void colo__secondary_worker(struct colo_session *s, int rc,
+                            const struct colo_error *err);
+void colo__secondary_poll(struct colo_session *s);
+void colo__secondary_finish(struct colo_session *s);
+uint64_t colo__secondary_deadline(struct colo_session *s);
+
+#endif

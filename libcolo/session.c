@@ -1,0 +1,741 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Copyright (C) libcolo developers
+ *
+ * The loop of a session: collects what has happened (descriptors, deadlines,
+ * requests of other threads), turns it into events, and walks the state table.
+ * One step function looks up, logs and refuses; the actions are in primary.c
+ * and secondary.c.  Everything runs on the thread that is in
+ * colo_session_process().
+ */
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "../xenstore/publish.h"
+#include "hv/watchdog.h"
+#include "session-internal.h"
+
+#define ARBITER_MS 10000
+#define TAKEOVER_MS 30000
+#define ENDING_MS 60000
+
+/* ---- small services for the other files -------------------------------- */
+
+void colo__session_step_hook(struct colo_session *s, const char *step)
+{
+    if (s->parts.step_fn)
+        s->parts.step_fn(s->parts.step_user, step);
+}
+
+static void tell(struct colo_session *s, struct colo_event *ev)
+{
+    if (!s->config.event_fn)
+        return;
+    ev->size = sizeof(*ev);
+    ev->state = s->state;
+    ev->mode = s->mode;
+    ev->reason = s->reason;
+    s->config.event_fn(s->config.event_user, ev);
+}
+
+void colo__session_warn(struct colo_session *s, const char *text)
+{
+    struct colo_event ev = { .type = COLO_EVENT_WARNING, .text = text };
+
+    colo__log(s->log, COLO_LOG_WARNING, -1, "session", "%s", text);
+    tell(s, &ev);
+}
+
+void colo__session_raise(struct colo_session *s, int event)
+{
+    for (uint32_t i = 0; i < s->queue_len; i++) {
+        if (s->queue[(s->queue_head + i) % COLO_EVENT_QUEUE] == event)
+            return; /* once is enough */
+    }
+    /* there are fewer kinds of events than places */
+    _Static_assert(COLO_EV_COUNT <= COLO_EVENT_QUEUE, "event queue");
+    s->queue[(s->queue_head + s->queue_len++) % COLO_EVENT_QUEUE] =
+        (uint8_t)event;
+}
+
+void colo__session_error(struct colo_session *s, const struct colo_error *err)
+{
+    colo__log(s->log, COLO_LOG_DEBUG, err->sys_errno ? err->sys_errno : -1,
+              err->where, "%s", err->text);
+    if (!s->error.code)
+        s->error = *err;
+    colo__session_raise(s, COLO_EV_ERROR);
+}
+
+void colo__session_peer_lost(struct colo_session *s,
+                             const struct colo_error *err)
+{
+    if (s->link_dead)
+        return;
+    s->link_dead = true;
+    colo__log(s->log, COLO_LOG_NOTICE, -1, "session", "peer lost: %s",
+              err->text);
+    if (!s->error.code && s->state < COLO_STATE_TAKEOVER)
+        s->error = *err;
+    colo__session_raise(s, COLO_EV_PEER_LOST);
+}
+
+void colo__session_set_mode(struct colo_session *s, int mode, int reason)
+{
+    if (s->mode != mode && s->mode != COLO_MODE_NONE)
+        s->last_mode = s->mode;
+    s->mode = mode;
+    s->reason = reason;
+    s->status_dirty = true;
+}
+
+void colo__session_progress(struct colo_session *s, uint64_t done,
+                            uint64_t total)
+{
+    struct colo_event ev = { .type = COLO_EVENT_PROGRESS };
+    uint64_t now = colo__now_us(s->clock), ms;
+
+    ms = (now - s->seed_start_us) / 1000;
+    s->seed_done = done;
+    s->seed_total = total;
+    s->seed_rate = ms ? done * COLO_PAGE_SIZE * 1000 / ms : 0;
+    if (s->state == COLO_STATE_SEEDING)
+        s->state_deadline_us = now + (uint64_t)s->config.seed_ms * 1000;
+    s->status_dirty = true;
+    ev.seed_done = done;
+    ev.seed_total = total;
+    ev.seed_bytes_per_second = s->seed_rate;
+    tell(s, &ev);
+}
+
+int colo__session_watch_fd(struct colo_session *s, int fd, uint32_t id,
+                           struct colo_error *err)
+{
+    struct epoll_event ev = { .events = EPOLLIN, .data.u32 = id };
+
+    if (fd < 0 || !epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, fd, &ev) ||
+        errno == EEXIST)
+        return 0;
+    return colo__fail(err, COLO_E_SYS, errno, "session", "epoll_ctl");
+}
+
+void colo__session_unwatch_fd(struct colo_session *s, int fd)
+{
+    if (fd >= 0)
+        (void)epoll_ctl(s->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
+}
+
+/* ---- xenstore ---------------------------------------------------------- */
+
+int colo__session_publish(struct colo_session *s, struct colo_error *err)
+{
+    char uuid[COLO_UUID_TEXT];
+    int rc;
+
+    if (!s->parts.store || s->publish)
+        return 0;
+    colo__uuid_text(s->info.uuid, uuid);
+    rc = colo__publish_open(s->parts.store, uuid, s->role, &s->publish, err);
+    if (rc)
+        return rc;
+    for (size_t i = 0; i < COLO_MAX_REPLICATION; i++) {
+        if (s->parts.replication[i])
+            continue;
+        rc = colo__replication_xenstore_new(s->parts.store, uuid, s->log,
+                                            &s->proxies, err);
+        if (rc)
+            return rc;
+        s->parts.replication[i] = s->proxies;
+        rc = colo__session_watch_fd(
+            s, colo__replication_ops(s->proxies)->fd(s->proxies),
+            COLO_FD_REPLICATION, err);
+        if (rc)
+            return rc;
+        break;
+    }
+    return colo__session_watch_fd(
+        s, colo__store_ops(s->parts.store)->fd(s->parts.store), COLO_FD_STORE,
+        err);
+}
+
+static int carry_out(struct colo_session *s, const struct colo_control *c,
+                     struct colo_error *err)
+{
+    switch (c->verb) {
+    case COLO_CONTROL_CHECKPOINT:
+        return colo_do_checkpoint(s, err);
+    case COLO_CONTROL_FAILOVER:
+        return colo_session_failover(s, err);
+    case COLO_CONTROL_STOP:
+        return colo_session_stop(s, err);
+    case COLO_CONTROL_DELAY:
+        return colo_session_set_delay(s, c->arg, err);
+    default:
+        return colo__fail(err, COLO_E_INVAL, 0, "session", "control verb %d",
+                          c->verb);
+    }
+}
+
+static void read_store(struct colo_session *s)
+{
+    const struct colo_store_ops *ops;
+    struct colo_error err = { 0 };
+    char token[256];
+
+    if (!s->publish)
+        return;
+    ops = colo__store_ops(s->parts.store);
+    for (;;) {
+        struct colo_control control;
+        int r = ops->next(s->parts.store, token, sizeof(token), &err);
+
+        if (r < 0)
+            colo__session_warn(s, err.text);
+        if (r <= 0)
+            return;
+        if (s->proxies) {
+            r = colo__replication_xenstore_watch(s->proxies, token, &err);
+            if (r < 0)
+                colo__session_error(s, &err);
+            if (r)
+                continue;
+        }
+        r = colo__publish_control(s->publish, token, &control, &err);
+        if (r < 0)
+            colo__session_warn(s, err.text);
+        if (r <= 0)
+            continue;
+        r = carry_out(s, &control, &err);
+        if (colo__publish_reply(s->publish, control.seq,
+                                r ? err.text : NULL, &err))
+            colo__session_warn(s, err.text);
+    }
+}
+
+/* The steps of one checkpoint are not worth a xenstore write each: what
+ * watchers see is the state between checkpoints. */
+static bool passing_state(int state)
+{
+    return state == COLO_STATE_REQUESTED || state == COLO_STATE_STOPPING ||
+           state == COLO_STATE_COMMITTING || state == COLO_STATE_RECEIVING ||
+           state == COLO_STATE_LOADING;
+}
+
+static void publish(struct colo_session *s)
+{
+    struct colo_status status = { .size = sizeof(status) };
+    struct colo_error err = { 0 };
+
+    if (!s->publish || !s->status_dirty || passing_state(s->state))
+        return;
+    s->status_dirty = false;
+    if (colo_query_status(s, &status, &err) ||
+        colo__publish_status(s->publish, &status, &err))
+        colo__log(s->log, COLO_LOG_WARNING, -1, "xenstore", "%s", err.text);
+}
+
+static void tell_checkpoint(struct colo_session *s)
+{
+    size_t last = (s->stats.count - 1) % COLO_STATS_KEEP;
+    struct colo_event ev = { .type = COLO_EVENT_CHECKPOINT,
+                             .checkpoint = &s->stats.infos[last] };
+    struct colo_error err;
+
+    tell(s, &ev);
+    if (s->publish &&
+        colo__publish_checkpoint(s->publish, ev.checkpoint, &err))
+        colo__log(s->log, COLO_LOG_WARNING, -1, "xenstore", "%s", err.text);
+}
+
+/* ---- the state machine ------------------------------------------------- */
+
+static uint64_t state_ms(const struct colo_session *s, int state)
+{
+    const struct colo_config *c = &s->config;
+
+    switch (state) {
+    case COLO_STATE_CONNECTING:
+        return c->connect_ms;
+    case COLO_STATE_SEEDING:
+        return c->seed_ms;
+    case COLO_STATE_REQUESTED:
+        return (uint64_t)c->commit_ms * 2; /* the peer may be loading */
+    case COLO_STATE_STOPPING:
+        return c->stop_ms;
+    case COLO_STATE_RECEIVING:
+        return (uint64_t)c->stop_ms + c->commit_ms;
+    case COLO_STATE_LOADING:
+        return (uint64_t)c->commit_ms * 10;
+    case COLO_STATE_ARBITRATING:
+        return ARBITER_MS + (uint64_t)c->dead_ms;
+    case COLO_STATE_TAKEOVER:
+    case COLO_STATE_ACTIVE:
+        return TAKEOVER_MS;
+    case COLO_STATE_ENDING:
+        return ENDING_MS;
+    default: /* COMMITTING: begins when the epoch has been sent */
+        return 0;
+    }
+}
+
+static int run_action(struct colo_session *s, int action,
+                      struct colo_error *err)
+{
+    return s->role == COLO_ROLE_PRIMARY
+               ? colo__primary_action(s, action, err)
+               : colo__secondary_action(s, action, err);
+}
+
+static void end_session(struct colo_session *s);
+
+static void step(struct colo_session *s, int event)
+{
+    const struct colo_transition *t;
+    struct colo_event ev = { .type = COLO_EVENT_STATE };
+    struct colo_error err = { 0 };
+    uint64_t ms;
+
+    if (s->state == COLO_STATE_ENDED)
+        return;
+    t = colo__transition(s->table, s->state, event);
+    if (!t) {
+        colo__log(s->log, COLO_LOG_DEBUG, -1, "session", "%s in state %s: "
+                  "nothing to do", colo__event_name(event),
+                  colo_state_name(s->state));
+        return;
+    }
+    colo__log(s->log, COLO_LOG_DEBUG, -1, "session", "%s: %s -> %s (%s)",
+              colo__event_name(event), colo_state_name(t->from),
+              colo_state_name(t->to), t->why);
+    ev.old_state = s->state;
+    s->state = t->to;
+    if (t->to != t->from) {
+        ms = state_ms(s, t->to);
+        s->state_deadline_us = ms ? colo__now_us(s->clock) + ms * 1000
+                                  : COLO_NEVER;
+        s->status_dirty |= !passing_state(t->to);
+        tell(s, &ev);
+    }
+    if (event == COLO_EV_DEADLINE && !s->error.code)
+        colo__fail(&s->error, COLO_E_TIMEOUT, 0, "session", "%s (state %s)",
+                   t->why, colo_state_name(t->from));
+    if (run_action(s, t->action, &err))
+        colo__session_error(s, &err);
+    if (t->action == COLO_ACT_RELEASE || t->action == COLO_ACT_LOADED)
+        tell_checkpoint(s);
+    if (s->state == COLO_STATE_ENDED)
+        end_session(s);
+}
+
+static void drain(struct colo_session *s)
+{
+    while (s->queue_len) {
+        int event = s->queue[s->queue_head];
+
+        s->queue_head = (s->queue_head + 1) % COLO_EVENT_QUEUE;
+        s->queue_len--;
+        step(s, event);
+    }
+}
+
+/* ---- the end ----------------------------------------------------------- */
+
+static bool ended_well(const struct colo_session *s)
+{
+    return !s->error.code || s->failover == COLO_FAILOVER_COMPLETED;
+}
+
+static void end_session(struct colo_session *s)
+{
+    struct colo_event ev = { .type = COLO_EVENT_EXIT };
+
+    /* Say so before the links go: a peer that only saw them go would take it
+     * for the loss of a host. */
+    if (s->error.code && !s->link_dead)
+        colo__control_send_error(s, &s->error);
+    if (s->parts.bulk)
+        colo__link_ops(s->parts.bulk)->shutdown(s->parts.bulk);
+    if (s->role == COLO_ROLE_PRIMARY)
+        atomic_store(&s->p.transfer.abort, true);
+    else
+        atomic_store(&s->s.receive.abort, true);
+    colo__worker_free(s->worker);
+    s->worker = NULL;
+    if (s->role == COLO_ROLE_PRIMARY)
+        colo__primary_finish(s);
+    else
+        colo__secondary_finish(s);
+    if (s->parts.watchdog_fd >= 0) {
+        colo__watchdog_disarm(s->parts.watchdog_fd, s->parts.watchdog_pid);
+        s->parts.watchdog_fd = -1;
+    }
+    s->replication_error = !ended_well(s);
+    colo__session_set_mode(s, COLO_MODE_NONE,
+                           ended_well(s) && !s->error.code
+                               ? COLO_REASON_REQUEST
+                               : COLO_REASON_ERROR);
+    if (s->operator_failover)
+        s->reason = COLO_REASON_REQUEST;
+    publish(s);
+    ev.code = ended_well(s) ? 0 : s->error.code;
+    ev.text = s->error.code ? s->error.text : NULL;
+    tell(s, &ev);
+    colo__publish_close(s->publish);
+    s->publish = NULL;
+}
+
+/* ---- process ----------------------------------------------------------- */
+
+static void take_wants(struct colo_session *s)
+{
+    uint64_t count;
+    uint32_t wants = atomic_load(&s->wants);
+
+    (void)!read(s->wake_fd, &count, sizeof(count));
+    if (wants & COLO_WANT_START)
+        colo__session_raise(s, COLO_EV_START);
+    if (wants & COLO_WANT_STOP)
+        colo__session_raise(s, COLO_EV_STOP);
+    if (wants & COLO_WANT_FAILOVER) {
+        s->operator_failover = true;
+        colo__session_raise(s, COLO_EV_FAILOVER);
+    }
+    /* COLO_WANT_CHECKPOINT waits until a checkpoint can be made */
+    atomic_fetch_and(&s->wants, COLO_WANT_CHECKPOINT);
+}
+
+static void take_worker(struct colo_session *s)
+{
+    struct colo_error err = { 0 };
+    int rc;
+
+    if (!s->worker || !colo__worker_done(s->worker, &rc, &err))
+        return;
+    if (s->role == COLO_ROLE_PRIMARY)
+        colo__primary_worker(s, rc, &err);
+    else
+        colo__secondary_worker(s, rc, &err);
+}
+
+static void take_fd(struct colo_session *s, uint32_t id)
+{
+    switch (id) {
+    case COLO_FD_WAKE:
+        take_wants(s);
+        break;
+    case COLO_FD_HV:
+        if (s->role == COLO_ROLE_PRIMARY)
+            colo__primary_hv(s);
+        else
+            colo__secondary_hv(s);
+        break;
+    case COLO_FD_CONTROL:
+        colo__control_read(s);
+        break;
+    case COLO_FD_WORKER:
+        take_worker(s);
+        break;
+    case COLO_FD_STORE:
+        read_store(s);
+        break;
+    case COLO_FD_BOOT:
+        colo__connect_ready(s);
+        break;
+    default: /* arbiter, replication: the role's poll looks at them */
+        break;
+    }
+}
+
+static void take_time(struct colo_session *s)
+{
+    uint64_t now = colo__now_us(s->clock);
+    struct colo_error err = { 0 };
+
+    if (s->link_dead || s->state >= COLO_STATE_ENDED)
+        return;
+    if (colo__heartbeat_due(&s->heartbeat, now))
+        colo__control_send(s, COLO_MSG_HEARTBEAT, s->epoch, now, NULL, 0);
+    if (!s->link_dead && colo__heartbeat_dead(&s->heartbeat, now)) {
+        colo__fail(&err, COLO_E_PEER, 0, "session",
+                   "nothing heard from the peer for %u ms",
+                   s->config.dead_ms);
+        colo__session_peer_lost(s, &err);
+    }
+}
+
+static void role_poll(struct colo_session *s)
+{
+    if (s->role == COLO_ROLE_PRIMARY)
+        colo__primary_poll(s);
+    else
+        colo__secondary_poll(s);
+}
+
+/* Everything that is ready, then what follows from it, until nothing does. */
+static void work(struct colo_session *s)
+{
+    struct epoll_event evs[16];
+    int n;
+
+    n = epoll_wait(s->epoll_fd, evs, COLO_ARRAY_LEN(evs), 0);
+    for (int i = 0; i < n && s->state != COLO_STATE_ENDED; i++) {
+        take_fd(s, evs[i].data.u32);
+        drain(s);
+    }
+    if (s->state == COLO_STATE_ENDED)
+        return;
+    take_time(s);
+    do {
+        drain(s);
+        role_poll(s);
+    } while (s->queue_len && s->state != COLO_STATE_ENDED);
+    if (colo__now_us(s->clock) >= s->state_deadline_us) {
+        colo__session_raise(s, COLO_EV_DEADLINE);
+        drain(s);
+    }
+    publish(s);
+}
+
+int colo_session_process(struct colo_session *s, struct colo_error *err)
+{
+    if (s->state != COLO_STATE_ENDED)
+        work(s);
+    if (s->state != COLO_STATE_ENDED)
+        return 1;
+    if (ended_well(s))
+        return 0;
+    if (err)
+        *err = s->error;
+    return s->error.code;
+}
+
+uint64_t colo_session_get_deadline(struct colo_session *s)
+{
+    uint64_t at = s->state_deadline_us, t;
+
+    if (s->state == COLO_STATE_ENDED)
+        return UINT64_MAX;
+    if (!s->link_dead) {
+        t = colo__heartbeat_deadline(&s->heartbeat);
+        if (t < at)
+            at = t;
+    }
+    t = s->role == COLO_ROLE_PRIMARY ? colo__primary_deadline(s)
+                                     : colo__secondary_deadline(s);
+    if (t < at)
+        at = t;
+    return at == COLO_NEVER ? UINT64_MAX : (at + 999) / 1000;
+}
+
+int colo_session_run(struct colo_session *s, struct colo_error *err)
+{
+    int rc;
+
+    if (s->state == COLO_STATE_NEW)
+        colo__session_raise(s, COLO_EV_START);
+    for (;;) {
+        struct pollfd pfd = { .fd = s->epoll_fd, .events = POLLIN };
+        uint64_t at, now;
+        int64_t wait;
+
+        rc = colo_session_process(s, err);
+        if (rc <= 0)
+            return rc;
+        at = colo_session_get_deadline(s);
+        now = colo__now_us(s->clock) / 1000;
+        wait = at == UINT64_MAX ? 1000 : at > now ? (int64_t)(at - now) : 0;
+        (void)poll(&pfd, 1, wait < 1000 ? (int)wait : 1000);
+    }
+}
+
+/* ---- life -------------------------------------------------------------- */
+
+static char *copy_text(const char *text, bool *ok)
+{
+    char *copy = text ? strdup(text) : NULL;
+
+    if (text && !copy)
+        *ok = false;
+    return copy;
+}
+
+static bool copy_config(struct colo_session *s, const struct colo_config *c)
+{
+    bool ok = true;
+
+    s->config = *c;
+    s->config.domain = copy_text(c->domain, &ok);
+    s->config.peer = copy_text(c->peer, &ok);
+    s->config.address = copy_text(c->address, &ok);
+    s->config.ssh_command = copy_text(c->ssh_command, &ok);
+    s->config.remote_command = copy_text(c->remote_command, &ok);
+    s->config.libexecdir = copy_text(c->libexecdir, &ok);
+    return ok;
+}
+
+static int set_up(struct colo_session *s, struct colo_error *err)
+{
+    struct colo_hv *hv = s->parts.hv;
+    int rc;
+
+    s->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    s->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (s->epoll_fd < 0 || s->wake_fd < 0)
+        return colo__fail(err, COLO_E_SYS, errno, "session", "descriptors");
+    rc = colo__worker_new(&s->worker, err);
+    if (rc)
+        return rc;
+    if (s->role == COLO_ROLE_PRIMARY) {
+        rc = colo__hv_ops(hv)->info(hv, &s->info, err);
+        if (rc)
+            return rc;
+        rc = colo__session_publish(s, err);
+        if (rc)
+            return rc;
+    }
+    rc = colo__session_watch_fd(s, s->wake_fd, COLO_FD_WAKE, err);
+    if (!rc)
+        rc = colo__session_watch_fd(s, colo__hv_ops(hv)->fd(hv), COLO_FD_HV,
+                                    err);
+    if (!rc)
+        rc = colo__session_watch_fd(s, colo__worker_fd(s->worker),
+                                    COLO_FD_WORKER, err);
+    if (!rc)
+        rc = colo__session_watch_fd(
+            s, colo__arbiter_ops(s->parts.arbiter)->fd(s->parts.arbiter),
+            COLO_FD_ARBITER, err);
+    for (size_t i = 0; !rc && i < COLO_MAX_REPLICATION; i++) {
+        struct colo_replication *r = s->parts.replication[i];
+
+        if (r)
+            rc = colo__session_watch_fd(s, colo__replication_ops(r)->fd(r),
+                                        COLO_FD_REPLICATION, err);
+    }
+    return rc;
+}
+
+int colo__session_new(const struct colo_config *config,
+                      struct colo_parts *parts,
+                      struct colo_session **ret_session,
+                      struct colo_error *err)
+{
+    struct colo_session *s;
+    int rc;
+
+    s = calloc(1, sizeof(*s));
+    if (!s)
+        return colo__fail(err, COLO_E_NOMEM, ENOMEM, "session", "session");
+    s->epoll_fd = s->wake_fd = -1;
+    s->parts = *parts;
+    s->role = config->role;
+    s->table = s->role == COLO_ROLE_PRIMARY ? &colo__primary_table
+                                            : &colo__secondary_table;
+    s->clock = parts->clock ? parts->clock : &colo__clock_monotonic;
+    s->log = &s->config.log;
+    s->guest_reason = -1;
+    s->state_deadline_us = COLO_NEVER;
+    s->status_dirty = true;
+    if (!s->parts.arbiter)
+        s->parts.arbiter = colo__arbiter_none();
+    if (parts->session_id)
+        memcpy(s->id, parts->session_id, 16);
+    colo__heartbeat_init(&s->heartbeat, config->heartbeat_ms,
+                         config->dead_ms);
+    atomic_store(&s->interval_ms, config->interval_ms);
+    if (!copy_config(s, config)) {
+        rc = colo__fail(err, COLO_E_NOMEM, ENOMEM, "session", "settings");
+        goto out;
+    }
+    snprintf(s->peer_name, sizeof(s->peer_name), "%s",
+             config->peer ? config->peer : "");
+    rc = set_up(s, err);
+    if (rc) goto out;
+    *ret_session = s;
+    s = NULL;
+out:
+    colo_session_close(s);
+    return rc;
+}
+
+static void free_session(struct colo_session *s)
+{
+    if (s->role == COLO_ROLE_PRIMARY) {
+        colo__transfer_fini(&s->p.transfer);
+        colo__capture_fini(&s->p.capture);
+    } else {
+        colo__receive_fini(&s->s.receive);
+        colo__apply_fini(&s->s.apply);
+        free(s->s.state);
+    }
+    for (size_t i = 0; i < COLO_MAX_REPLICATION; i++) {
+        struct colo_replication *r = s->parts.replication[i];
+
+        if (r)
+            colo__replication_ops(r)->close(r);
+    }
+    if (s->parts.control)
+        colo__link_ops(s->parts.control)->close(s->parts.control);
+    if (s->parts.bulk)
+        colo__link_ops(s->parts.bulk)->close(s->parts.bulk);
+    colo__bootstrap_end(s->boot);
+    if (s->parts.hv)
+        colo__hv_ops(s->parts.hv)->close(s->parts.hv);
+    colo__publish_close(s->publish);
+    if (s->parts.store)
+        colo__store_ops(s->parts.store)->close(s->parts.store);
+    colo__arbiter_ops(s->parts.arbiter)->close(s->parts.arbiter);
+    if (s->wake_fd >= 0)
+        close(s->wake_fd);
+    if (s->epoll_fd >= 0)
+        close(s->epoll_fd);
+    if (s->config.boot_in_fd >= 0)
+        close(s->config.boot_in_fd);
+    if (s->config.boot_out_fd >= 0)
+        close(s->config.boot_out_fd);
+    free((char *)s->config.domain);
+    free((char *)s->config.peer);
+    free((char *)s->config.address);
+    free((char *)s->config.ssh_command);
+    free((char *)s->config.remote_command);
+    free((char *)s->config.libexecdir);
+    free(s);
+}
+
+void colo_session_close(struct colo_session *s)
+{
+    if (!s)
+        return;
+    if (s->state != COLO_STATE_NEW && s->state != COLO_STATE_ENDED) {
+        struct colo_error stopped;
+        uint64_t until = colo__now_us(s->clock) + 1000 * 1000;
+
+        colo__fail(&stopped, COLO_E_STATE, 0, "session",
+                   "closed while it ran");
+        colo__session_raise(s, COLO_EV_STOP);
+        while (s->state != COLO_STATE_ENDED && colo__now_us(s->clock) < until) {
+            struct pollfd pfd = { .fd = s->epoll_fd, .events = POLLIN };
+
+            work(s);
+            if (s->state != COLO_STATE_ENDED)
+                (void)poll(&pfd, 1, 10);
+        }
+        if (s->state != COLO_STATE_ENDED) {
+            colo__session_error(s, &stopped);
+            drain(s);
+        }
+        if (s->state != COLO_STATE_ENDED) {
+            s->state = COLO_STATE_ENDED;
+            end_session(s);
+        }
+    } else if (s->worker) {
+        colo__worker_free(s->worker);
+        if (s->parts.watchdog_fd >= 0)
+            colo__watchdog_disarm(s->parts.watchdog_fd,
+                                  s->parts.watchdog_pid);
+    }
+    free_session(s);
+}
