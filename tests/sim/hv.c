@@ -151,7 +151,9 @@ static void poll_guest(struct sim_hv *h, struct colo_hv_event *ev)
         h->guest_told = false;
     else if (!h->guest_told && !(kind == SIM_STOPPED && h->seed)) {
         h->guest_told = true;
-        ev->events |= COLO_HV_EV_GUEST;
+        /* stopped, but not by us: somebody's save or migrate */
+        ev->events |= kind == SIM_STOPPED ? COLO_HV_EV_STOPPED
+                                          : COLO_HV_EV_GUEST;
     }
     if (h->ended) {
         h->ended = false;
@@ -403,8 +405,9 @@ static int stop_request(struct colo_hv *hv, struct colo_error *err)
     rc = enter_guest(h, SIM_OP_REQUEST, err);
     if (rc)
         return rc;
-    /* if it shut down instead, poll says so */
-    sim__run_change(h->guest, SIM_RUNNING, SIM_ASKED);
+    /* if it stands still or has shut down already, poll says so */
+    if (!sim__run_change(h->guest, SIM_RUNNING, SIM_ASKED))
+        sim__tell(h->guest);
     h->stop_asked = true;
     if (h->guest->ctl->vcpu == SIM_VCPU_NONE &&
         !atomic_load(&h->guest->ctl->stuck) &&
@@ -427,6 +430,7 @@ static int stop_cancel(struct colo_hv *hv, bool *ret_stopped,
     h->stop_asked = false;
     sim__run_change(h->guest, SIM_ASKED, SIM_RUNNING);
     *ret_stopped = atomic_load(&h->guest->ctl->run) == SIM_STOPPED;
+    h->guest_told = *ret_stopped;
     return 0;
 }
 

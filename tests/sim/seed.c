@@ -319,22 +319,20 @@ static int get_frames(struct sim_seed *seed, const struct record *rec,
     if (rec->n > BATCH || rec->gfn >= max || rec->n > max - rec->gfn)
         return colo__fail(err, COLO_E_PROTO, 0, WHERE,
                           "the seed has frames out of range");
-    for (uint32_t i = 0; i < rec->n; i++)
-        sim__present(guest, rec->gfn + i, rec->kind != REC_GONE);
     if (rec->gfn + rec->n > guest->ctl->nr_gfns)
         guest->ctl->nr_gfns = rec->gfn + rec->n;
     atomic_fetch_add(&seed->done, rec->n);
+    for (uint32_t i = 0; i < rec->n; i++) {
+        uint64_t gfn = rec->gfn + i;
+
+        /* a frame that is new is zero, and looking at it would cost memory */
+        if (rec->kind != REC_PAGES && sim_guest_present(guest, gfn))
+            memset(sim_guest_page(guest, gfn), 0, COLO_PAGE_SIZE);
+        sim__present(guest, gfn, rec->kind != REC_GONE);
+    }
     if (rec->kind == REC_PAGES)
         return get(seed, sim_guest_page(guest, rec->gfn),
                    (size_t)rec->n * COLO_PAGE_SIZE, err);
-    if (rec->kind == REC_ZERO)
-        for (uint32_t i = 0; i < rec->n; i++) {
-            uint8_t *page = sim_guest_page(guest, rec->gfn + i);
-
-            /* reading a hole of the file costs no memory, writing does */
-            if (!colo__page_is_zero(page))
-                memset(page, 0, COLO_PAGE_SIZE);
-        }
     return 0;
 }
 

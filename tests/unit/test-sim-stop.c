@@ -110,6 +110,25 @@ START_TEST(stop_never_answers)
 }
 END_TEST
 
+START_TEST(somebody_else_stops_it)
+{
+    struct sim_pair p;
+
+    sim_pair_init(&p);
+    started(&p);
+    sim_guest_suspend(p.guest);
+    ck_assert_uint_eq(sim_wait(&p, p.hv, COLO_HV_EV_STOPPED),
+                      COLO_HV_EV_STOPPED);
+    ck_assert_int_eq(state_of(p.guest), COLO_HV_STOPPED);
+    /* a request finds it so, and says so */
+    sim_ok(&p, colo__hv_ops(p.hv)->stop->request(p.hv, &p.err));
+    sim_wait(&p, p.hv, COLO_HV_EV_STOPPED);
+    sim_ok(&p, colo__hv_ops(p.hv)->stop->resume(p.hv, &p.err));
+    ck_assert_int_eq(state_of(p.guest), COLO_HV_RUNNING);
+    sim_pair_fini(&p);
+}
+END_TEST
+
 START_TEST(guest_ends)
 {
     struct sim_pair p;
@@ -216,5 +235,5 @@ START_TEST(outlives_its_session)
 END_TEST
 
 PURE_MAIN("sim-stop", stands_still, cancel_races_with_the_answer,
-          stop_never_answers, guest_ends, seed_fails_and_ends,
-          outlives_its_session)
+          stop_never_answers, somebody_else_stops_it, guest_ends,
+          seed_fails_and_ends, outlives_its_session)
