@@ -88,31 +88,51 @@ static void on_event(void *user, const struct colo_event *event)
 
 /* ---- how it ended ------------------------------------------------------------ */
 
+/* Whether a domain of this name is on this host.  The session's own word is
+ * not asked: what counts now is where the guest is. */
+static bool is_here(const char *name)
+{
+    struct colo_error err;
+
+    return colo_check_domain(name, COLO_MODE_REMUS, NULL, NULL, &err) !=
+           COLO_E_NOTFOUND;
+}
+
+static int say_gone(const struct protect *protect, int rc,
+                    const struct colo_error *err)
+{
+    const char *name = protect->name, *peer = protect->config.peer;
+
+    if (rc < 0 && rc != COLO_E_GUEST) {
+        cli_say("%s: protection has ended: %s. The guest is no longer on this "
+                "host: look at %s, and do not start it here before you know",
+                name, err->text, peer);
+        return CLI_MOVED;
+    }
+    cli_say("%s: protection has ended, and the guest is no longer on this "
+            "host: it has ended by itself, or runs on %s now (`colo status` "
+            "there)", name, peer);
+    return CLI_GUEST_ENDED;
+}
+
 static int say_end(const struct protect *protect, int rc,
                    const struct colo_error *err)
 {
     const char *name = protect->name, *peer = protect->config.peer;
+    int code;
 
+    if (!is_here(name))
+        return say_gone(protect, rc, err);
     if (rc == 0) {
         cli_say("%s: protection has ended as asked; the guest runs on here, "
                 "without protection", name);
         return CLI_OK;
     }
-    if (rc == COLO_E_GUEST) {
-        cli_say("%s: the guest has ended, and its protection with it: %s",
-                name, err->text);
-        return CLI_GUEST_ENDED;
-    }
-    if (rc == COLO_E_REFUSED && protect->committed) {
-        cli_say("%s: protection has ended: %s. Look at %s: the guest may run "
-                "there; do not start it here before you know",
-                name, err->text, peer);
-        return CLI_MOVED;
-    }
     if (!protect->committed) {
         cli_say("%s: NOT protected: %s. The guest runs on here as before",
                 name, err->text);
-        return cli_exit_of(rc) == CLI_TIMEOUT ? CLI_FAILED : cli_exit_of(rc);
+        code = cli_exit_of(rc);
+        return code == CLI_TIMEOUT ? CLI_FAILED : code;
     }
     cli_say("%s: PROTECTION IS LOST: %s", name, err->text);
     cli_say("%s runs on here WITHOUT protection; when %s is back: "

@@ -93,6 +93,16 @@ static bool take_pipes(struct colo_config *config)
     return true;
 }
 
+static void keep_quiet(void)
+{
+    int fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+
+    if (fd >= 0) {
+        dup2(fd, STDOUT_FILENO);
+        close(fd);
+    }
+}
+
 static int receive_guest(struct receive *receive, int signal_fd)
 {
     struct colo_error err;
@@ -166,7 +176,7 @@ static int run(int argc, char **argv)
     if (!cli_fork(&receive.child))
         return CLI_FAILED;
     if (receive.child.pid) {
-        close(STDOUT_FILENO); /* only the child speaks */
+        keep_quiet(); /* only the child speaks */
         code = cli_parent_wait(&receive.child, signal_fd, STDIN_FILENO);
     } else {
         code = receive_guest(&receive, signal_fd);
