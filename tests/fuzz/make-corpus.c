@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Copyright (C) libcolo developers
+ *
+ * Writes the seed corpus of every target: make-corpus DIR.  The files are
+ * what a session really sends, made with the library itself, so run it again
+ * when the wire changes, and commit what it wrote.
+ */
+#include <sys/stat.h>
+
+#include "fuzz.h"
+
+#include "pure/delta.h"
+#include "pure/wire.h"
+
+struct out {
+    const char *dir;
+    uint8_t bytes[64 * 1024];
+    size_t len;
+};
+
+static void put(struct out *out, const void *bytes, size_t len)
+{
+    MUST(out->len + len <= sizeof(out->bytes));
+    if (len)
+        memcpy(out->bytes + out->len, bytes, len);
+    out->len += len;
+}
+
+static void put_number(struct out *out, uint64_t v, size_t len)
+{
+    uint8_t be[8];
+
+    colo__put64(be, v);
+    put(out, be + 8 - len, len);
+}
+
+/* what was put goes to DIR/target/name */
+static void save(struct out *out, const char *target, const char *name)
+{
+    char path[4096];
+    FILE *f;
+
+    snprintf(path, sizeof(path), "%s/%s", out->dir, target);
+    (void)mkdir(path, 0755);
+    snprintf(path, sizeof(path), "%s/%s/%s", out->dir, target, name);
+    f = fopen(path, "wbe");
+    if (!f) {
+        perror(path);
+        exit(1);
+    }
+    MUST(fwrite(out->bytes, 1, out->len, f) == out->len);
+    MUST(fclose(f) == 0);
+    out->len = 0;
+}
+
+static void put_msg(struct out *out, uint32_t type, uint64_t epoch,
+                    uint64_t value, const void *body, uint32_t len)
+{
+    struct colo_msg msg = { .type = type, .epoch = epoch, .value = value,
+                            .body = body, .len = len };
+    uint8_t header[COLO_WIRE_HEADER];
+
+    MUST(colo__wire_build(&msg, header, NULL) == 0);
+    put(out, header, sizeof(header));
+    put(out, body, len);
+}
+
+static int make_hello(uint8_t *body, const char *name)
+{
+    struct colo_hello hello = {
+        .major = COLO_WIRE_MAJOR, .minor = COLO_WIRE_MINOR,
+        .role = COLO_ROLE_PRIMARY, .mode = COLO_MODE_REMUS,
+        .xen_version = 4 << 16 | 17,
+        .features = COLO_FEATURE_DELTA | COLO_FEATURE_LZ4 |
+                    COLO_FEATURE_AUDIT,
+        .nr_gfns = 65536, .heartbeat_ms = 100, .dead_ms = 1000,
+        .session = "0123456789abcde", .uuid = "fedcba987654321",
+    };
+    int len;
+
+    snprintf(hello.name, sizeof(hello.name), "%s", name);
+    len = colo__hello_build(&hello, body, COLO_WIRE_HELLO_MAX, NULL);
+    MUST(len > 0);
+    return len;
+}
+
+static void save_hello(struct out *out)
+{
+    static const char *const names[] = {
+        "", "guest", "a-name-of-sixty-three-bytes-which-is-as-long-as-it-can-"
+        "ever-beXX",
+    };
+    uint8_t body[COLO_WIRE_HELLO_MAX];
+
+    for (size_t i = 0; i < COLO_ARRAY_LEN(names); i++) {
+        char file[32];
+
+        put(out, body, (size_t)make_hello(body, names[i]));
+        snprintf(file, sizeof(file), "name-%zu", i);
+        save(out, "hello", file);
+    }
+    put(out, body, (size_t)make_hello(body, "guest"));
+    out->bytes[1]++;
+    save(out, "hello", "another-major");
+}
+
+/* One page of each coding, with a body that pages_check takes. */
+static uint32_t make_pages(uint8_t *body)
+{
+    static struct colo_delta_scratch scratch;
+    uint8_t page[COLO_PAGE_SIZE], base[COLO_PAGE_SIZE] = { 1, 2, 3 };
+    struct colo_wire_page p = { .gfn = 5, .coding = COLO_CODING_RAW,
+                                .len = COLO_PAGE_SIZE };
+    uint8_t *entries = body, *end = body + 4 * COLO_WIRE_PAGE_ENTRY;
+
+    memset(end, 0x55, COLO_PAGE_SIZE);
+    colo__page_entry_build(entries, &p);
+    end += p.len;
+
+    p = (struct colo_wire_page){ .gfn = 6, .coding = COLO_CODING_ZERO };
+    colo__page_entry_build(entries + COLO_WIRE_PAGE_ENTRY, &p);
+
+    for (size_t i = 0; i < COLO_PAGE_SIZE; i++)
+        page[i] = (uint8_t)(i / 100);
+    p.gfn = 100;
+    p.coding = colo__page_encode(&scratch, page, NULL, true, end, &p.len);
+    MUST(p.coding == COLO_CODING_LZ4);
+    p.hash = colo__page_hash(page);
+    colo__page_entry_build(entries + 2 * COLO_WIRE_PAGE_ENTRY, &p);
+    end += p.len;
+
+    memcpy(page, base, COLO_PAGE_SIZE);
+    page[77] = 1;
+    p.gfn = 65535;
+    p.coding = colo__page_encode(&scratch, page, base, true, end, &p.len);
+    MUST(p.coding == COLO_CODING_XOR);
+    p.hash = colo__page_hash(page);
+    colo__page_entry_build(entries + 3 * COLO_WIRE_PAGE_ENTRY, &p);
+    end += p.len;
+    return (uint32_t)(end - body);
+}
+
+static uint32_t make_zero_pages(uint8_t *body, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        struct colo_wire_page p = { .gfn = i * 3,
+                                    .coding = COLO_CODING_ZERO };
+
+        colo__page_entry_build(body + i * COLO_WIRE_PAGE_ENTRY, &p);
+    }
+    return count * COLO_WIRE_PAGE_ENTRY;
+}
+
+static void save_pages(struct out *out)
+{
+    uint8_t body[16 * 1024];
+    uint32_t len = make_pages(body);
+
+    put_number(out, 65536, 8);
+    put_number(out, 4, 2);
+    put(out, body, len);
+    save(out, "pages", "all-codings");
+
+    len = make_zero_pages(body, COLO_WIRE_MAX_PAGES);
+    put_number(out, 65536, 8);
+    put_number(out, COLO_WIRE_MAX_PAGES, 2);
+    put(out, body, len);
+    save(out, "pages", "zero-128");
+}
+
+/* count entries of step bytes that begin with a frame number */
+static void make_gfns(uint8_t *body, uint32_t count, size_t step)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        colo__put64(body + i * step, i * 7);
+        if (step == 16)
+            colo__put64(body + i * step + 8, i * UINT64_C(0x123456789ab));
+    }
+}
+
+static void save_gfns_audit(struct out *out)
+{
+    static const char *const names[] = { "gone", "loaded", "audit" };
+
+    for (uint64_t which = 0; which < 3; which++) {
+        size_t step = which == 2 ? 16 : 8;
+        uint8_t body[20 * 16];
+
+        make_gfns(body, 20, step);
+        put_number(out, which, 1);
+        put_number(out, 65536, 8);
+        put_number(out, 20, 8);
+        put(out, body, 20 * step);
+        save(out, "gfns-audit", names[which]);
+    }
+    put_number(out, 1, 1);
+    put_number(out, 65536, 8);
+    put_number(out, 0, 8);
+    save(out, "gfns-audit", "loaded-none");
+}
+
+static void save_delta(struct out *out)
+{
+    uint8_t body[16 * 1024];
+    uint32_t len = make_pages(body);
+    struct colo_msg msg = { .value = 4, .len = len, .body = body };
+    static const char *const names[] = { "raw", "zero", "lz4", "xor" };
+    size_t offset = 0;
+
+    for (uint32_t i = 0; i < 4; i++) {
+        struct colo_wire_page p;
+
+        colo__pages_entry(&msg, i, &offset, &p);
+        put_number(out, p.coding | 8 | 32, 1);
+        put(out, p.payload, p.len);
+        save(out, "delta", names[i]);
+    }
+    put_number(out, 2 | 8 | 16 | 32, 1);
+    put(out, "the text of a page that is written over and over again", 54);
+    save(out, "delta", "text");
+}
+
+static void save_control(struct out *out)
+{
+    uint8_t body[512];
+    int len = make_hello(body, "guest");
+
+    put_number(out, 2, 1);
+    put_msg(out, COLO_MSG_HELLO, 0, 0, body, (uint32_t)len);
+    put_msg(out, COLO_MSG_SEEDED, 0, 0, NULL, 0);
+    put_msg(out, COLO_MSG_CHECKPOINT_READY, 0, 0, NULL, 0);
+    put_msg(out, COLO_MSG_CHECKPOINT_REQUEST, 1, 0, NULL, 0);
+    put_msg(out, COLO_MSG_CHECKPOINT_REPLY, 1, 0, NULL, 0);
+    put_msg(out, COLO_MSG_VMSTATE_SEND, 1, 0, NULL, 0);
+    put_msg(out, COLO_MSG_VMSTATE_SIZE, 1, 3, NULL, 0);
+    put_msg(out, COLO_MSG_VMSTATE_RECEIVED, 1, 0, NULL, 0);
+    make_gfns(body, 4, 8);
+    put_msg(out, COLO_MSG_VMSTATE_LOADED, 1, 4, body, 32);
+    save(out, "wire", "control");
+
+    put_number(out, 0, 1);
+    put_msg(out, COLO_MSG_HEARTBEAT, 1, 123456789, NULL, 0);
+    put_msg(out, COLO_MSG_ERROR, 1, (uint64_t)COLO_E_PROTO, "no", 2);
+    put_msg(out, COLO_MSG_GUEST_END, 1, 1, NULL, 0);
+    put_msg(out, COLO_MSG_STOP, 1, 0, NULL, 0);
+    save(out, "wire", "control-end");
+}
+
+static void save_bulk(struct out *out)
+{
+    uint8_t body[16 * 1024];
+    uint32_t len;
+
+    put_number(out, 3, 1);
+    put_msg(out, COLO_MSG_ATTACH, 0, 0, "0123456789abcdef", 16);
+    put_msg(out, COLO_MSG_SEED_DATA, 0, 0, "seed", 4);
+    put_msg(out, COLO_MSG_SEED_END, 0, 4, NULL, 0);
+    put_msg(out, COLO_MSG_EPOCH_BEGIN, 1, 65536, NULL, 0);
+    len = make_zero_pages(body, 3);
+    put_msg(out, COLO_MSG_PAGES, 1, 3, body, len);
+    make_gfns(body, 2, 8);
+    put_msg(out, COLO_MSG_GONE, 1, 2, body, 16);
+    put_msg(out, COLO_MSG_STATE, 1, 1, "state", 5);
+    make_gfns(body, 2, 16);
+    put_msg(out, COLO_MSG_AUDIT, 1, 2, body, 32);
+    put_msg(out, COLO_MSG_EPOCH_END, 1, 4, "12345678", 8);
+    save(out, "wire", "bulk");
+
+    len = make_pages(body);
+    put_number(out, 1, 1);
+    put_msg(out, COLO_MSG_PAGES, 2, 4, body, len);
+    save(out, "wire", "bulk-pages");
+}
+
+int main(int argc, char **argv)
+{
+    struct out *out;
+
+    if (argc != 2) {
+        fprintf(stderr, "usage: %s DIR\n", argv[0]);
+        return 2;
+    }
+    out = calloc(1, sizeof(*out));
+    MUST(out);
+    out->dir = argv[1];
+    (void)mkdir(out->dir, 0755);
+    save_control(out);
+    save_bulk(out);
+    save_hello(out);
+    save_pages(out);
+    save_gfns_audit(out);
+    save_delta(out);
+    free(out);
+    return 0;
+}
