@@ -3,6 +3,7 @@
  *
  * Starting and disarming colo-watchdog.  Called by the primary's session.
  */
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -49,7 +50,8 @@ int colo__watchdog_lend(int fd, int control_fd, struct colo_error *err)
         struct cmsghdr align;
         char space[CMSG_SPACE(sizeof(int))];
     } control = { 0 };
-    struct iovec iov = { .iov_base = "f", .iov_len = 1 };
+    char word = 'f';
+    struct iovec iov = { .iov_base = &word, .iov_len = 1 };
     struct msghdr msg = {
         .msg_iov = &iov,
         .msg_iovlen = 1,
@@ -66,6 +68,70 @@ int colo__watchdog_lend(int fd, int control_fd, struct colo_error *err)
         return colo__fail(err, COLO_E_SYS, errno, "watchdog",
                           "the watchdog does not take the link");
     return 0;
+}
+
+/* One word of the session, and the descriptor that may come with it. */
+static ssize_t read_word(int fd, char *word, int *ret_control)
+{
+    union {
+        struct cmsghdr align;
+        char space[CMSG_SPACE(sizeof(int))];
+    } control = { 0 };
+    struct iovec iov = { .iov_base = word, .iov_len = 1 };
+    struct msghdr msg = {
+        .msg_iov = &iov,
+        .msg_iovlen = 1,
+        .msg_control = &control,
+        .msg_controllen = sizeof(control),
+    };
+    struct cmsghdr *cmsg;
+    ssize_t r;
+
+    do {
+        r = recvmsg(fd, &msg, MSG_CMSG_CLOEXEC);
+    } while (r < 0 && errno == EINTR);
+    cmsg = r > 0 ? CMSG_FIRSTHDR(&msg) : NULL;
+    if (cmsg && cmsg->cmsg_type == SCM_RIGHTS) {
+        if (*ret_control >= 0)
+            close(*ret_control);
+        memcpy(ret_control, CMSG_DATA(cmsg), sizeof(int));
+    }
+    return r;
+}
+
+bool colo__watchdog_wait(int fd, int *ret_control)
+{
+    char word = 0;
+
+    *ret_control = -1;
+    while (read_word(fd, &word, ret_control) > 0) {
+        if (word == 'q')
+            return false;
+    }
+    return true;
+}
+
+void colo__watchdog_last_words(int control)
+{
+    char words[COLO_LAST_WORDS];
+
+    if (control < 0)
+        return;
+    memset(words, 0xff, sizeof(words));
+    /* the session made it non-blocking, which it shares with us */
+    for (size_t done = 0; done < sizeof(words);) {
+        struct pollfd pfd = { .fd = control, .events = POLLOUT };
+        ssize_t r = send(control, words + done, sizeof(words) - done,
+                         MSG_NOSIGNAL);
+
+        if (r > 0)
+            done += (size_t)r;
+        else if (r < 0 && errno == EAGAIN && poll(&pfd, 1, 1000) == 1)
+            continue;
+        else
+            break;
+    }
+    close(control);
 }
 
 void colo__watchdog_disarm(int fd, pid_t pid)

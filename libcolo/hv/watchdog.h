@@ -29,6 +29,18 @@ int colo__watchdog_start(uint32_t domid, const char *uuid,
 #define COLO_LAST_WORDS 20480 /* more than a TLS record or a message needs */
 int colo__watchdog_lend(int fd, int control_fd, struct colo_error *err);
 
+/* ---- the watchdog's own side ------------------------------------------- */
+
+/* colo__watchdog_wait - until the session is over.
+ * Returns  true: it has died; *ret_control is the lent link or -1.  false:
+ *          disarmed, there is nothing to do. */
+bool colo__watchdog_wait(int fd, int *ret_control);
+/* colo__watchdog_last_words - the guest runs: say so to the peer; closes
+ * control.  Fine with -1. */
+void colo__watchdog_last_words(int control);
+
+/* ---- the session's side again ------------------------------------------ */
+
 /* colo__watchdog_disarm - the session has ended well: the watchdog ends
  * without doing anything.  Closes fd; waits for at most a second.  Fine with -1
  * and 0. */

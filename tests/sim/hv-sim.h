@@ -162,5 +162,9 @@ uint32_t sim_hv_calls(struct colo_hv *hv, int op);
 struct sim_watchdog;
 struct sim_watchdog *sim_watchdog_start(struct sim_guest *guest);
 void sim_watchdog_end(struct sim_watchdog *watchdog);
+/* give - hand it to a session (watchdog_fd, watchdog_pid of its parts), which
+ * ends it; frees watchdog. */
+void sim_watchdog_give(struct sim_watchdog *watchdog, int *ret_fd,
+                       int *ret_pid);
 
 #endif

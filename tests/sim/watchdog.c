@@ -1,18 +1,21 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Copyright (C) libcolo developers
  *
- * The watchdog of a simulated guest: a child of the session's process with
- * the read end of a pipe.  End of file without a word means that the session
- * was killed: tracking off, and the guest goes on.
+ * The watchdog of a simulated guest: a child of the session's process at the
+ * other end of a socket, speaking as colo-watchdog does.  End of file without
+ * a word means that the session was killed: tracking off, the guest goes on,
+ * and the peer hears of it.
  */
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "hv/watchdog.h"
 #include "sim-internal.h"
 
 struct sim_watchdog {
@@ -41,8 +44,7 @@ static void let_go(struct sim_guest *guest)
 
 static _Noreturn void child_main(struct sim_guest *guest, int fd)
 {
-    char word;
-    ssize_t r;
+    int control;
     int null = open("/dev/null", O_RDWR);
 
     for (int i = 0; i < 3; i++)
@@ -53,11 +55,10 @@ static _Noreturn void child_main(struct sim_guest *guest, int fd)
     signal(SIGTERM, SIG_IGN);
     signal(SIGINT, SIG_IGN);
     prctl(PR_SET_NAME, "sim-watchdog");
-    do {
-        r = read(3, &word, 1);
-    } while (r < 0 && errno == EINTR);
-    if (r == 0)
+    if (colo__watchdog_wait(3, &control)) {
         let_go(guest);
+        colo__watchdog_last_words(control);
+    }
     _exit(0);
 }
 
@@ -68,7 +69,7 @@ struct sim_watchdog *sim_watchdog_start(struct sim_guest *guest)
 
     if (!wd)
         return NULL;
-    if (pipe2(pipefd, O_CLOEXEC)) {
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pipefd)) {
         free(wd);
         return NULL;
     }
@@ -85,6 +86,13 @@ struct sim_watchdog *sim_watchdog_start(struct sim_guest *guest)
         return NULL;
     }
     return wd;
+}
+
+void sim_watchdog_give(struct sim_watchdog *wd, int *ret_fd, int *ret_pid)
+{
+    *ret_fd = wd->fd;
+    *ret_pid = wd->pid;
+    free(wd);
 }
 
 void sim_watchdog_end(struct sim_watchdog *wd)
