@@ -246,11 +246,11 @@ static int look(struct colo_hv_xen *hv, uint32_t *events,
     if (colo__hv_xen_is_suspended(&info)) {
         if (s->late)
             return colo__hv_xen_resume((struct colo_hv *)hv, err);
-        if (s->requested) {
-            s->requested = false;
-            s->stopped = true;
+        /* asked for by us, or by somebody else: the session knows */
+        if (!s->stopped)
             *events |= COLO_HV_EV_STOPPED;
-        }
+        s->requested = false;
+        s->stopped = true;
     }
     return 0;
 }

@@ -43,8 +43,8 @@ static int add_actions(posix_spawn_file_actions_t *actions,
     return e;
 }
 
-/* A group of its own, so that ^C at our terminal is for us alone; signals
- * as at login, whatever the caller has set. */
+/* A session of its own, so that neither ^C at our terminal nor its end
+ * reaches it; signals as at login, whatever the caller has set. */
 static int add_attributes(posix_spawnattr_t *attr)
 {
     sigset_t none, all;
@@ -54,10 +54,9 @@ static int add_attributes(posix_spawnattr_t *attr)
     sigfillset(&all);
     e = posix_spawnattr_setsigmask(attr, &none);
     e |= posix_spawnattr_setsigdefault(attr, &all);
-    e |= posix_spawnattr_setpgroup(attr, 0);
     e |= posix_spawnattr_setflags(attr, POSIX_SPAWN_SETSIGMASK |
                                         POSIX_SPAWN_SETSIGDEF |
-                                        POSIX_SPAWN_SETPGROUP);
+                                        POSIX_SPAWN_SETSID);
     return e;
 }
 

@@ -23,9 +23,9 @@ int colo__watchdog_start(uint32_t domid, const char *uuid,
 
 /* colo__watchdog_lend - give the watchdog a copy of the control link's
  * descriptor.  While it holds it, a killed session does not look to the peer
- * like a dead host; once the guest runs again, the watchdog writes
- * COLO_LAST_WORDS bytes of 0xff there, which no peer can take for anything
- * valid: it then ends without taking over. */
+ * like a dead host; the watchdog then writes COLO_LAST_WORDS bytes of 0xff
+ * there, which no peer can take for anything valid: it ends without taking
+ * over. */
 #define COLO_LAST_WORDS 20480 /* more than a TLS record or a message needs */
 int colo__watchdog_lend(int fd, int control_fd, struct colo_error *err);
 
@@ -35,8 +35,8 @@ int colo__watchdog_lend(int fd, int control_fd, struct colo_error *err);
  * Returns  true: it has died; *ret_control is the lent link or -1.  false:
  *          disarmed, there is nothing to do. */
 bool colo__watchdog_wait(int fd, int *ret_control);
-/* colo__watchdog_last_words - the guest runs: say so to the peer; closes
- * control.  Fine with -1. */
+/* colo__watchdog_last_words - this host lives and sees to its guest: say so to
+ * the peer, before anything else; closes control.  Fine with -1. */
 void colo__watchdog_last_words(int control);
 
 /* ---- the session's side again ------------------------------------------ */

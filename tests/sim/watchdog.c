@@ -56,8 +56,8 @@ static _Noreturn void child_main(struct sim_guest *guest, int fd)
     signal(SIGINT, SIG_IGN);
     prctl(PR_SET_NAME, "sim-watchdog");
     if (colo__watchdog_wait(3, &control)) {
-        let_go(guest);
         colo__watchdog_last_words(control);
+        let_go(guest);
     }
     _exit(0);
 }

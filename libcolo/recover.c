@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Copyright (C) libcolo developers
+ *
+ * colo_recover: what a killed session left behind, when its watchdog was
+ * killed too.  Any thread; uses a xenstore handle of its own.
+ */
+#include <stdio.h>
+
+#include "../xenstore/sessions.h"
+#include "hv/watchdog.h"
+
+/* a suspend that nobody saw the request of is over by now */
+#define WAIT_MS 0
+
+struct recovery {
+    struct colo_store *store;
+    const struct colo_log *log;
+    int cleaned;
+    int rc;
+    struct colo_error *err;
+};
+
+static int recover_one(void *user, const struct colo_session_node *node)
+{
+    struct recovery *r = user;
+    char path[64];
+    int rc = 0;
+
+    if (node->alive)
+        return 0;
+    colo__log(r->log, COLO_LOG_NOTICE, -1, "recover",
+              "the session of '%s' has died: cleaning up", node->name);
+    if (node->domid_known)
+        rc = colo__hv_xen_recover(node->domid, WAIT_MS, r->log, r->err);
+    /* its guest may be gone with it */
+    if (rc && rc != COLO_E_NOTFOUND && rc != COLO_E_GUEST) {
+        r->rc = rc;
+        return 0; /* the node stays, so that the next try finds it */
+    }
+    snprintf(path, sizeof(path), "/libcolo/%s", node->uuid);
+    rc = colo__store_ops(r->store)->remove(r->store, path, r->err);
+    if (rc)
+        r->rc = rc;
+    else
+        r->cleaned++;
+    return 0;
+}
+
+int colo_recover(struct colo_log *log, struct colo_error *err)
+{
+    struct recovery r = { .log = log, .err = err };
+    int rc;
+
+    rc = colo__store_xs_open(&r.store, err);
+    if (rc)
+        return rc;
+    rc = colo__sessions_scan(r.store, recover_one, &r, err);
+    colo__store_ops(r.store)->close(r.store);
+    if (rc)
+        return rc;
+    return r.rc ? r.rc : r.cleaned;
+}
