@@ -2,8 +2,7 @@
 /* Copyright (C) libcolo developers
  *
  * What the files of link/ share: waiting for a descriptor with a deadline,
- * and the TLS handshake that can be called off.  Nobody outside link/
- * includes it.
+ * and the TLS handshake step by step.  Nobody outside link/ includes it.
  */
 #ifndef COLO_LINK_INTERNAL_H
 #define COLO_LINK_INTERNAL_H
@@ -21,8 +20,20 @@ int colo__fd_wait(int fd, short events, int cancel_fd, uint64_t deadline_us);
 /* colo__fd_nonblock - 0 or an errno value. */
 int colo__fd_nonblock(int fd);
 
+/* colo__link_tls_begin - a link whose handshake is still to be done; owns
+ * fd also when it fails; borrows key and identity until the handshake is
+ * over.  close is the only op until then.
+ * colo__link_tls_step - one step of it, without waiting.  *ret_events is
+ * what to poll fd for, or 0: the link is ready.
+ * Errors   as colo__link_tls_new. */
+int colo__link_tls_begin(int fd, bool server, const uint8_t *key,
+                         const char *identity, struct colo_link **ret_link,
+                         struct colo_error *err);
+int colo__link_tls_step(struct colo_link *link, short *ret_events,
+                        struct colo_error *err);
+
 /* colo__link_tls_open - colo__link_tls_new with an absolute deadline and a
- * cancel_fd (or -1); owns fd as that does.
+ * cancel_fd (or -1).
  * Errors   COLO_E_STATE called off. */
 int colo__link_tls_open(int fd, bool server, const uint8_t *key,
                         const char *identity, uint64_t deadline_us,

@@ -37,6 +37,7 @@ struct link_tls {
     uint64_t pushed;        /* bytes the kernel took: progress */
     int push_errno, pull_errno;
     atomic_bool down;       /* shutdown was called */
+    struct handshake *handshake; /* NULL: it is over */
     uint8_t stage[RECORD_MAX]; /* the sender's: small pieces of a record */
 };
 
@@ -44,8 +45,9 @@ struct link_tls {
 struct handshake {
     const uint8_t *key;
     const char *identity;
+    bool is_server;
     bool known;             /* server: the client named our identity */
-    gnutls_psk_client_credentials_t client;
+    gnutls_psk_client_credentials_t client; /* these hold the key */
     gnutls_psk_server_credentials_t server;
 };
 
@@ -118,17 +120,15 @@ static int tls_broken(struct link_tls *l, ssize_t r, int sys_errno,
     }
 }
 
-static void tls_free(struct link_tls *l)
+static void forget_handshake(struct handshake *h)
 {
-    if (!l)
+    if (!h)
         return;
-    if (l->session)
-        gnutls_deinit(l->session);
-    if (l->fd >= 0)
-        close(l->fd);
-    pthread_mutex_destroy(&l->lock);
-    explicit_bzero(l->stage, sizeof(l->stage));
-    free(l);
+    if (h->client)
+        gnutls_psk_free_client_credentials(h->client);
+    if (h->server)
+        gnutls_psk_free_server_credentials(h->server);
+    free(h);
 }
 
 static void tls_close(struct colo_link *link)
@@ -138,9 +138,15 @@ static void tls_close(struct colo_link *link)
     if (!l)
         return;
     /* One try; a peer that does not read loses the goodbye only. */
-    if (!atomic_load(&l->down))
+    if (!l->handshake && !atomic_load(&l->down))
         (void)gnutls_bye(l->session, GNUTLS_SHUT_WR);
-    tls_free(l);
+    if (l->session)
+        gnutls_deinit(l->session);
+    forget_handshake(l->handshake); /* after the session that points to it */
+    close(l->fd);
+    pthread_mutex_destroy(&l->lock);
+    explicit_bzero(l->stage, sizeof(l->stage));
+    free(l);
 }
 
 static int tls_fd(struct colo_link *link)
@@ -312,13 +318,12 @@ static int find_key(gnutls_session_t session, const gnutls_datum_t *username,
     return 0;
 }
 
-static int set_credentials(struct link_tls *l, struct handshake *h,
-                           bool server)
+static int set_credentials(struct link_tls *l, struct handshake *h)
 {
     gnutls_datum_t key = { (unsigned char *)(uintptr_t)h->key, KEY_BYTES };
     int r;
 
-    if (server) {
+    if (h->is_server) {
         r = gnutls_psk_allocate_server_credentials(&h->server);
         if (r < 0)
             return r;
@@ -335,13 +340,13 @@ static int set_credentials(struct link_tls *l, struct handshake *h,
     return gnutls_credentials_set(l->session, GNUTLS_CRD_PSK, h->client);
 }
 
-static int prepare(struct link_tls *l, struct handshake *h, bool server)
+static int prepare(struct link_tls *l, struct handshake *h)
 {
     unsigned flags = GNUTLS_NONBLOCK | GNUTLS_NO_TICKETS | GNUTLS_NO_SIGNAL;
     int r;
 
     r = gnutls_init(&l->session, flags |
-                    (server ? GNUTLS_SERVER : GNUTLS_CLIENT));
+                    (h->is_server ? GNUTLS_SERVER : GNUTLS_CLIENT));
     if (r < 0)
         return r;
     r = gnutls_priority_set_direct(l->session, PRIORITY, NULL);
@@ -353,13 +358,14 @@ static int prepare(struct link_tls *l, struct handshake *h, bool server)
     gnutls_transport_set_pull_function(l->session, pull);
     /* The deadline is ours: GnuTLS would ask a pull-timeout function. */
     gnutls_handshake_set_timeout(l->session, 0);
-    return set_credentials(l, h, server);
+    return set_credentials(l, h);
 }
 
 /* Everything but a broken connection means: not who we expect. */
-static int refused(struct link_tls *l, const struct handshake *h, int r,
-                   bool server, struct colo_error *err)
+static int refused(struct link_tls *l, int r, struct colo_error *err)
 {
+    const struct handshake *h = l->handshake;
+
     switch (r) {
     case GNUTLS_E_PUSH_ERROR:
         return tls_dead(l, l->push_errno, "the TLS handshake failed", NULL,
@@ -380,61 +386,92 @@ static int refused(struct link_tls *l, const struct handshake *h, int r,
     default:
         return colo__fail(err, COLO_E_AUTH, 0, WHERE,
                           "the peer did not prove its %s: %s",
-                          server && !h->known ? "identity" : "key",
+                          h->is_server && !h->known ? "identity" : "key",
                           gnutls_strerror(r));
     }
 }
 
-static int do_handshake(struct link_tls *l, struct handshake *h, bool server,
-                        uint64_t deadline_us, int cancel_fd,
+int colo__link_tls_step(struct colo_link *link, short *ret_events,
                         struct colo_error *err)
 {
-    for (;;) {
-        int r = gnutls_handshake(l->session), e;
+    struct link_tls *l = of(link);
+    int r = gnutls_handshake(l->session);
 
-        if (r == GNUTLS_E_SUCCESS)
-            return 0;
-        if (!would_block(r) && gnutls_error_is_fatal(r)) {
-            (void)gnutls_alert_send_appropriate(l->session, r);
-            return refused(l, h, r, server, err);
-        }
-        /* Also after a warning: an endless row of them meets the deadline. */
-        e = colo__fd_wait(l->fd, gnutls_record_get_direction(l->session) ?
-                          POLLOUT : POLLIN, cancel_fd, deadline_us);
-        if (e == ECANCELED)
-            return colo__fail(err, COLO_E_STATE, 0, WHERE,
-                              "the TLS handshake was called off");
-        if (e)
-            return colo__fail(err, COLO_E_PEER, e, WHERE,
-                              "the peer did not finish the TLS handshake");
-        if (deadline_us <= colo__now_us(&colo__clock_monotonic))
-            return colo__fail(err, COLO_E_PEER, ETIMEDOUT, WHERE,
-                              "the peer did not finish the TLS handshake");
+    if (r < 0 && gnutls_error_is_fatal(r)) {
+        (void)gnutls_alert_send_appropriate(l->session, r);
+        return refused(l, r, err);
     }
+    if (r < 0) { /* would block, or a warning */
+        *ret_events = gnutls_record_get_direction(l->session) ? POLLOUT
+                                                              : POLLIN;
+        return 0;
+    }
+    gnutls_session_set_ptr(l->session, NULL);
+    gnutls_credentials_clear(l->session);
+    forget_handshake(l->handshake);
+    l->handshake = NULL;
+    *ret_events = 0;
+    return 0;
 }
 
-static int new_link(int fd, struct link_tls **ret_link,
-                    struct colo_error *err)
+static struct link_tls *new_link(int fd)
 {
-    struct link_tls *l = NULL;
-    int r = colo__fd_nonblock(fd);
+    struct link_tls *l = calloc(1, sizeof(*l));
 
-    if (r) {
-        close(fd);
-        return colo__fail(err, COLO_E_SYS, r, WHERE,
-                          "cannot make descriptor %d non-blocking", fd);
-    }
-    l = calloc(1, sizeof(*l));
-    if (!l) {
-        close(fd);
-        return colo__fail(err, COLO_E_NOMEM, 0, WHERE,
-                          "no memory for a link");
+    if (!l)
+        return NULL;
+    l->handshake = calloc(1, sizeof(*l->handshake));
+    if (!l->handshake) {
+        free(l);
+        return NULL;
     }
     l->ops = &tls_ops;
     l->fd = fd;
     pthread_mutex_init(&l->lock, NULL);
-    *ret_link = l;
-    return 0;
+    return l;
+}
+
+int colo__link_tls_begin(int fd, bool server, const uint8_t *key,
+                         const char *identity, struct colo_link **ret_link,
+                         struct colo_error *err)
+{
+    struct link_tls *l = NULL;
+    int r, rc;
+
+    if (!identity[0] || strlen(identity) > IDENTITY_MAX) {
+        rc = colo__fail(err, COLO_E_INVAL, 0, WHERE, "no such identity");
+        goto out;
+    }
+    r = colo__fd_nonblock(fd);
+    if (r) {
+        rc = colo__fail(err, COLO_E_SYS, r, WHERE,
+                        "cannot make descriptor %d non-blocking", fd);
+        goto out;
+    }
+    l = new_link(fd);
+    if (!l) {
+        rc = colo__fail(err, COLO_E_NOMEM, 0, WHERE, "no memory for a link");
+        goto out;
+    }
+    fd = -1;
+    l->handshake->key = key;
+    l->handshake->identity = identity;
+    l->handshake->is_server = server;
+    r = prepare(l, l->handshake);
+    if (r < 0) {
+        rc = colo__fail(err, r == GNUTLS_E_MEMORY_ERROR ? COLO_E_NOMEM :
+                        COLO_E_SYS, 0, WHERE, "cannot set up TLS: %s",
+                        gnutls_strerror(r));
+        goto out;
+    }
+    *ret_link = (struct colo_link *)l;
+    l = NULL;
+    rc = 0;
+out:
+    if (fd >= 0)
+        close(fd);
+    tls_close((struct colo_link *)l);
+    return rc;
 }
 
 int colo__link_tls_open(int fd, bool server, const uint8_t *key,
@@ -442,36 +479,33 @@ int colo__link_tls_open(int fd, bool server, const uint8_t *key,
                         int cancel_fd, struct colo_link **ret_link,
                         struct colo_error *err)
 {
-    struct handshake h = { .key = key, .identity = identity };
-    struct link_tls *l = NULL;
-    int r, rc;
+    struct colo_link *link = NULL;
+    short events = 0;
+    int e, rc;
 
-    rc = new_link(fd, &l, err);
+    rc = colo__link_tls_begin(fd, server, key, identity, &link, err);
     if (rc) goto out;
-    if (!identity[0] || strlen(identity) > IDENTITY_MAX) {
-        rc = colo__fail(err, COLO_E_INVAL, 0, WHERE, "no such identity");
-        goto out;
+    for (;;) {
+        rc = colo__link_tls_step(link, &events, err);
+        if (rc) goto out;
+        if (!events)
+            break;
+        e = colo__fd_wait(fd, events, cancel_fd, deadline_us);
+        /* Also a peer that sends warnings forever meets the deadline. */
+        if (!e && deadline_us <= colo__now_us(&colo__clock_monotonic))
+            e = ETIMEDOUT;
+        if (e == ECANCELED)
+            rc = colo__fail(err, COLO_E_STATE, 0, WHERE,
+                            "the TLS handshake was called off");
+        else if (e)
+            rc = colo__fail(err, COLO_E_PEER, e, WHERE,
+                            "the peer did not finish the TLS handshake");
+        if (rc) goto out;
     }
-    r = prepare(l, &h, server);
-    if (r < 0) {
-        rc = colo__fail(err, r == GNUTLS_E_MEMORY_ERROR ? COLO_E_NOMEM :
-                        COLO_E_SYS, 0, WHERE, "cannot set up TLS: %s",
-                        gnutls_strerror(r));
-        goto out;
-    }
-    rc = do_handshake(l, &h, server, deadline_us, cancel_fd, err);
-    if (rc) goto out;
-    gnutls_session_set_ptr(l->session, NULL);
-    gnutls_credentials_clear(l->session);
-    *ret_link = (struct colo_link *)l;
-    l = NULL;
+    *ret_link = link;
+    link = NULL;
 out:
-    tls_free(l);
-    /* After the session, which points to them.  They hold the key. */
-    if (h.client)
-        gnutls_psk_free_client_credentials(h.client);
-    if (h.server)
-        gnutls_psk_free_server_credentials(h.server);
+    tls_close(link);
     return rc;
 }
 

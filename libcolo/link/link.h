@@ -59,9 +59,12 @@ void colo__link_tune(int fd, uint32_t dead_ms);
 
 struct colo_bootstrap_config {
     const char *peer, *address, *ssh_command, *remote_command;
-    int32_t transport;
-    int in_fd, out_fd;     /* secondary: the ends that ssh gave us */
-    uint32_t timeout_ms, dead_ms;
+    int32_t transport;     /* primary: COLO_TRANSPORT_TLS or _SSH */
+    int in_fd, out_fd;     /* secondary: the ends that ssh gave us.  Owned,
+                              also on failure; 0, 1 and 2 are duplicated and
+                              left alone, so the caller has to close those
+                              himself before ssh can end */
+    uint32_t timeout_ms, dead_ms; /* 0: 30000, 1000 */
 };
 
 struct colo_bootstrap_result {
@@ -74,7 +77,12 @@ struct colo_bootstrap_result {
 
 struct colo_bootstrap; /* under way */
 
-/* begins; the work is done on a thread of its own that never outlives
+/* A secondary needs its stdin and stdout for this only until it is over (with
+ * ssh as transport its bootstrap goes on copying them until end).  Then a
+ * process that was started by ssh should have left ssh's session (setsid)
+ * and write no more to its stderr, which ends together with ssh.
+ *
+ * begins; the work is done on a thread of its own that never outlives
  * cancel/finish.  fd is readable when it is over. */
 int colo__bootstrap_start(const struct colo_bootstrap_config *config,
                           bool primary, const struct colo_log *log,
@@ -88,5 +96,14 @@ int colo__bootstrap_finish(struct colo_bootstrap *boot,
 /* end - stop it if it runs, end the ssh children, free; NULL is fine.  Call
  * it after the links are closed. */
 void colo__bootstrap_end(struct colo_bootstrap *boot);
+
+/* attach - what "colo receive --attach SESSION" does: copy its stdio to the
+ * process of the same user that is receiving that session, until both have
+ * ended.  Owns in_fd and out_fd.  Blocks as long as the link lasts; a signal
+ * or the end of either side ends it.
+ * Errors   COLO_E_INVAL no session id, COLO_E_NOTFOUND nobody waits for it,
+ *          COLO_E_AUTH another user does (the primary is told too). */
+int colo__bootstrap_attach(const char *session_hex, int in_fd, int out_fd,
+                           struct colo_error *err);
 
 #endif

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Copyright (C) libcolo developers
+ *
+ * A bootstrap under way, and what its files offer each other.  Everything
+ * below "the thread's" is touched by the bootstrap's thread only, until it
+ * is joined.
+ */
+#ifndef COLO_BOOTSTRAP_INTERNAL_H
+#define COLO_BOOTSTRAP_INTERNAL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "bootstrap-line.h"
+#include "link-internal.h"
+#include "child.h"
+
+/* The first message on each TLS connection. */
+#define COLO_BOOT_TAG 8
+#define COLO_BOOT_TAG_CONTROL "COLOCTRL"
+#define COLO_BOOT_TAG_BULK "COLOBULK"
+
+struct colo_bootstrap {
+    char *peer, *address, *ssh_command, *remote_command; /* or NULL */
+    int32_t transport;
+    bool primary;
+    uint32_t timeout_ms, dead_ms;
+    struct colo_log log;
+    char ssh_client[64], ssh_server[64]; /* secondary: SSH_CONNECTION */
+    uint64_t deadline_us;
+    int cancel_fd, done_fd; /* eventfds */
+    atomic_bool over;
+    bool started, taken;
+    pthread_t thread;
+
+    /* the thread's */
+    int in_fd, out_fd;      /* secondary */
+    uint8_t key[COLO_BOOT_KEY];
+    char identity[2 * COLO_BOOT_SESSION + 1];
+    struct colo_child child[2]; /* primary: ssh; the second carries bulk */
+    bool pumping;           /* secondary, ssh: pump copies stdio */
+    pthread_t pump;
+    int pump_fd;            /* its end of the control link */
+    struct colo_bootstrap_result result;
+    struct colo_error err;
+    int rc;
+};
+
+/* bootstrap-primary.c, bootstrap-secondary.c: all of it, on the thread. */
+int colo__boot_primary(struct colo_bootstrap *boot, struct colo_error *err);
+int colo__boot_secondary(struct colo_bootstrap *boot, struct colo_error *err);
+
+/* bootstrap-accept.c: both TLS links, from whoever proves the key. */
+int colo__boot_accept(struct colo_bootstrap *boot, int listener,
+                      struct colo_error *err);
+
+/* bootstrap-net.c */
+int colo__boot_connect(struct colo_bootstrap *boot, const char *address,
+                       uint16_t port, int *ret_fd, struct colo_error *err);
+int colo__boot_listen(struct colo_bootstrap *boot, int *ret_fd,
+                      uint16_t *ret_port, struct colo_error *err);
+void colo__boot_tune(const struct colo_bootstrap *boot, int fd, bool bulk);
+
+/* bootstrap-io.c.  read_line: without the newline, not a byte more than the
+ * line.  *ret_len is 0 with rc COLO_E_PEER at the end of the stream.  */
+int colo__boot_read_line(int fd, int cancel_fd, uint64_t deadline_us,
+                         char *buf, size_t cap, size_t *ret_len,
+                         struct colo_error *err);
+int colo__boot_write_line(int fd, int cancel_fd, uint64_t deadline_us,
+                          const struct colo_boot_line *line,
+                          struct colo_error *err);
+/* copy - in_fd to sock and sock to out_fd until sock has ended, one breaks
+ * or cancel_fd (or -1) is readable.  Owns in_fd, out_fd and sock.  SIGPIPE
+ * must be blocked. */
+void colo__boot_copy(int in_fd, int out_fd, int sock, int cancel_fd);
+/* wait - colo__fd_wait with its errors. */
+int colo__boot_wait(int fd, short events, int cancel_fd, uint64_t deadline_us,
+                    const char *what, struct colo_error *err);
+
+/* bootstrap-attach.c: the local socket that a second ssh comes in by */
+int colo__boot_attach_listen(struct colo_bootstrap *boot, int *ret_fd,
+                             struct colo_error *err);
+int colo__boot_attach_accept(struct colo_bootstrap *boot, int listener,
+                             struct colo_error *err);
+
+#endif

@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Copyright (C) libcolo developers
+ *
+ * Running ssh: one socket for its stdin and stdout, a sealed memfd for its
+ * stderr, a pidfd to wait on, a bounded end.  Called by the bootstrap's
+ * thread, and by whoever ends a bootstrap after that thread is gone.
+ */
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/pidfd.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "link-internal.h"
+#include "child.h"
+
+#define WHERE "ssh"
+#define STDERR_BYTES 65536
+#define KILL_MS 2000u /* SIGKILL takes effect in microseconds */
+
+/* Away from 0..2, which the child's own are put onto. */
+static int above_stdio(int fd)
+{
+    int up;
+
+    if (fd < 0 || fd > 2)
+        return fd;
+    up = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+    close(fd);
+    return up;
+}
+
+/* A file of fixed size: nobody has to drain it, and a child that writes
+ * forever gets an error and not our memory. */
+static int new_stderr(void)
+{
+    int fd = above_stdio(memfd_create("ssh-stderr",
+                                      MFD_CLOEXEC | MFD_ALLOW_SEALING));
+
+    if (fd < 0)
+        return -1;
+    if (ftruncate(fd, STDERR_BYTES) < 0 ||
+        fcntl(fd, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK) < 0) {
+        close(fd);
+        return -1;
+    }
+    return fd;
+}
+
+static int new_stdio(int *ret_ours, int *ret_childs)
+{
+    int fd[2];
+
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd) < 0)
+        return -1;
+    *ret_ours = above_stdio(fd[0]);
+    *ret_childs = above_stdio(fd[1]);
+    return *ret_ours < 0 || *ret_childs < 0 ? -1 : 0;
+}
+
+/* Default signals, nothing blocked: our own thread blocks everything. */
+static int set_attributes(posix_spawnattr_t *attr)
+{
+    sigset_t none, all;
+    int r;
+
+    sigemptyset(&none);
+    sigfillset(&all);
+    r = posix_spawnattr_setsigmask(attr, &none);
+    if (!r)
+        r = posix_spawnattr_setsigdefault(attr, &all);
+    if (!r)
+        r = posix_spawnattr_setflags(attr, POSIX_SPAWN_SETSIGMASK |
+                                     POSIX_SPAWN_SETSIGDEF |
+                                     POSIX_SPAWN_SETSID);
+    return r;
+}
+
+static int set_files(posix_spawn_file_actions_t *files, int stdio,
+                     int stderr_fd)
+{
+    int r = posix_spawn_file_actions_adddup2(files, stdio, 0);
+
+    if (!r)
+        r = posix_spawn_file_actions_adddup2(files, stdio, 1);
+    if (!r)
+        r = posix_spawn_file_actions_adddup2(files, stderr_fd, 2);
+    /* Also what others opened without O_CLOEXEC. */
+    if (!r)
+        r = posix_spawn_file_actions_addclosefrom_np(files, 3);
+    return r;
+}
+
+static int spawn(char *const *argv, int stdio, int stderr_fd, pid_t *ret_pid)
+{
+    posix_spawn_file_actions_t files;
+    posix_spawnattr_t attr;
+    int r = posix_spawnattr_init(&attr);
+
+    if (r)
+        return r;
+    r = posix_spawn_file_actions_init(&files);
+    if (r) {
+        posix_spawnattr_destroy(&attr);
+        return r;
+    }
+    r = set_attributes(&attr);
+    if (!r)
+        r = set_files(&files, stdio, stderr_fd);
+    if (!r)
+        r = posix_spawnp(ret_pid, argv[0], &files, &attr, argv, environ);
+    posix_spawn_file_actions_destroy(&files);
+    posix_spawnattr_destroy(&attr);
+    return r;
+}
+
+int colo__child_start(char *const *argv, struct colo_child *ret_child,
+                      struct colo_error *err)
+{
+    struct colo_child child = COLO_CHILD_INIT;
+    int theirs = -1, r, rc;
+    pid_t pid = 0;
+
+    child.stderr_fd = new_stderr();
+    if (child.stderr_fd < 0 || new_stdio(&child.stdio, &theirs) < 0) {
+        rc = colo__fail(err, COLO_E_SYS, errno, WHERE,
+                        "cannot make the streams for %s", argv[0]);
+        goto out;
+    }
+    r = spawn(argv, theirs, child.stderr_fd, &pid);
+    if (r) {
+        rc = colo__fail(err, r == ENOENT ? COLO_E_NOTFOUND : COLO_E_SYS, r,
+                        WHERE, "cannot run %s", argv[0]);
+        goto out;
+    }
+    child.pid = (int)pid;
+    /* -1 when somebody has reaped it already: then it is gone. */
+    child.pidfd = pidfd_open(pid, 0);
+    *ret_child = child;
+    child = (struct colo_child)COLO_CHILD_INIT;
+    rc = 0;
+out:
+    if (theirs >= 0)
+        close(theirs);
+    colo__child_end(&child, 0);
+    return rc;
+}
+
+static void reap(struct colo_child *child)
+{
+    int status = -1;
+    pid_t r;
+
+    do {
+        r = waitpid(child->pid, &status, WNOHANG);
+    } while (r < 0 && errno == EINTR);
+    if (r == 0)
+        return;
+    child->status = r > 0 ? status : -1;
+    child->pid = 0;
+}
+
+bool colo__child_wait(struct colo_child *child, uint64_t deadline_us)
+{
+    if (child->pid <= 0)
+        return true;
+    if (child->pidfd >= 0 &&
+        colo__fd_wait(child->pidfd, POLLIN, -1, deadline_us) == 0)
+        reap(child);
+    if (child->pidfd < 0)
+        reap(child);
+    return child->pid <= 0;
+}
+
+void colo__child_said(const struct colo_child *child, char *ret_text,
+                      size_t cap)
+{
+    off_t end = child->stderr_fd < 0 ? 0
+                                     : lseek(child->stderr_fd, 0, SEEK_CUR);
+    size_t len = cap - 1 < 1024 ? cap - 1 : 1024;
+    ssize_t n;
+    char *p;
+
+    ret_text[0] = '\0';
+    if (end <= 0)
+        return;
+    /* The child moves the offset that it shares with us. */
+    if ((off_t)len > end)
+        len = (size_t)end;
+    n = pread(child->stderr_fd, ret_text, len, end - (off_t)len);
+    if (n < 0)
+        n = 0;
+    while (n > 0 && strchr("\r\n ", ret_text[n - 1]))
+        n--;
+    ret_text[n] = '\0';
+    p = strrchr(ret_text, '\n');
+    if (p)
+        memmove(ret_text, p + 1, strlen(p + 1) + 1);
+}
+
+/* It leads a group of its own: helpers of ssh (a ProxyCommand) go with it.
+ * The pidfd says whether the number is still its own. */
+static void signal_child(const struct colo_child *child, int sig)
+{
+    if (child->pidfd < 0 ||
+        pidfd_send_signal(child->pidfd, sig, NULL, 0) < 0)
+        return;
+    kill(-child->pid, sig);
+}
+
+void colo__child_end(struct colo_child *child, uint32_t grace_ms)
+{
+    if (child->stdio >= 0)
+        close(child->stdio);
+    child->stdio = -1;
+    if (child->pid > 0) {
+        signal_child(child, SIGTERM);
+        if (!colo__child_wait(child, colo__deadline_us(grace_ms))) {
+            signal_child(child, SIGKILL);
+            (void)colo__child_wait(child, colo__deadline_us(KILL_MS));
+        }
+    }
+    if (child->pidfd >= 0)
+        close(child->pidfd);
+    if (child->stderr_fd >= 0)
+        close(child->stderr_fd);
+    *child = (struct colo_child){ 0, -1, -1, -1, child->status };
+}
