@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Copyright (C) libcolo developers
+ *
+ * start, destroy, end, config: the short commands.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "toolstack.h"
+
+/* The library has let it run already; what is left is its name. */
+int cmd_start(uint32_t domid, const char *name)
+{
+    libxl_ctx *ctx = report_ctx();
+    int status = EXIT_FAILED;
+
+    if (!ctx)
+        goto out;
+    if (libxl_domain_rename(ctx, domid, NULL, name)) {
+        report("error", "domain %u cannot be called %s", domid, name);
+        goto out;
+    }
+    report("done", "%s", "");
+    status = EXIT_OK;
+out:
+    libxl_ctx_free(ctx);
+    return status;
+}
+
+int cmd_destroy(uint32_t domid)
+{
+    libxl_ctx *ctx = report_ctx();
+    int status = EXIT_FAILED, r;
+
+    if (!ctx)
+        goto out;
+    r = libxl_domain_destroy(ctx, domid, NULL);
+    if (r && r != ERROR_DOMAIN_NOTFOUND)
+        goto out;
+    report("done", "%s", "");
+    status = EXIT_OK;
+out:
+    libxl_ctx_free(ctx);
+    return status;
+}
+
+int cmd_end(uint32_t domid, int reason)
+{
+    int64_t next;
+
+    monitor_stop(domid);
+    next = end_domain(domid, reason);
+    if (next < 0)
+        return EXIT_FAILED;
+    /* a guest started anew has nobody else to watch for its end */
+    if (next)
+        return cmd_monitor((uint32_t)next);
+    report("done", "%s", "");
+    return EXIT_OK;
+}
+
+int cmd_config(uint32_t domid)
+{
+    libxl_domain_config config;
+    libxl_ctx *ctx = NULL;
+    int status = EXIT_FAILED;
+    char *json = NULL;
+
+    libxl_domain_config_init(&config);
+    ctx = report_ctx();
+    if (!ctx ||
+        libxl_retrieve_domain_configuration(ctx, domid, &config, NULL))
+        goto out;
+    json = libxl_domain_config_to_json(ctx, &config);
+    if (!json || puts(json) < 0 || fflush(stdout))
+        goto out;
+    status = EXIT_OK;
+out:
+    free(json);
+    libxl_domain_config_dispose(&config);
+    libxl_ctx_free(ctx);
+    return status;
+}

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Copyright (C) libcolo developers
+ *
+ * monitor DOMID: a detached process that waits for the guest's end and then
+ * does what its configuration says, as xl's does, which ends at the first
+ * suspend.  Suspends are none of its business.  It waits for xenstored's
+ * word; libxl's own events are not used, since libxl reports no shutdown of
+ * a domain that it has seen suspended.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <xenstore.h>
+
+#include "hv/compat-xen.h"
+#include "toolstack.h"
+
+#define LOCK_DIR "/run/libcolo"
+
+/* One monitor per domain; the lock also says who it is. */
+static int lock_open(uint32_t domid)
+{
+    char path[64];
+
+    if (mkdir(LOCK_DIR, 0700) < 0 && errno != EEXIST)
+        return -1;
+    snprintf(path, sizeof(path), LOCK_DIR "/monitor-%u", domid);
+    return open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+}
+
+static bool lock_take(int fd)
+{
+    struct flock fl = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+
+    return fd >= 0 && fcntl(fd, F_SETLK, &fl) == 0;
+}
+
+void monitor_stop(uint32_t domid)
+{
+    struct flock fl = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+    int fd = lock_open(domid);
+
+    if (fd < 0)
+        return;
+    if (fcntl(fd, F_GETLK, &fl) == 0 && fl.l_type != F_UNLCK &&
+        fl.l_pid > 0 && fl.l_pid != getpid())
+        kill(fl.l_pid, SIGTERM);
+    close(fd);
+}
+
+/* -1 gone, 0 running or suspended, 1 shut down: *ret_reason */
+static int look(xc_interface *xch, uint32_t domid, int *ret_reason)
+{
+    xc_domaininfo_t info;
+
+    if (compat_domain_getinfo(xch, domid, &info) < 0)
+        return errno == ESRCH ? -1 : 0;
+    if (info.flags & XEN_DOMINF_dying)
+        return -1;
+    if (!(info.flags & XEN_DOMINF_shutdown))
+        return 0;
+    *ret_reason = compat_shutdown_reason(&info);
+    return *ret_reason == SHUTDOWN_suspend ? 0 : 1;
+}
+
+/* Until the domain has gone (-1) or is shut down (its reason). */
+static int wait_for_end(xc_interface *xch, struct xs_handle *xs,
+                        uint32_t domid)
+{
+    int reason = 0;
+
+    for (;;) {
+        int r = look(xch, domid, &reason);
+        unsigned n;
+        char **event;
+
+        if (r)
+            return r < 0 ? -1 : reason;
+        event = xs_read_watch(xs, &n);
+        if (!event)
+            return -1;
+        free(event);
+    }
+}
+
+static void watch_on(uint32_t domid, int lock)
+{
+    xc_interface *xch = xc_interface_open(NULL, NULL, 0);
+    struct xs_handle *xs = xs_open(0);
+
+    if (!xch || !xs || !xs_watch(xs, "@releaseDomain", "m")) {
+        report("error", "cannot watch domain %u", domid);
+        _exit(EXIT_FAILED);
+    }
+    report("done", "%s", "");
+    close(REPORT_FD);
+    for (;;) {
+        int reason = wait_for_end(xch, xs, domid);
+        int64_t next = reason < 0 ? 0 : end_domain(domid, reason);
+
+        if (next <= 0)
+            break;
+        domid = (uint32_t)next;
+        close(lock);
+        lock = lock_open(domid);
+        lock_take(lock);
+    }
+    xs_close(xs);
+    xc_interface_close(xch);
+    _exit(EXIT_OK);
+}
+
+static int detach(void)
+{
+    int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+    if (fd < 0 || dup2(fd, 0) < 0 || dup2(fd, 1) < 0 || dup2(fd, 2) < 0 ||
+        chdir("/") < 0)
+        return -1;
+    close(fd);
+    close(LIFE_FD);
+    setsid();
+    return 0;
+}
+
+int cmd_monitor(uint32_t domid)
+{
+    int lock;
+    pid_t pid;
+
+    pid = fork();
+    if (pid < 0) {
+        report("error", "cannot fork");
+        return EXIT_FAILED;
+    }
+    /* the child says "done" once it watches; the pipe stays open till then */
+    if (pid)
+        _exit(EXIT_OK);
+    if (detach()) {
+        report("error", "cannot detach");
+        _exit(EXIT_FAILED);
+    }
+    lock = lock_open(domid);
+    if (lock >= 0 && !lock_take(lock)) {
+        report("done", "%s", ""); /* there is one already */
+        _exit(EXIT_OK);
+    }
+    watch_on(domid, lock);
+    return EXIT_OK;
+}

@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Copyright (C) libcolo developers
+ *
+ * restore: the seed stream from stdin; a paused domain NAME--incoming.  On any
+ * failure there is no domain.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "seed-header.h"
+#include "toolstack.h"
+
+#define SUFFIX "--incoming"
+
+/* shared with the child: whose domain to take away if it dies */
+struct restore_state {
+    libxl_uuid uuid;
+    bool may_destroy; /* there was none with this uuid before */
+};
+
+static int read_all(void *data, size_t len)
+{
+    uint8_t *p = data;
+
+    while (len) {
+        ssize_t n = read(STDIN_FILENO, p, len);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0) {
+            report("error", "the seed's stream ended early: %s",
+                   n ? strerror(errno) : "end of file");
+            return -1;
+        }
+        p += n;
+        len -= (size_t)n;
+    }
+    return 0;
+}
+
+static char *read_json(void)
+{
+    uint8_t header[SEED_HEADER];
+    uint32_t len = 0;
+    char *json;
+    int r;
+
+    if (read_all(header, sizeof(header)))
+        return NULL;
+    r = seed_header_parse(header, sizeof(header), &len);
+    if (r != (int)SEED_HEADER) {
+        report("error", r == -2 ? "the seed has another version" :
+               "this is not a seed stream");
+        return NULL;
+    }
+    json = malloc((size_t)len + 1);
+    if (!json || read_all(json, len)) {
+        free(json);
+        return NULL;
+    }
+    json[len] = 0;
+    return json;
+}
+
+/* The domain of this uuid, or 0. */
+static uint32_t find_uuid(libxl_ctx *ctx, const libxl_uuid *uuid)
+{
+    libxl_dominfo *list;
+    uint32_t found = 0;
+    int n = 0;
+
+    list = libxl_list_domain(ctx, &n);
+    for (int i = 0; list && i < n; i++) {
+        if (list[i].domid && !list[i].dying &&
+            !libxl_uuid_compare(&list[i].uuid, uuid))
+            found = list[i].domid;
+    }
+    if (list)
+        libxl_dominfo_list_free(list, n);
+    return found;
+}
+
+static int set_name(libxl_domain_config *config)
+{
+    char *name = NULL;
+
+    if (!config->c_info.name || !config->c_info.name[0] ||
+        strchr(config->c_info.name, '/') ||
+        asprintf(&name, "%s" SUFFIX, config->c_info.name) < 0) {
+        report("error", "the configuration has no usable name");
+        return -1;
+    }
+    free(config->c_info.name);
+    config->c_info.name = name;
+    return 0;
+}
+
+static int load_config(libxl_ctx *ctx, libxl_domain_config *config,
+                       struct restore_state *state)
+{
+    char *json = read_json();
+    uint32_t old, domid = 0;
+    int r = -1;
+
+    if (!json)
+        return -1;
+    if (libxl_domain_config_from_json(ctx, config, json)) {
+        report("error", "the configuration cannot be read");
+        goto out;
+    }
+    if (set_name(config))
+        goto out;
+    old = find_uuid(ctx, &config->c_info.uuid);
+    if (old || !libxl_name_to_domid(ctx, config->c_info.name, &domid)) {
+        report("error", "this host has the guest already, as domain %u",
+               old ? old : domid);
+        goto out;
+    }
+    state->uuid = config->c_info.uuid;
+    state->may_destroy = true;
+    r = 0;
+out:
+    free(json);
+    return r;
+}
+
+static int restore_work(void *arg)
+{
+    libxl_domain_restore_params params;
+    libxl_domain_config config;
+    uint32_t domid = INVALID_DOMID;
+    int status = EXIT_FAILED;
+    libxl_ctx *ctx;
+
+    libxl_domain_config_init(&config);
+    libxl_domain_restore_params_init(&params);
+    ctx = report_ctx();
+    if (!ctx || load_config(ctx, &config, arg))
+        goto out;
+    params.checkpointed_stream = LIBXL_CHECKPOINTED_STREAM_NONE;
+    params.stream_version = 2;
+    if (libxl_domain_create_restore(ctx, &config, &domid, STDIN_FILENO, -1,
+                                    &params, NULL, NULL))
+        goto out; /* reported by libxl */
+    report("domid", "%u", domid);
+    report("done", "%s", "");
+    status = EXIT_OK;
+out:
+    libxl_domain_restore_params_dispose(&params);
+    libxl_domain_config_dispose(&config);
+    libxl_ctx_free(ctx);
+    return status;
+}
+
+static void restore_undo(void *arg, bool killed)
+{
+    struct restore_state *state = arg;
+    libxl_ctx *ctx;
+    uint32_t domid;
+
+    (void)killed;
+    if (!state->may_destroy)
+        return;
+    ctx = report_ctx();
+    if (!ctx)
+        return;
+    domid = find_uuid(ctx, &state->uuid);
+    if (domid && libxl_domain_destroy(ctx, domid, NULL))
+        report("error", "domain %u is left over", domid);
+    libxl_ctx_free(ctx);
+}
+
+int cmd_restore(void)
+{
+    struct restore_state *state;
+
+    state = mmap(NULL, sizeof(*state), PROT_READ | PROT_WRITE,
+                 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (state == MAP_FAILED) {
+        report("error", "no memory");
+        return EXIT_FAILED;
+    }
+    return supervise(restore_work, restore_undo, state);
+}

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Copyright (C) libcolo developers
+ *
+ * colo-watchdog DOMID UUID: waits for the end of the session that started
+ * it.  A 'q' on stdin is a good end; end of file without it means that the
+ * session was killed: then the peer is told that this host lives, the guest is
+ * made to go on, its writes are no longer tracked, and the session's nodes are
+ * removed.  Started before anything else;
+ * nothing but SIGKILL ends it early.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <syslog.h>
+#include <unistd.h>
+
+#include <xenstore.h>
+
+#include "hv/watchdog.h"
+
+#define LATE_SUSPEND_MS 10000
+
+static void ignore_signals(void)
+{
+    static const int list[] = {
+        SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGPIPE, SIGUSR1, SIGUSR2, SIGALRM,
+        SIGTSTP, SIGTTIN, SIGTTOU,
+    };
+
+    for (size_t i = 0; i < sizeof(list) / sizeof(list[0]); i++)
+        signal(list[i], SIG_IGN);
+}
+
+/* The one process that must outlive a host short of memory. */
+static void do_not_kill_me(void)
+{
+    int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+
+    if (fd < 0)
+        return;
+    if (write(fd, "-1000", 5) < 0)
+        syslog(LOG_DEBUG, "oom_score_adj: %m");
+    close(fd);
+}
+
+static int uuid_is_good(const char *uuid)
+{
+    return strlen(uuid) == 36 &&
+           strspn(uuid, "0123456789abcdefABCDEF-") == 36;
+}
+
+static void to_syslog(void *user, int level, int sys_errno,
+                      const char *context, const char *text)
+{
+    (void)user;
+    (void)sys_errno;
+    syslog(level >= COLO_LOG_ERROR ? LOG_ERR : LOG_NOTICE, "%s: %s", context,
+           text);
+}
+
+static void remove_nodes(const char *uuid)
+{
+    struct xs_handle *xs = xs_open(0);
+    char path[64];
+
+    if (!xs)
+        return;
+    snprintf(path, sizeof(path), "/libcolo/%s", uuid);
+    xs_rm(xs, XBT_NULL, path);
+    xs_close(xs);
+}
+
+int main(int argc, char **argv)
+{
+    struct colo_log log = { to_syslog, NULL, COLO_LOG_NOTICE };
+    struct colo_error err = { 0 };
+    unsigned long domid;
+    int control, rc;
+
+    domid = argc == 3 ? strtoul(argv[1], NULL, 10) : 0;
+    if (!domid || domid >= 0x7ff0 || !uuid_is_good(argv[2])) {
+        fputs("usage: colo-watchdog DOMID UUID\n"
+              "Started by libcolo sessions; see libcolo(3).\n", stderr);
+        return 2;
+    }
+    ignore_signals();
+    openlog("colo-watchdog", LOG_PID, LOG_DAEMON);
+    do_not_kill_me();
+    if (chdir("/") < 0)
+        return 1;
+    if (!colo__watchdog_wait(STDIN_FILENO, &control))
+        return 0;
+    /* First of all: this host lives, and so will its guest.  The peer must
+     * not take over meanwhile. */
+    colo__watchdog_last_words(control);
+    syslog(LOG_WARNING, "the session of domain %lu has died", domid);
+    rc = colo__hv_xen_recover((uint32_t)domid, LATE_SUSPEND_MS, &log, &err);
+    if (rc && rc != COLO_E_NOTFOUND)
+        syslog(LOG_ERR, "%s", err.text);
+    remove_nodes(argv[2]);
+    return rc ? 1 : 0;
+}

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Copyright (C) libcolo developers
+ *
+ * The end of a guest that its configuration asks for: what xl's own watcher
+ * does, and libxl's events cannot trigger any more once a guest has been
+ * suspended.  Called by "end" and by the monitor.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "toolstack.h"
+
+#define DUMP_DIR "/var/lib/xen/dump"
+#define CREATE_TRIES 3
+#define CREATE_PAUSE_S 2 /* backends of the old one may need it */
+
+static libxl_action_on_shutdown action_for(const libxl_domain_config *config,
+                                           int reason)
+{
+    switch (reason) {
+    case LIBXL_SHUTDOWN_REASON_POWEROFF:
+        return config->on_poweroff;
+    case LIBXL_SHUTDOWN_REASON_REBOOT:
+        return config->on_reboot;
+    case LIBXL_SHUTDOWN_REASON_CRASH:
+        return config->on_crash;
+    case LIBXL_SHUTDOWN_REASON_WATCHDOG:
+        return config->on_watchdog;
+    case LIBXL_SHUTDOWN_REASON_SOFT_RESET:
+        return config->on_soft_reset;
+    default:
+        return LIBXL_ACTION_ON_SHUTDOWN_DESTROY;
+    }
+}
+
+static void dump_core(libxl_ctx *ctx, uint32_t domid, const char *name)
+{
+    char path[256];
+
+    if (!name || strchr(name, '/'))
+        return;
+    snprintf(path, sizeof(path), DUMP_DIR "/%s", name);
+    if (libxl_domain_core_dump(ctx, domid, path, NULL))
+        report("warning", "core dump of domain %u failed", domid);
+}
+
+/* Out of the way under another name, kept for somebody to look at. */
+static int preserve(libxl_ctx *ctx, uint32_t domid,
+                    libxl_domain_config *config)
+{
+    char suffix[24] = "";
+    time_t now = time(NULL);
+    libxl_uuid uuid;
+    struct tm tm;
+
+    if (!gmtime_r(&now, &tm) ||
+        !strftime(suffix, sizeof(suffix), "-%Y%m%dT%H%MZ", &tm))
+        return -1;
+    libxl_uuid_generate(&uuid);
+    return libxl_domain_preserve(ctx, domid, &config->c_info, suffix, uuid);
+}
+
+static int64_t create(libxl_ctx *ctx, libxl_domain_config *config)
+{
+    uint32_t domid = INVALID_DOMID;
+
+    for (int i = 0; i < CREATE_TRIES; i++) {
+        sleep(CREATE_PAUSE_S);
+        domid = INVALID_DOMID;
+        if (!libxl_domain_create_new(ctx, config, &domid, NULL, NULL)) {
+            if (libxl_domain_unpause(ctx, domid, NULL))
+                report("error", "domain %u cannot be started", domid);
+            report("domid", "%u", domid);
+            return domid;
+        }
+    }
+    report("error", "the guest cannot be created again");
+    return -1;
+}
+
+static int64_t carry_out(libxl_ctx *ctx, uint32_t domid,
+                         libxl_domain_config *config,
+                         libxl_action_on_shutdown action)
+{
+    switch (action) {
+    case LIBXL_ACTION_ON_SHUTDOWN_PRESERVE:
+        return 0;
+    case LIBXL_ACTION_ON_SHUTDOWN_RESTART_RENAME:
+        return preserve(ctx, domid, config) ? -1 : create(ctx, config);
+    case LIBXL_ACTION_ON_SHUTDOWN_SOFT_RESET:
+        report("warning", "a soft reset is not supported after protection: "
+               "the guest is started anew");
+        /* fall through */
+    case LIBXL_ACTION_ON_SHUTDOWN_COREDUMP_RESTART:
+    case LIBXL_ACTION_ON_SHUTDOWN_RESTART:
+        if (libxl_domain_destroy(ctx, domid, NULL))
+            return -1;
+        return create(ctx, config);
+    case LIBXL_ACTION_ON_SHUTDOWN_COREDUMP_DESTROY:
+    case LIBXL_ACTION_ON_SHUTDOWN_DESTROY:
+    default:
+        return libxl_domain_destroy(ctx, domid, NULL) ? -1 : 0;
+    }
+}
+
+int64_t end_domain(uint32_t domid, int reason)
+{
+    libxl_action_on_shutdown action = LIBXL_ACTION_ON_SHUTDOWN_DESTROY;
+    libxl_domain_config config;
+    libxl_ctx *ctx = NULL;
+    int64_t next = -1;
+
+    libxl_domain_config_init(&config);
+    ctx = report_ctx();
+    if (!ctx)
+        goto out;
+    if (libxl_retrieve_domain_configuration(ctx, domid, &config, NULL))
+        report("error", "the configuration of domain %u is lost: it is "
+               "destroyed", domid);
+    else
+        action = action_for(&config, reason);
+    if (action == LIBXL_ACTION_ON_SHUTDOWN_COREDUMP_DESTROY ||
+        action == LIBXL_ACTION_ON_SHUTDOWN_COREDUMP_RESTART)
+        dump_core(ctx, domid, config.c_info.name);
+    next = carry_out(ctx, domid, &config, action);
+out:
+    libxl_domain_config_dispose(&config);
+    libxl_ctx_free(ctx);
+    return next;
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Copyright (C) libcolo developers
+ *
+ * What precedes libxl's stream in a seed: magic "CLSEED\r\n", u32 version 1,
+ * u32 length of the configuration, both little endian; then the
+ * configuration as JSON.  Pure.
+ */
+#ifndef COLO_SEED_HEADER_H
+#define COLO_SEED_HEADER_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define SEED_HEADER 16u
+#define SEED_CONFIG_MAX (1u << 20)
+
+void seed_header_put(uint8_t buf[SEED_HEADER], uint32_t config_len);
+
+/* seed_header_parse - bytes used (SEED_HEADER), 0 more needed, -1 not a seed,
+ * -2 another version, -3 absurd length. */
+int seed_header_parse(const uint8_t *buf, size_t len,
+                      uint32_t *ret_config_len);
+
+#endif
