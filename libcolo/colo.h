@@ -437,7 +437,9 @@ COLO_PUBLIC int colo_proxy_join(const char *domain, const char *class_name,
 COLO_PUBLIC void colo_proxy_close(struct colo_proxy *proxy);
 COLO_PUBLIC int colo_proxy_get_fd(struct colo_proxy *proxy);
 
-/* colo_proxy_next - the next request, without waiting.
+/* colo_proxy_next - the next request, without waiting.  When the descriptor
+ * is readable, call it until it gives 0.
+ * Shape    ret_request->size: set by the caller, sizeof(*ret_request).
  * Returns  1 *ret_request filled, 0 none now, < 0 error
  *          (COLO_E_NOTFOUND: the session has gone: release everything). */
 COLO_PUBLIC int colo_proxy_next(struct colo_proxy *proxy,

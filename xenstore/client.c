@@ -4,7 +4,6 @@
  * A session that another process runs, seen through xenstore: finding it,
  * its status, noticing that it has gone.  One thread per client.
  */
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -326,11 +325,10 @@ int colo__client_drain(struct colo_client *client, struct colo_error *err)
 int colo__client_check_gone(struct colo_client *client,
                             struct colo_error *err)
 {
-    struct pollfd pfd = { client->pidfd, POLLIN, 0 };
     char owner[128];
     int rc;
 
-    if (poll(&pfd, 1, 0) > 0)
+    if (colo__owner_ended(client->pidfd))
         client->gone = true;
     if (client->gone || !client->fired_owner)
         return 0;

@@ -5,6 +5,7 @@
  * Source: proc(5), /proc/PID/stat fields 3 and 22; pidfd_open(2).
  */
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -91,4 +92,11 @@ int colo__owner_pidfd(const struct colo_owner *owner, struct colo_error *err)
                           "process %d has ended", owner->pid);
     }
     return fd;
+}
+
+bool colo__owner_ended(int pidfd)
+{
+    struct pollfd pfd = { pidfd, POLLIN, 0 };
+
+    return poll(&pfd, 1, 0) > 0;
 }

@@ -20,4 +20,7 @@ bool colo__owner_alive(const struct colo_owner *owner);
  * Returns  a descriptor that the caller closes, or COLO_E_NOTFOUND. */
 int colo__owner_pidfd(const struct colo_owner *owner, struct colo_error *err);
 
+/* colo__owner_ended - has the process of a pidfd ended?  Does not wait. */
+bool colo__owner_ended(int pidfd);
+
 #endif

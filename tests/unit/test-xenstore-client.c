@@ -7,17 +7,13 @@
 #include <check.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "../../xenstore/client.h"
-#include "../../xenstore/owner.h"
 #include "../../xenstore/publish.h"
-#include "../fake-store.h"
+#include "xenstore-owner.h"
 
 #define DIR "/libcolo/u1"
 
@@ -70,33 +66,6 @@ static void teardown(void)
 static int connect_to(const char *domain)
 {
     return colo__client_new(fake_store_open(tree), domain, &client, &err);
-}
-
-/* A process that lives until it is killed, as the session's owner. */
-static pid_t make_owner(void)
-{
-    struct colo_owner o;
-    pid_t child = fork();
-    char text[64], path[32], buf[1024], *p;
-    FILE *f;
-
-    if (child == 0) {
-        pause();
-        _exit(0);
-    }
-    snprintf(path, sizeof(path), "/proc/%d/stat", child);
-    f = fopen(path, "r");
-    ck_assert_ptr_nonnull(fgets(buf, sizeof(buf), f));
-    fclose(f);
-    p = strrchr(buf, ')');
-    for (int i = 2; i < 22; i++)
-        p = strchr(p + 1, ' ');
-    o.pid = child;
-    o.start = strtoull(p, NULL, 10);
-    ck_assert(colo__owner_alive(&o));
-    colo__xs_owner_build(text, sizeof(text), &o, NULL);
-    fake_tree_set(tree, DIR "/owner", text);
-    return child;
 }
 
 /* ---- a session on a thread --------------------------------------------- */
@@ -187,10 +156,9 @@ END_TEST
 
 START_TEST(dead_is_said)
 {
-    pid_t child = make_owner();
+    pid_t child = make_owner(tree, DIR "/owner");
 
-    kill(child, SIGKILL);
-    waitpid(child, NULL, 0);
+    end_owner(child);
     ck_assert_int_eq(connect_to("web"), COLO_E_NOTFOUND);
     ck_assert_ptr_nonnull(strstr(err.text, "has died"));
     ck_assert_ptr_nonnull(strstr(err.text, "colo recover"));
@@ -199,7 +167,7 @@ END_TEST
 
 START_TEST(zombie_is_dead)
 {
-    pid_t child = make_owner();
+    pid_t child = make_owner(tree, DIR "/owner");
     siginfo_t info;
 
     kill(child, SIGKILL);
@@ -349,7 +317,7 @@ END_TEST
 
 START_TEST(killed_while_waiting)
 {
-    struct session s = { .answer = KILLED, .owner = make_owner() };
+    struct session s = { .answer = KILLED, .owner = make_owner(tree, DIR "/owner") };
 
     ck_assert_int_eq(connect_to("web"), 0);
     session_start(&s);

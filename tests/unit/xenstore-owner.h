@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Copyright (C) libcolo developers
+ *
+ * For the xenstore tests: an owner node of a process that can be killed.
+ */
+#ifndef COLO_XENSTORE_OWNER_H
+#define COLO_XENSTORE_OWNER_H
+
+#include <check.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "../../xenstore/owner.h"
+#include "../fake-store.h"
+
+/* Starts it and writes its owner text to path. */
+static inline pid_t make_owner(struct fake_tree *tree, const char *path)
+{
+    struct colo_owner o;
+    pid_t child = fork();
+    char text[64], stat[32], buf[1024], *p;
+    FILE *f;
+
+    if (child == 0) {
+        pause();
+        _exit(0);
+    }
+    snprintf(stat, sizeof(stat), "/proc/%d/stat", child);
+    f = fopen(stat, "r");
+    ck_assert_ptr_nonnull(fgets(buf, sizeof(buf), f));
+    fclose(f);
+    p = strrchr(buf, ')');
+    for (int i = 2; i < 22; i++)
+        p = strchr(p + 1, ' ');
+    o.pid = child;
+    o.start = strtoull(p, NULL, 10);
+    ck_assert(colo__owner_alive(&o));
+    colo__xs_owner_build(text, sizeof(text), &o, NULL);
+    fake_tree_set(tree, path, text);
+    return child;
+}
+
+/* Dead and collected. */
+static inline void end_owner(pid_t child)
+{
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
+}
+
+#endif

@@ -1,0 +1,624 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Copyright (C) libcolo developers
+ *
+ * The replication seam through proxies that joined in xenstore: asks all,
+ * collects their answers, notices who has gone.  Source: replication.h,
+ * libcolo-xenstore(7).  One thread, the session's.
+ *
+ * A proxy that is there at start counts from then on; one that joins later
+ * is asked to start and counts once it has answered.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "../libcolo/replication/replication.h"
+#include "fast.h"
+#include "owner.h"
+#include "proxy-peer.h"
+#include "publish.h"
+
+#define TOKEN "proxy@"
+#define MAX_PEERS 64
+#define ANSWER_MS 10000 /* a proxy that takes longer has failed */
+
+struct replication_xenstore {
+    const struct colo_replication_ops *ops;
+    struct colo_peer_place place;
+    struct colo_log log;
+    char uuid[COLO_XS_UUID_MAX];
+    uint64_t seq;
+    bool watching;
+    bool active;   /* start was called, neither failover nor stop since */
+    int mode;
+    bool diverged;
+    struct colo_error failure; /* code 0: none */
+    struct colo_peer *peers;
+    unsigned int count;
+};
+
+static struct replication_xenstore *to_rx(struct colo_replication *r)
+{
+    return (struct replication_xenstore *)r;
+}
+
+/* ---- peers come and go ------------------------------------------------- */
+
+static struct colo_peer *find_peer(struct replication_xenstore *rx,
+                                   const char *class_name, const char *id)
+{
+    for (struct colo_peer *p = rx->peers; p; p = p->next) {
+        if (strcmp(p->class_name, class_name) == 0 && strcmp(p->id, id) == 0)
+            return p;
+    }
+    return NULL;
+}
+
+/* The first failure is the one that is told. */
+static void set_failure(struct replication_xenstore *rx, int code,
+                        const struct colo_peer *p, const char *what)
+{
+    if (rx->failure.code == 0)
+        colo__fail(&rx->failure, code, 0, "replication", "proxy %s/%s %s",
+                   p->class_name, p->id, what);
+}
+
+static void unlink_peer(struct replication_xenstore *rx, struct colo_peer *p)
+{
+    struct colo_peer **at = &rx->peers;
+
+    while (*at != p)
+        at = &(*at)->next;
+    *at = p->next;
+    rx->count--;
+    colo__peer_free(p);
+}
+
+/* Its process has ended or its node is no longer there. */
+static void peer_gone(struct replication_xenstore *rx, struct colo_peer *p,
+                      const char *how)
+{
+    if (rx->active && p->counts)
+        set_failure(rx, COLO_E_NOTFOUND, p, how);
+    colo__log(&rx->log, rx->active ? COLO_LOG_WARNING : COLO_LOG_DEBUG, -1,
+              "replication", "proxy %s/%s %s", p->class_name, p->id, how);
+    unlink_peer(rx, p);
+}
+
+/* The node of a dead process: nobody else removes it. */
+static void remove_node(struct replication_xenstore *rx,
+                        const struct colo_peer *p)
+{
+    char path[COLO_XS_PATH_MAX], owner[64];
+
+    if (colo__peer_read(&rx->place, p, COLO_XS_OWNER, owner, sizeof(owner),
+                        NULL) == 1 &&
+        strcmp(owner, p->owner_text) == 0 &&
+        colo__peer_path(&rx->place, p, NULL, path, sizeof(path), NULL) == 0)
+        colo__store_ops(rx->place.store)->remove(rx->place.store, path, NULL);
+}
+
+static int add_peer(struct replication_xenstore *rx, const char *class_name,
+                    const char *id, const char *owner,
+                    struct colo_error *err)
+{
+    struct colo_peer *p = NULL;
+    struct colo_error why;
+    int rc;
+
+    if (rx->count == MAX_PEERS) {
+        colo__log(&rx->log, COLO_LOG_WARNING, -1, "replication",
+                  "proxy %s/%s: more than %d proxies, it is left out",
+                  class_name, id, MAX_PEERS);
+        return 0;
+    }
+    rc = colo__peer_new(&rx->place, class_name, id, owner, &p, &why);
+    if (rc == COLO_E_NOMEM || rc == COLO_E_SYS) {
+        if (err)
+            *err = why;
+        return rc;
+    }
+    if (rc) {
+        colo__log(&rx->log, COLO_LOG_DEBUG, -1, "replication",
+                  "proxy %s/%s is left out: %s", class_name, id, why.text);
+        return 0;
+    }
+    p->next = rx->peers;
+    p->seen = true;
+    rx->peers = p;
+    rx->count++;
+    colo__peer_fast(&rx->place, p);
+    colo__log(&rx->log, COLO_LOG_INFO, -1, "replication",
+              "proxy %s/%s has joined (process %d, by %s)", class_name, id,
+              p->owner.pid, p->fast >= 0 ? "socket" : "xenstore");
+    if (rx->active)
+        return colo__peer_ask(&rx->place, p, COLO_PROXY_START,
+                              (uint64_t)rx->mode, err);
+    return 0;
+}
+
+struct scan {
+    struct replication_xenstore *rx;
+    struct colo_error *err;
+    const char *class_name;
+    int rc;
+};
+
+static int scan_id(void *user, const char *id)
+{
+    struct scan *s = user;
+    struct replication_xenstore *rx = s->rx;
+    char path[COLO_XS_PATH_MAX], owner[64];
+    struct colo_peer *p;
+
+    if (colo__xs_proxy_path(path, sizeof(path), rx->uuid, s->class_name, id,
+                            COLO_XS_OWNER, NULL))
+        return 0; /* not a name that a proxy can have */
+    s->rc = colo__store_ops(rx->place.store)->read(rx->place.store, path,
+                                                   owner, sizeof(owner),
+                                                   s->err);
+    if (s->rc == COLO_E_NOTFOUND || s->rc == COLO_E_LIMIT) {
+        s->rc = 0;
+        return 0;
+    }
+    if (s->rc)
+        return 1;
+    p = find_peer(rx, s->class_name, id);
+    if (p && strcmp(p->owner_text, owner) != 0) {
+        peer_gone(rx, p, "has gone: another process took its place");
+        p = NULL;
+    }
+    if (p)
+        p->seen = true;
+    else
+        s->rc = add_peer(rx, s->class_name, id, owner, s->err);
+    return s->rc != 0;
+}
+
+static int scan_class(void *user, const char *class_name)
+{
+    struct scan *s = user;
+    char path[COLO_XS_PATH_MAX], node[COLO_XS_PATH_MAX];
+
+    if (!colo__xs_word_ok(class_name, COLO_XS_WORD_MAX))
+        return 0;
+    /* "proxy/CLASS": built from the parts that schema.h gives */
+    strcpy(node, COLO_XS_PROXY "/");
+    strcat(node, class_name);
+    s->rc = colo__xs_path(path, sizeof(path), s->rx->uuid, node, s->err);
+    if (s->rc)
+        return 1;
+    s->class_name = class_name;
+    s->rc = colo__store_ops(s->rx->place.store)->list(s->rx->place.store,
+                                                      path, scan_id, s,
+                                                      s->err);
+    if (s->rc == COLO_E_NOTFOUND)
+        s->rc = 0;
+    return s->rc != 0;
+}
+
+/* Who is there?  New ones are taken in, missing ones are gone. */
+static int scan(struct replication_xenstore *rx, struct colo_error *err)
+{
+    struct scan s = { rx, err, NULL, 0 };
+    char path[COLO_XS_PATH_MAX];
+    struct colo_peer *p, *next;
+    int rc;
+
+    for (p = rx->peers; p; p = p->next)
+        p->seen = false;
+    rc = colo__xs_path(path, sizeof(path), rx->uuid, COLO_XS_PROXY, err);
+    if (rc)
+        return rc;
+    rc = colo__store_ops(rx->place.store)->list(rx->place.store, path,
+                                                scan_class, &s, err);
+    if (rc && rc != COLO_E_NOTFOUND)
+        return rc;
+    if (s.rc)
+        return s.rc;
+    for (p = rx->peers; p; p = next) {
+        next = p->next;
+        if (!p->seen)
+            peer_gone(rx, p, "has gone: its node was removed");
+    }
+    return 0;
+}
+
+/* ---- what peers say ---------------------------------------------------- */
+
+static const char *verb_name(int verb)
+{
+    switch (verb) {
+    case COLO_PROXY_START:
+        return "start";
+    case COLO_PROXY_CHECKPOINT:
+        return "a checkpoint";
+    case COLO_PROXY_COMMIT:
+        return "a commit";
+    case COLO_PROXY_FAILOVER:
+        return "failover";
+    default:
+        return "stop";
+    }
+}
+
+/* It cannot do what it was asked.  One that never counted is left out, as if
+ * it had not joined; for the others protection ends. */
+static void peer_failed(struct replication_xenstore *rx, struct colo_peer *p,
+                        int code, const char *what, const char *why)
+{
+    char text[200];
+
+    strcpy(text, code == COLO_E_TIMEOUT ? "did not answer " : "refused ");
+    strcat(text, what);
+    if (why) {
+        strcat(text, ": ");
+        colo__xs_clean(text + strlen(text), sizeof(text) - strlen(text), why);
+    }
+    p->busy = false;
+    p->queued = 0;
+    if (p->counts)
+        set_failure(rx, code, p, text);
+    else
+        p->refused = true;
+    colo__log(&rx->log, COLO_LOG_WARNING, -1, "replication",
+              "proxy %s/%s %s", p->class_name, p->id, text);
+}
+
+static int take_answer(struct replication_xenstore *rx, struct colo_peer *p,
+                       const char *text, struct colo_error *err)
+{
+    struct colo_proxy_request request;
+    struct colo_answer answer;
+    int r;
+
+    r = colo__peer_answered(&rx->place, p, text, &request, &answer, err);
+    if (r <= 0)
+        return r;
+    if (!answer.ok)
+        peer_failed(rx, p, COLO_E_PEER_SAID, verb_name(request.verb),
+                    answer.text);
+    else if (request.verb == COLO_PROXY_START)
+        p->counts = true;
+    return 0;
+}
+
+static void take_event(struct replication_xenstore *rx, struct colo_peer *p,
+                       const char *text)
+{
+    const char *reason = colo__xs_event_diverged(text);
+    char line[200];
+
+    colo__xs_clean(line, sizeof(line), reason ? reason : text);
+    if (reason) {
+        rx->diverged = true;
+        colo__log(&rx->log, COLO_LOG_DEBUG, -1, "replication",
+                  "proxy %s/%s diverged: %s", p->class_name, p->id, line);
+    } else {
+        colo__log(&rx->log, COLO_LOG_INFO, -1, "replication",
+                  "proxy %s/%s: %s", p->class_name, p->id, line);
+    }
+}
+
+static int from_fast(struct replication_xenstore *rx, struct colo_peer *p,
+                     struct colo_error *err)
+{
+    static const size_t n = sizeof(COLO_FAST_EVENT) - 1;
+    char text[COLO_FAST_TEXT_MAX];
+    int r;
+
+    /* bounded: a proxy that talks without end does not hold us up */
+    for (int i = 0; i < 64; i++) {
+        r = colo__peer_recv(&rx->place, p, text, sizeof(text), err);
+        if (r <= 0)
+            return r;
+        if (strncmp(text, COLO_FAST_EVENT, n) == 0) {
+            take_event(rx, p, text + n);
+            continue;
+        }
+        r = take_answer(rx, p, text, err);
+        if (r)
+            return r;
+    }
+    return 0;
+}
+
+/* ---- watches ----------------------------------------------------------- */
+
+static int node_changed(struct replication_xenstore *rx, struct colo_peer *p,
+                        const char *node, struct colo_error *err)
+{
+    char value[1024], path[COLO_XS_PATH_MAX];
+    int r;
+
+    if (strcmp(node, COLO_XS_FAST) == 0) {
+        colo__peer_fast(&rx->place, p);
+        return 0;
+    }
+    if (strcmp(node, COLO_XS_REPLY) != 0 && strcmp(node, COLO_XS_EVENT) != 0)
+        return 0;
+    r = colo__peer_read(&rx->place, p, node, value, sizeof(value), err);
+    if (r <= 0)
+        return r;
+    if (strcmp(node, COLO_XS_REPLY) == 0)
+        return take_answer(rx, p, value, err);
+    /* taken: the same event may come again */
+    r = colo__peer_path(&rx->place, p, node, path, sizeof(path), err);
+    if (r == 0)
+        r = colo__store_ops(rx->place.store)->remove(rx->place.store, path,
+                                                     err);
+    if (r)
+        return r;
+    take_event(rx, p, value);
+    return 0;
+}
+
+int colo__replication_xenstore_watch(struct colo_replication *replication,
+                                     const char *token,
+                                     struct colo_error *err)
+{
+    struct replication_xenstore *rx = to_rx(replication);
+    char class_name[COLO_XS_WORD_MAX], id[COLO_XS_WORD_MAX];
+    char node[COLO_XS_WORD_MAX];
+    struct colo_peer *p;
+    int rc;
+
+    if (strncmp(token, TOKEN, strlen(TOKEN)) != 0)
+        return 0;
+    /* our own write */
+    if (colo__xs_proxy_split(token + strlen(TOKEN), rx->uuid, class_name, id,
+                             node) == 1) {
+        if (strcmp(node, COLO_XS_REQUEST) == 0)
+            return 1;
+        p = find_peer(rx, class_name, id);
+        if (p && node[0] && strcmp(node, COLO_XS_OWNER) != 0) {
+            rc = node_changed(rx, p, node, err);
+            return rc ? rc : 1;
+        }
+    }
+    rc = scan(rx, err);
+    return rc ? rc : 1;
+}
+
+/* ---- the seam ---------------------------------------------------------- */
+
+static int rx_fd(struct colo_replication *r)
+{
+    return to_rx(r)->place.epfd;
+}
+
+static int give_failure(struct replication_xenstore *rx,
+                        struct colo_error *err)
+{
+    if (err)
+        *err = rx->failure;
+    return rx->failure.code;
+}
+
+static int rx_start(struct colo_replication *r, int mode,
+                    struct colo_error *err)
+{
+    struct replication_xenstore *rx = to_rx(r);
+    int rc;
+
+    memset(&rx->failure, 0, sizeof(rx->failure));
+    rx->diverged = false;
+    rx->active = false;
+    rx->mode = mode;
+    rc = scan(rx, err);
+    if (rc)
+        return rc;
+    rx->active = true;
+    for (struct colo_peer *p = rx->peers; p; p = p->next) {
+        p->counts = true;
+        p->refused = false;
+        p->epoch = 0;
+        p->queued = 0;
+        p->busy = false;
+        rc = colo__peer_ask(&rx->place, p, COLO_PROXY_START, (uint64_t)mode,
+                            err);
+        if (rc)
+            return rc;
+    }
+    return 0;
+}
+
+/* In the pause: one send() or one xenstore write for each. */
+static int rx_checkpoint(struct colo_replication *r, uint64_t epoch,
+                         struct colo_error *err)
+{
+    struct replication_xenstore *rx = to_rx(r);
+    int rc;
+
+    if (rx->failure.code)
+        return give_failure(rx, err);
+    for (struct colo_peer *p = rx->peers; p; p = p->next) {
+        if (!p->counts)
+            continue;
+        rc = colo__peer_ask(&rx->place, p, COLO_PROXY_CHECKPOINT, epoch, err);
+        if (rc)
+            return rc;
+        p->epoch = epoch;
+    }
+    return 0;
+}
+
+static int rx_commit(struct colo_replication *r, uint64_t epoch,
+                     struct colo_error *err)
+{
+    struct replication_xenstore *rx = to_rx(r);
+    int rc;
+
+    if (rx->failure.code)
+        return give_failure(rx, err);
+    for (struct colo_peer *p = rx->peers; p; p = p->next) {
+        if (!p->counts || p->epoch != epoch)
+            continue; /* it was not there for the checkpoint */
+        rc = colo__peer_ask(&rx->place, p, COLO_PROXY_COMMIT, epoch, err);
+        if (rc)
+            return rc;
+    }
+    return 0;
+}
+
+/* All are asked, even if one cannot be: the first error is the one told. */
+static int end_all(struct replication_xenstore *rx, int verb,
+                   struct colo_error *err)
+{
+    struct colo_error why;
+    int rc = 0;
+
+    rx->active = false;
+    memset(&rx->failure, 0, sizeof(rx->failure));
+    for (struct colo_peer *p = rx->peers; p; p = p->next) {
+        int one;
+
+        if (p->refused)
+            continue;
+        p->counts = true;
+        one = colo__peer_ask_now(&rx->place, p, verb, &why);
+        if (one && !rc) {
+            rc = one;
+            if (err)
+                *err = why;
+        }
+    }
+    return rc;
+}
+
+static int rx_failover(struct colo_replication *r, struct colo_error *err)
+{
+    return end_all(to_rx(r), COLO_PROXY_FAILOVER, err);
+}
+
+static int rx_stop(struct colo_replication *r, struct colo_error *err)
+{
+    return end_all(to_rx(r), COLO_PROXY_STOP, err);
+}
+
+/* Takes in what the sockets and pidfds have; at most once round. */
+static int service(struct replication_xenstore *rx, struct colo_error *err)
+{
+    struct epoll_event events[2 * MAX_PEERS];
+    struct colo_peer *p, *next;
+    int n, rc;
+
+    n = epoll_wait(rx->place.epfd, events, 2 * MAX_PEERS, 0);
+    if (n <= 0)
+        return 0;
+    for (p = rx->peers; p; p = p->next)
+        p->seen = false;
+    for (int i = 0; i < n; i++)
+        ((struct colo_peer *)events[i].data.ptr)->seen = true;
+    for (p = rx->peers; p; p = next) {
+        next = p->next;
+        if (!p->seen)
+            continue;
+        /* what it said last counts, also if it has ended since */
+        rc = from_fast(rx, p, err);
+        if (rc)
+            return rc;
+        if (!colo__owner_ended(p->pidfd))
+            continue;
+        remove_node(rx, p);
+        peer_gone(rx, p, "has gone: its process has ended");
+    }
+    return 0;
+}
+
+static int rx_pending(struct colo_replication *r, bool *ret_diverged,
+                      struct colo_error *err)
+{
+    struct replication_xenstore *rx = to_rx(r);
+    int rc, waiting = 0;
+    uint64_t now;
+
+    rc = service(rx, err);
+    if (rc)
+        return rc;
+    /* after service(), which may have sent requests */
+    now = colo__now_us(&colo__clock_monotonic);
+    for (struct colo_peer *p = rx->peers; p; p = p->next) {
+        if (p->busy && now - p->asked_at_us > ANSWER_MS * 1000u)
+            peer_failed(rx, p, COLO_E_TIMEOUT, verb_name(p->asked.verb),
+                        NULL);
+        if (p->counts && (p->busy || p->queued))
+            waiting = 1;
+    }
+    *ret_diverged = rx->diverged;
+    rx->diverged = false;
+    return rx->failure.code ? give_failure(rx, err) : waiting;
+}
+
+static void rx_close(struct colo_replication *r)
+{
+    struct replication_xenstore *rx = to_rx(r);
+    char path[COLO_XS_PATH_MAX];
+
+    if (!rx)
+        return;
+    if (rx->watching &&
+        colo__xs_path(path, sizeof(path), rx->uuid, COLO_XS_PROXY, NULL) == 0)
+        colo__store_ops(rx->place.store)->unwatch(rx->place.store, path,
+                                                  TOKEN, NULL);
+    while (rx->peers)
+        unlink_peer(rx, rx->peers);
+    if (rx->place.epfd >= 0)
+        close(rx->place.epfd);
+    free(rx);
+}
+
+static const struct colo_replication_ops rx_ops = {
+    .close = rx_close,
+    .fd = rx_fd,
+    .start = rx_start,
+    .checkpoint = rx_checkpoint,
+    .commit = rx_commit,
+    .failover = rx_failover,
+    .stop = rx_stop,
+    .pending = rx_pending,
+};
+
+int colo__replication_xenstore_new(struct colo_store *store, const char *uuid,
+                                   const struct colo_log *log,
+                                   struct colo_replication **ret_replication,
+                                   struct colo_error *err)
+{
+    struct replication_xenstore *rx;
+    char path[COLO_XS_PATH_MAX];
+    int rc;
+
+    rc = colo__xs_path(path, sizeof(path), uuid, COLO_XS_PROXY, err);
+    if (rc)
+        return rc;
+    rx = calloc(1, sizeof(*rx));
+    if (!rx)
+        return colo__fail(err, COLO_E_NOMEM, 0, "replication", "no memory");
+    rx->ops = &rx_ops;
+    if (log)
+        rx->log = *log;
+    strcpy(rx->uuid, uuid);
+    rx->place.store = store;
+    rx->place.uuid = rx->uuid;
+    rx->place.log = &rx->log;
+    rx->place.seq = &rx->seq;
+    /* a proxy may have seen the requests of an earlier one of this process */
+    rx->seq = colo__now_us(&colo__clock_monotonic) / 1000;
+    rx->place.epfd = epoll_create1(EPOLL_CLOEXEC);
+    if (rx->place.epfd < 0) {
+        rc = colo__fail(err, COLO_E_SYS, errno, "replication",
+                        "epoll_create1");
+        goto out;
+    }
+    rc = colo__store_ops(store)->watch(store, path, TOKEN, err);
+    if (rc)
+        goto out;
+    rx->watching = true;
+    *ret_replication = (struct colo_replication *)rx;
+    rx = NULL;
+
+out:
+    rx_close((struct colo_replication *)rx);
+    return rc;
+}
