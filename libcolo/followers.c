@@ -86,3 +86,23 @@ int colo__followers_pending(struct colo_session *s, struct colo_error *err)
     }
     return waiting;
 }
+
+void colo__arbiter_poll(struct colo_session *s)
+{
+    struct colo_arbiter *a = s->parts.arbiter;
+    struct colo_error err = { 0 };
+    int rc = 0;
+
+    if (!s->arbiter_asked) {
+        s->arbiter_asked = true;
+        rc = colo__arbiter_ops(a)->ask(a, s->role, &err);
+    }
+    if (!rc)
+        rc = colo__arbiter_ops(a)->answer(a, &err);
+    if (!rc)
+        colo__session_raise(s, COLO_EV_MAY_RUN);
+    else if (rc == COLO_E_REFUSED)
+        colo__session_raise(s, COLO_EV_MUST_NOT);
+    else if (rc < 0)
+        colo__session_error(s, &err);
+}

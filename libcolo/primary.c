@@ -89,11 +89,22 @@ static int seed_written(struct colo_session *s, struct colo_error *err)
     return 0;
 }
 
+/* The peer may have its replica before we know that the seed is written:
+ * protection begins when both is so. */
+static void check_ready(struct colo_session *s)
+{
+    if (s->state == COLO_STATE_SEEDING && s->p.seed_stopped &&
+        s->p.seed_sent && s->p.ready_came)
+        colo__session_raise(s, COLO_EV_READY);
+}
+
 static void say_seeded(struct colo_session *s)
 {
-    if (s->p.seed_stopped && s->p.seed_sent)
-        colo__control_send(s, COLO_MSG_SEEDED, 0,
-                           atomic_load(&s->p.transfer.seed_bytes), NULL, 0);
+    if (!s->p.seed_stopped || !s->p.seed_sent)
+        return;
+    colo__control_send(s, COLO_MSG_SEEDED, 0,
+                       atomic_load(&s->p.transfer.seed_bytes), NULL, 0);
+    check_ready(s);
 }
 
 static int act_protect(struct colo_session *s, struct colo_error *err)
@@ -455,9 +466,9 @@ void colo__primary_message(struct colo_session *s, const struct colo_msg *msg)
 
     switch (msg->type) {
     case COLO_MSG_CHECKPOINT_READY:
-        if (s->state == COLO_STATE_SEEDING && s->p.seed_stopped &&
-            s->p.seed_sent) {
-            colo__session_raise(s, COLO_EV_READY);
+        if (s->state == COLO_STATE_SEEDING && !s->p.ready_came) {
+            s->p.ready_came = true;
+            check_ready(s);
             return;
         }
         break;
@@ -621,6 +632,9 @@ void colo__primary_poll(struct colo_session *s)
         break;
     case COLO_STATE_COMMITTING:
         check_committed(s);
+        break;
+    case COLO_STATE_ARBITRATING:
+        colo__arbiter_poll(s);
         break;
     case COLO_STATE_ENDING:
         end_further(s);

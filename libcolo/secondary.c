@@ -197,6 +197,10 @@ static int act_loaded(struct colo_session *s, struct colo_error *err)
         colo__put64(body + (size_t)i * 8, a->differ_gfns[i]);
     colo__control_send(s, COLO_MSG_VMSTATE_LOADED, s->epoch, a->differ, body,
                        a->differ * 8);
+    if (s->s.request_waits) {
+        s->s.request_waits = false;
+        colo__session_raise(s, COLO_EV_REQUEST);
+    }
     if (s->failover == COLO_FAILOVER_RELAUNCH) {
         rc = set_failover(s, COLO_FAILOVER_REQUIRE, err);
         if (rc)
@@ -232,7 +236,7 @@ static int act_ask(struct colo_session *s, struct colo_error *err)
     if (rc)
         return rc;
     abort_job(s);
-    s->s.asked = false;
+    s->arbiter_asked = false;
     s->s.await_yield = s->operator_failover && !s->link_dead;
     if (s->s.await_yield)
         colo__control_send(s, COLO_MSG_STOP, s->epoch, 1, NULL, 0);
@@ -254,30 +258,13 @@ static int act_relaunch(struct colo_session *s, struct colo_error *err)
 /* In ARBITRATING: one thing after the other, none of them waited for. */
 static void arbitrate(struct colo_session *s)
 {
-    struct colo_arbiter *a = s->parts.arbiter;
-    struct colo_error err = { 0 };
-    int rc;
-
     if (s->s.job != COLO_JOB_NONE)
         return;
     if (s->s.await_yield && !s->link_dead &&
         colo__now_us(s->clock) < s->state_deadline_us)
         return;
     s->s.await_yield = false;
-    if (!s->s.asked) {
-        s->s.asked = true;
-        if (colo__arbiter_ops(a)->ask(a, s->role, &err)) {
-            colo__session_error(s, &err);
-            return;
-        }
-    }
-    rc = colo__arbiter_ops(a)->answer(a, &err);
-    if (!rc)
-        colo__session_raise(s, COLO_EV_MAY_RUN);
-    else if (rc == COLO_E_REFUSED)
-        colo__session_raise(s, COLO_EV_MUST_NOT);
-    else if (rc < 0)
-        colo__session_error(s, &err);
+    colo__arbiter_poll(s);
 }
 
 static int act_take_over(struct colo_session *s, struct colo_error *err)
@@ -397,14 +384,19 @@ void colo__secondary_message(struct colo_session *s,
 
     switch (msg->type) {
     case COLO_MSG_SEEDED:
-        if (s->state == COLO_STATE_SEEDING) {
-            s->s.receive.seed_total = msg->value;
+        /* the bulk link and the restore may be ahead of it */
+        if ((s->state == COLO_STATE_SEEDING ||
+             s->state == COLO_STATE_READY) && !s->epoch)
             return;
-        }
         break;
     case COLO_MSG_CHECKPOINT_REQUEST:
         if (s->state == COLO_STATE_READY && msg->epoch == s->epoch + 1) {
             colo__session_raise(s, COLO_EV_REQUEST);
+            return;
+        }
+        if (s->state == COLO_STATE_LOADING && !s->s.request_waits &&
+            msg->epoch == s->s.receive.expect + 1) {
+            s->s.request_waits = true;
             return;
         }
         break;

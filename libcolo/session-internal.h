@@ -39,6 +39,7 @@ struct colo_primary {
     bool checkpoint_wanted;
     bool seed_stopped;                  /* seed written, tracking on */
     bool seed_sent;                     /* the seed's job is over */
+    bool ready_came;                    /* CHECKPOINT_READY, maybe early */
     bool sent, received;                /* the epoch under way */
     bool guest_stopping;                /* a stop was asked for */
     bool following;                     /* replication was started */
@@ -58,7 +59,7 @@ struct colo_secondary {
     bool seed_restored;                 /* the replica exists */
     bool seed_received;                 /* the seed's job is over */
     bool await_yield;                   /* the primary was told to end */
-    bool asked;                         /* the arbiter was asked */
+    bool request_waits;                 /* REQUEST came while loading */
     bool replica;                       /* there is one to destroy */
     bool answer_stop;                   /* the primary waits for STOP */
     bool hv_waits;                      /* its events were put off */
@@ -98,6 +99,7 @@ struct colo_session {
     int guest_reason;                   /* COLO_HV_*, for GUEST_END */
     bool guest_gone;
     bool operator_failover;             /* asked for, not detected */
+    bool arbiter_asked;
     /* xenstore */
     struct colo_publish *publish;
     struct colo_replication *proxies;   /* in parts.replication too */
@@ -168,6 +170,8 @@ int colo__followers_failover(struct colo_session *s, struct colo_error *err);
 void colo__followers_stop(struct colo_session *s);
 /* 1 waiting, 0 all answered, < 0 error; a divergence asks for a checkpoint */
 int colo__followers_pending(struct colo_session *s, struct colo_error *err);
+/* in ARBITRATING: ask once, then raise what the answer means */
+void colo__arbiter_poll(struct colo_session *s);
 
 /* ---- primary.c, secondary.c -------------------------------------------- */
 

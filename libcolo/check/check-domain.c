@@ -34,7 +34,7 @@ void colo__check_say(struct colo_check_out *out, int result, const char *id,
         out->fn(out->user, &item);
 }
 
-/* ---- a name or a number -> domain id --------------------------------------- */
+/* ---- a name or a number -> domain id ------------------------------------ */
 
 struct search {
     struct colo_store *store;
@@ -83,7 +83,7 @@ static int find_domain(struct colo_store *store, const char *domain,
     return 0;
 }
 
-/* ---- public ------------------------------------------------------------------ */
+/* ---- public ------------------------------------------------------------- */
 
 int colo_check_domain(const char *domain, int mode, colo_check_fn *fn,
                       void *user, struct colo_error *err)

@@ -61,7 +61,7 @@ int colo__check_host_facts(struct colo_host_facts *ret_facts,
 int colo__check_guest_facts(uint32_t domid, struct colo_guest_facts *ret_facts,
                             struct colo_error *err);
 
-/* ---- rules-host.c -------------------------------------------------------- */
+/* ---- rules-host.c ------------------------------------------------------- */
 
 /* As the host of a running or a future guest. */
 void colo__check_host_rules(const struct colo_host_facts *host,
@@ -72,7 +72,7 @@ void colo__check_memory_rules(const struct colo_host_facts *host,
                               uint64_t need_pages,
                               struct colo_check_out *out);
 
-/* ---- rules-guest.c ------------------------------------------------------- */
+/* ---- rules-guest.c ------------------------------------------------------ */
 
 void colo__check_guest_rules(const struct colo_host_facts *host,
                              const struct colo_guest_facts *guest, int mode,
@@ -81,7 +81,7 @@ void colo__check_guest_rules(const struct colo_host_facts *host,
  * its page tables. */
 uint64_t colo__check_need(const struct colo_guest_facts *guest);
 
-/* ---- rules-devices.c ------------------------------------------------------ */
+/* ---- rules-devices.c ---------------------------------------------------- */
 
 /* colo__check_device_rules - disks, nets and the rest, memory target, and
  * whether somebody protects it already.

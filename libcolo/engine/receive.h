@@ -31,7 +31,6 @@ struct colo_receive {
     void *digest;
     bool again;                 /* result: a difference did not fit */
     int seed_fd;                /* write end of the restore's pipe */
-    uint64_t seed_total;
     _Atomic uint64_t seed_bytes;
     _Atomic uint64_t last_us;   /* when bytes last came: the peer lives */
     _Atomic bool abort;         /* end soon */

@@ -44,6 +44,7 @@ int colo__transfer_init(struct colo_transfer *t, struct colo_link *bulk,
         colo__transfer_fini(t);
         return colo__fail(err, COLO_E_NOMEM, ENOMEM, "transfer", "buffers");
     }
+    XXH3_64bits_reset(t->digest);
     return 0;
 }
 

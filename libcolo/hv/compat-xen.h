@@ -48,8 +48,8 @@ static inline int compat_shutdown_reason(const xc_domaininfo_t *info)
 
 /* The first Xen of each branch whose p2m changes reach the log-dirty bitmap
  * (hypervisor commit 98fccdf0ac "x86/mm: update log-dirty bitmap when
- * manipulating P2M"): 4.19.5, 4.20.3, 4.21.1 and 4.22.  extra: XENVER_extraversion,
- * ".5" or ".5-pre" (= still 4, plus some of 5). */
+ * manipulating P2M"): 4.19.5, 4.20.3, 4.21.1 and 4.22.  extra:
+ * XENVER_extraversion, ".5" or ".5-pre" (= still 4, plus some of 5). */
 static inline bool compat_p2m_is_tracked(unsigned major, unsigned minor,
                                          const char *extra)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Copyright (C) libcolo developers
  *
- * Shared by the files hv-xen-*.c only: the handle, and what each file offers the
- * others.  Thread rule: hv.h's.
+ * Shared by the files hv-xen-*.c only: the handle, and what each file offers
+ * the others.  Thread rule: hv.h's.
  */
 #ifndef COLO_HV_XEN_H
 #define COLO_HV_XEN_H

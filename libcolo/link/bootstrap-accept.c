@@ -19,7 +19,7 @@
 #define MAX_CALLERS 8
 #define MAX_REFUSED 1000   /* then somebody floods us */
 #define CALLER_MS 5000u    /* handshake and tag of one connection */
-#define ORPHAN_MS 3000u    /* after the primary's ssh has ended */
+#define ORPHAN_MS 1500u    /* after the primary's ssh has ended */
 
 /* One that has connected and is not yet a link of the session. */
 struct caller {

@@ -23,8 +23,8 @@ struct colo_link_ops {
     int (*send)(struct colo_link *link, const struct iovec *iov, int n,
                 uint32_t timeout_ms, struct colo_error *err);
     /* recv - at least 1, at most cap bytes to *ret_len; timeout_ms 0 = what
-     * is there now, *ret_len 0 then.  COLO_E_PEER closed, reset; a wait that ran
-     * out is COLO_E_TIMEOUT and leaves the link usable. */
+     * is there now, *ret_len 0 then.  COLO_E_PEER closed, reset; a wait that
+     * ran out is COLO_E_TIMEOUT and leaves the link usable. */
     int (*recv)(struct colo_link *link, void *buf, size_t cap,
                 uint32_t timeout_ms, size_t *ret_len, struct colo_error *err);
     /* pending - decrypted bytes that recv has in memory though the

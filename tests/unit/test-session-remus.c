@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Copyright (C) libcolo developers
+ *
+ * Whole sessions over simulated guests: protection, the clean end, takeover.
+ */
+#include "session-pair.h"
+
+#include "pure-common.h"
+
+START_TEST(protects_and_stops)
+{
+    struct session_pair t;
+    struct colo_status st = { .size = sizeof(st) };
+
+    pair_init(&t);
+    pair_open(&t, NULL, NULL);
+    pair_protected(&t, 20);
+    ck_assert_int_eq(colo_query_status(t.p.session, &st, NULL), 0);
+    ck_assert_int_eq(st.mode, COLO_MODE_REMUS);
+    ck_assert_uint_ge(st.epoch, 20);
+    ck_assert_uint_gt(st.audit_pages, 0);
+    ck_assert_uint_eq(st.audit_mismatches, 0);
+    ck_assert_uint_gt(st.pause_median_us, 0);
+
+    ck_assert_int_eq(colo_session_stop(t.p.session, NULL), 0);
+    pair_until(&t, 5000, t.p.rc <= 0 && t.s.rc <= 0);
+    ck_assert_msg(t.p.rc == 0, "%s", t.p.err.text);
+    ck_assert_msg(t.s.rc == 0, "%s", t.s.err.text);
+    ck_assert_int_eq(t.p.exit_reason, COLO_REASON_REQUEST);
+    ck_assert_int_eq(guest_state(t.guest), COLO_HV_RUNNING);
+    pair_close(&t);
+}
+END_TEST
+
+/* the host of the primary dies: its sockets fall silent and then close */
+START_TEST(takes_over)
+{
+    struct session_pair t;
+    struct sim_guest *replica;
+    char why[200];
+
+    pair_init(&t);
+    pair_open(&t, NULL, NULL);
+    pair_protected(&t, 10);
+    shutdown(t.p.control_fd, SHUT_RDWR);
+    t.p.rc = 0; /* it does nothing any more */
+    pair_until(&t, 5000, t.s.rc <= 0);
+    ck_assert_msg(t.s.rc == 0, "%s", t.s.err.text);
+    replica = sim_hv_guest(t.s.hv);
+    ck_assert_ptr_nonnull(replica);
+    ck_assert_int_eq(guest_state(replica), COLO_HV_RUNNING);
+    ck_assert(sim_guest_wait_steps(replica, 200, 5000));
+    sim_guest_pause(replica, true);
+    ck_assert_msg(sim_guest_verify(replica, &t.sim, why, sizeof(why)), "%s",
+                  why);
+    pair_close(&t);
+}
+END_TEST
+
+START_TEST(backup_lost)
+{
+    struct session_pair t;
+
+    pair_init(&t);
+    pair_open(&t, NULL, NULL);
+    pair_protected(&t, 10);
+    shutdown(t.s.control_fd, SHUT_RDWR);
+    t.s.rc = 0;
+    pair_until(&t, 5000, t.p.rc <= 0);
+    ck_assert_int_eq(t.p.rc, COLO_E_PEER);
+    ck_assert_int_eq(t.p.exit_reason, COLO_REASON_ERROR);
+    ck_assert_int_eq(guest_state(t.guest), COLO_HV_RUNNING);
+    pair_close(&t);
+}
+END_TEST
+
+START_TEST(operator_takes_over)
+{
+    struct session_pair t;
+
+    pair_init(&t);
+    pair_open(&t, NULL, NULL);
+    pair_protected(&t, 10);
+    ck_assert_int_eq(colo_set_replication(t.s.session, 0, 0, 1, NULL), 0);
+    pair_until(&t, 5000, t.p.rc <= 0 && t.s.rc <= 0);
+    ck_assert_msg(t.s.rc == 0, "%s", t.s.err.text);
+    ck_assert_msg(t.p.rc == 0, "%s", t.p.err.text);
+    ck_assert_int_eq(t.s.exit_reason, COLO_REASON_REQUEST);
+    ck_assert_int_eq(guest_state(sim_hv_guest(t.s.hv)), COLO_HV_RUNNING);
+    ck_assert_int_eq(guest_state(t.guest), COLO_HV_GONE);
+    pair_close(&t);
+}
+END_TEST
+
+START_TEST(guest_powers_off)
+{
+    struct session_pair t;
+
+    pair_init(&t);
+    pair_open(&t, NULL, NULL);
+    pair_protected(&t, 10);
+    sim_guest_shutdown(t.guest, COLO_HV_POWEROFF);
+    pair_until(&t, 5000, t.p.rc <= 0 && t.s.rc <= 0);
+    ck_assert_msg(t.p.rc == 0, "%s", t.p.err.text);
+    ck_assert_msg(t.s.rc == 0, "%s", t.s.err.text);
+    ck_assert_uint_eq(sim_hv_calls(t.p.hv, SIM_OP_END), 1);
+    ck_assert_uint_ge(sim_hv_calls(t.s.hv, SIM_OP_DESTROY), 1);
+    ck_assert_uint_eq(sim_hv_calls(t.s.hv, SIM_OP_START), 0);
+    pair_close(&t);
+}
+END_TEST
+
+START_TEST(refuses_enable_with_failover)
+{
+    struct session_pair t;
+    struct colo_error err;
+
+    pair_init(&t);
+    pair_open(&t, NULL, NULL);
+    ck_assert_int_eq(colo_set_replication(t.p.session, 1, 1, 1, &err),
+                     COLO_E_INVAL);
+    ck_assert_ptr_nonnull(strstr(err.text, "failover"));
+    ck_assert_int_eq(colo_set_replication(t.p.session, 0, 0, 0, &err),
+                     COLO_E_INVAL);
+    ck_assert_int_eq(colo_session_failover(t.s.session, &err), COLO_E_STATE);
+    ck_assert_int_eq(colo_session_set_delay(t.p.session, 0, &err),
+                     COLO_E_INVAL);
+    pair_close(&t);
+}
+END_TEST
+
+PURE_MAIN("session-remus", protects_and_stops, takes_over, backup_lost,
+          operator_takes_over, guest_powers_off,
+          refuses_enable_with_failover)
