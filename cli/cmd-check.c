@@ -75,7 +75,7 @@ static int check_host(struct check *check)
                             "this host cannot hold a replica");
 }
 
-/* ---- a guest of this host and the other host ----------------------------- */
+/* ---- a guest of this host and the other host ---------------------------- */
 
 /* 'word' for the shell of the other host; false: does not fit. */
 static bool quote(const char *word, char *buf, size_t cap)
@@ -162,7 +162,7 @@ static int check_domain(struct check *check, const char *domain,
     return code;
 }
 
-/* ---- command line ---------------------------------------------------------- */
+/* ---- command line ------------------------------------------------------- */
 
 enum { OPT_HOST = 256, OPT_MODE, OPT_NAME, OPT_PAGES, OPT_REMOTE, OPT_SSH };
 

@@ -22,7 +22,7 @@ struct protect {
     int verbose;
 };
 
-/* ---- events ---------------------------------------------------------------- */
+/* ---- events ------------------------------------------------------------- */
 
 /* The first whole epoch is at the other side: from now on the guest is
  * protected. */
@@ -86,7 +86,7 @@ static void on_event(void *user, const struct colo_event *event)
     }
 }
 
-/* ---- how it ended ------------------------------------------------------------ */
+/* ---- how it ended ------------------------------------------------------- */
 
 /* Whether a domain of this name is on this host.  The session's own word is
  * not asked: what counts now is where the guest is. */
@@ -140,7 +140,7 @@ static int say_end(const struct protect *protect, int rc,
     return CLI_UNPROTECTED;
 }
 
-/* ---- the way through --------------------------------------------------------- */
+/* ---- the way through ---------------------------------------------------- */
 
 struct refusals {
     const char *name;
@@ -205,7 +205,7 @@ static int protect_guest(struct protect *protect, int signal_fd)
     return say_end(protect, rc, &err);
 }
 
-/* ---- command line ------------------------------------------------------------ */
+/* ---- command line ------------------------------------------------------- */
 
 enum {
     OPT_ADDRESS = 256, OPT_AUDIT, OPT_COMPRESS, OPT_DEAD, OPT_HEARTBEAT,

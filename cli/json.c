@@ -32,7 +32,8 @@ void cli_json_end(yajl_gen gen, FILE *out)
     yajl_gen_get_buf(gen, &text, &len);
     if (text) {
         fwrite(text, 1, len, out);
-        fputc('\n', out);
+        if (len && text[len - 1] != '\n')
+            fputc('\n', out);
         fflush(out);
     }
     yajl_gen_free(gen);

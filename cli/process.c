@@ -134,7 +134,7 @@ int cli_parent_wait(struct cli_child *child, int signal_fd, int hangup_fd)
     }
 }
 
-/* ---- a remote command ---------------------------------------------------- */
+/* ---- a remote command --------------------------------------------------- */
 
 #define CAPTURE_MAX (1u << 20)
 

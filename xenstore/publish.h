@@ -12,8 +12,8 @@
 
 struct colo_publish;
 
-/* colo__publish_open - claim /libcolo/UUID for this process.  A node whose owner
- * has died is cleaned first (recover is the caller's duty before).
+/* colo__publish_open - claim /libcolo/UUID for this process.  A node whose
+ * owner has died is cleaned first (recover is the caller's duty before).
  * Errors   COLO_E_EXISTS  a living process has it (text has its pid). */
 int colo__publish_open(struct colo_store *store, const char *uuid, int role,
                        struct colo_publish **ret_publish,
