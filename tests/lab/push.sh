@@ -69,7 +69,8 @@ lab_push() {
         fi
         # Over a usr-merged root: --keep-directory-symlink.
         tar -C "$stage" --owner=0 --group=0 -czf - . |
-            on_host "$n" "tar -C / --keep-directory-symlink -xzf - && ldconfig" ||
+            on_host "$n" "tar -C / --keep-directory-symlink --no-overwrite-dir \
+                -xzf - && ldconfig" ||
             die "copying to host$n failed"
         say "libcolo is on host$n"
     done
