@@ -160,6 +160,12 @@ START_TEST(test_choice)
                       COLO_CODING_LZ4);
     ck_assert_uint_lt(len, 64);
 
+    /* so, too, when the difference would not be hopeless */
+    memset(f->base, 'x', PAGE / 4);
+    ck_assert_uint_eq(there_and_back(f, f->base, true, &len),
+                      COLO_CODING_LZ4);
+    ck_assert_uint_lt(len, 64);
+
     /* no coder: raw, and base is not looked at */
     ck_assert_uint_eq(there_and_back(f, f->base, false, &len),
                       COLO_CODING_RAW);
@@ -170,15 +176,21 @@ END_TEST
 START_TEST(test_not_for_little_gain)
 {
     struct fixture *f = new_fixture();
-    uint32_t len;
+    uint32_t longest = 0, len;
 
-    /* What is encoded saves at least 256 bytes. */
-    for (size_t random = 0; random <= PAGE; random += 64) {
+    /* What is encoded saves at least 256 bytes.  Of 7 bits, as what looks
+     * hopeless is not even tried. */
+    for (size_t random = 0; random <= PAGE; random += 32) {
         memset(f->page, 'y', PAGE);
         pure_random_fill(&f->seed, f->page, random);
-        if (there_and_back(f, NULL, true, &len) != COLO_CODING_RAW)
-            ck_assert_uint_le(len, PAGE - 256);
+        for (size_t i = 0; i < random; i++)
+            f->page[i] &= 0x7f;
+        if (there_and_back(f, NULL, true, &len) != COLO_CODING_RAW &&
+            len > longest)
+            longest = len;
     }
+    ck_assert_uint_le(longest, PAGE - 256);
+    ck_assert_uint_ge(longest, PAGE - 320);
     free(f);
 }
 END_TEST
@@ -256,6 +268,7 @@ START_TEST(test_decode_refuses)
                                          PAGE - 1, PAGE);
     ck_assert_int_eq(DECODE(COLO_CODING_LZ4, len, NULL, hash),
                      COLO_E_CORRUPT);
+    ck_text(err, "does not unpack");
     {
         uint8_t longer[PAGE + 1] = { 0 };
 
@@ -264,7 +277,30 @@ START_TEST(test_decode_refuses)
     }
     ck_assert_int_eq(DECODE(COLO_CODING_LZ4, len, NULL, hash),
                      COLO_E_CORRUPT);
+    ck_text(err, "does not unpack");
     free(f);
+}
+END_TEST
+
+START_TEST(test_longer_than_a_page)
+{
+    /* LZ4 that holds a page as literals: 4081 = 16 * 255 + 1 */
+    uint8_t packed[18 + PAGE], page[PAGE], out[PAGE];
+    struct colo_error err;
+    uint64_t seed = 3;
+
+    pure_random_fill(&seed, page, PAGE);
+    memset(packed, 0xff, 17);
+    packed[0] = 0xf0;
+    packed[17] = 1;
+    memcpy(packed + 18, page, PAGE);
+    ck_assert_int_eq(LZ4_decompress_safe((char *)packed, (char *)out,
+                                         sizeof(packed), PAGE), PAGE);
+    ck_assert_int_eq(colo__page_decode(COLO_CODING_LZ4, packed,
+                                       sizeof(packed), NULL,
+                                       colo__page_hash(page), out, &err),
+                     COLO_E_CORRUPT);
+    ck_text(err, "4114 bytes");
 }
 END_TEST
 
@@ -298,4 +334,5 @@ END_TEST
 
 PURE_MAIN("delta-pages", test_zero, test_hash_is_xxh3, test_unchanged,
           test_choice, test_not_for_little_gain, test_many,
-          test_decode_refuses, test_decode_of_broken_bytes)
+          test_decode_refuses, test_longer_than_a_page,
+          test_decode_of_broken_bytes)

@@ -68,6 +68,7 @@ START_TEST(test_gfns_that_lie)
     msg = gone(body, 10);
     for (uint32_t len = 0; len < 88; len++) {
         msg.len = len;
+        msg.body = pure_guarded(body, len);
         ck_assert_int_eq(colo__gfns_check(&msg, 3000, COLO_WIRE_MAX_GONE,
                                           &err), len == 80 ? 0 : COLO_E_PROTO);
     }
