@@ -181,6 +181,16 @@ static int unpack(const uint8_t *payload, uint32_t len, uint8_t *out,
     return 0;
 }
 
+/* by words, as the two may not overlap */
+static void xor_into(uint8_t *restrict out, const uint8_t *restrict base)
+{
+    for (size_t i = 0; i < PAGE_WORDS; i++) {
+        uint64_t x = word_at(out, i) ^ word_at(base, i);
+
+        memcpy(out + i * 8, &x, sizeof(x));
+    }
+}
+
 int colo__page_decode(uint32_t coding, const uint8_t *payload, uint32_t len,
                       const uint8_t *base, uint64_t hash, uint8_t *out,
                       struct colo_error *err)
@@ -208,10 +218,14 @@ int colo__page_decode(uint32_t coding, const uint8_t *payload, uint32_t len,
         if (!base)
             return colo__fail(err, COLO_E_PROTO, 0, WHERE,
                               "a difference to a page that was never sent");
+        if (len == sizeof(lz4_of_zeros) &&
+            memcmp(payload, lz4_of_zeros, len) == 0) {
+            memcpy(out, base, COLO_PAGE_SIZE);
+            break;
+        }
         rc = unpack(payload, len, out, err);
         if (rc) return rc;
-        for (size_t i = 0; i < COLO_PAGE_SIZE; i++)
-            out[i] ^= base[i];
+        xor_into(out, base);
         break;
     default:
         return colo__fail(err, COLO_E_PROTO, 0, WHERE,
