@@ -570,11 +570,12 @@ static int life_destroy(struct colo_hv *hv, struct colo_error *err)
     return 0;
 }
 
-/* Reboot: the same memory, as of step 0, under another domid. */
+/* Reboot: the same memory, as of step 0, under another domid, untracked. */
 static void reboot(struct sim_guest *guest)
 {
     struct sim_ctl *ctl = guest->ctl;
 
+    sim_guest_track_off(guest);
     pulse_init(guest->mem, &ctl->context, &ctl->layout.pulse, NULL, NULL);
     for (uint32_t p = 0; p < ctl->context.pages; p++)
         sim_guest_mark(guest, p);
