@@ -82,18 +82,6 @@ void colo__bitmap_fill(struct colo_bitmap *bm)
     bm->words[n - 1] = tail_mask(bm->bits);
 }
 
-uint64_t colo__bitmap_count(const struct colo_bitmap *bm)
-{
-    uint64_t n = words_of(bm->bits);
-    uint64_t count = 0;
-
-    for (uint64_t i = 0; i < n; i++) {
-        if (bm->words[i])
-            count += (uint64_t)__builtin_popcountll(bm->words[i]);
-    }
-    return count;
-}
-
 void colo__bitmap_or(struct colo_bitmap *dst, const struct colo_bitmap *src)
 {
     uint64_t bits = dst->bits < src->bits ? dst->bits : src->bits;
@@ -116,7 +104,7 @@ void colo__bitmap_andnot(struct colo_bitmap *dst,
         dst->words[i] &= ~src->words[i];
 }
 
-/* ---- scan -------------------------------------------------------------- */
+/* ---- looking through it ------------------------------------------------ */
 
 /* the next word from i on that is not zero, or n */
 static uint64_t skip_zeros(const uint64_t *words, uint64_t i, uint64_t n)
@@ -136,6 +124,17 @@ static uint64_t skip_zeros(const uint64_t *words, uint64_t i, uint64_t n)
     while (i < n && !words[i])
         i++;
     return i;
+}
+
+uint64_t colo__bitmap_count(const struct colo_bitmap *bm)
+{
+    uint64_t n = words_of(bm->bits);
+    uint64_t count = 0;
+
+    for (uint64_t i = skip_zeros(bm->words, 0, n); i < n;
+         i = skip_zeros(bm->words, i + 1, n))
+        count += (uint64_t)__builtin_popcountll(bm->words[i]);
+    return count;
 }
 
 /* All set bits of one word, whose first bit is number base.  There must be
