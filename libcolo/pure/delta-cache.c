@@ -90,8 +90,7 @@ static uint8_t *page_of(struct colo_delta_cache *cache,
     return cache->pages + (size_t)(slot - cache->slots) * COLO_PAGE_SIZE;
 }
 
-const uint8_t *colo__delta_cache_get(struct colo_delta_cache *cache,
-                                     uint64_t gfn)
+static struct slot *find(struct colo_delta_cache *cache, uint64_t gfn)
 {
     struct slot *set;
 
@@ -99,12 +98,21 @@ const uint8_t *colo__delta_cache_get(struct colo_delta_cache *cache,
         return NULL;
     set = set_of(cache, gfn);
     for (int i = 0; i < WAYS; i++) {
-        if (set[i].gfn == gfn) {
-            set[i].used = ++cache->tick;
-            return page_of(cache, &set[i]);
-        }
+        if (set[i].gfn == gfn)
+            return &set[i];
     }
     return NULL;
+}
+
+const uint8_t *colo__delta_cache_get(struct colo_delta_cache *cache,
+                                     uint64_t gfn)
+{
+    struct slot *slot = find(cache, gfn);
+
+    if (!slot)
+        return NULL;
+    slot->used = ++cache->tick;
+    return page_of(cache, slot);
 }
 
 void colo__delta_cache_put(struct colo_delta_cache *cache, uint64_t gfn,
@@ -128,6 +136,14 @@ void colo__delta_cache_put(struct colo_delta_cache *cache, uint64_t gfn,
     victim->gfn = gfn;
     victim->used = ++cache->tick;
     memcpy(page_of(cache, victim), page, COLO_PAGE_SIZE);
+}
+
+void colo__delta_cache_drop(struct colo_delta_cache *cache, uint64_t gfn)
+{
+    struct slot *slot = find(cache, gfn);
+
+    if (slot)
+        *slot = (struct slot){ .gfn = NO_GFN };
 }
 
 void colo__delta_cache_clear(struct colo_delta_cache *cache)

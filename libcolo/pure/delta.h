@@ -56,6 +56,8 @@ const uint8_t *colo__delta_cache_get(struct colo_delta_cache *cache,
                                      uint64_t gfn);
 void colo__delta_cache_put(struct colo_delta_cache *cache, uint64_t gfn,
                            const uint8_t *page);
+/* forget gfn: the replica's page is not (any more) what was last put */
+void colo__delta_cache_drop(struct colo_delta_cache *cache, uint64_t gfn);
 void colo__delta_cache_clear(struct colo_delta_cache *cache);
 
 #endif

@@ -44,6 +44,11 @@ static int hello_check(const struct colo_hello *hello, size_t name_len,
         return colo__fail(err, code, 0, WHERE,
                           "HELLO of a guest with %llu frames",
                           ULL(hello->nr_gfns));
+    /* 0 would be a heartbeat without end, or death at once */
+    if (hello->heartbeat_ms < 1 || hello->dead_ms <= hello->heartbeat_ms)
+        return colo__fail(err, code, 0, WHERE,
+                          "HELLO with a heartbeat every %u ms, dead after "
+                          "%u ms", hello->heartbeat_ms, hello->dead_ms);
     if (!name_ok(hello->name, name_len))
         return colo__fail(err, code, 0, WHERE,
                           "HELLO with a name that is not text");

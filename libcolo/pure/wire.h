@@ -60,7 +60,8 @@
 #define COLO_MSG_EPOCH_BEGIN       35  /* value: nr_gfns of the guest */
 #define COLO_MSG_PAGES             36  /* value: count; body below */
 #define COLO_MSG_GONE              37  /* value: count; body u64 gfns */
-#define COLO_MSG_STATE             38  /* value: class; body: opaque bytes */
+#define COLO_MSG_STATE             38  /* value: bytes of the state in this
+                                          epoch; body: the next of them */
 #define COLO_MSG_AUDIT             39  /* value: count; body below */
 #define COLO_MSG_EPOCH_END         40  /* value: messages in this epoch,
                                           BEGIN and END not counted; body:

@@ -25,6 +25,7 @@ START_TEST(test_holds_nothing)
     ck_assert_ptr_nonnull(cache);
     colo__delta_cache_put(cache, 1, page);
     ck_assert_ptr_null(colo__delta_cache_get(cache, 1));
+    colo__delta_cache_drop(cache, 1);
     colo__delta_cache_clear(cache);
     colo__delta_cache_free(cache);
     colo__delta_cache_free(NULL);
@@ -46,6 +47,11 @@ START_TEST(test_last_put_is_got)
         ck_assert_mem_eq(colo__delta_cache_get(cache, 5), page, PAGE);
     }
     ck_assert_ptr_null(colo__delta_cache_get(cache, 4));
+    colo__delta_cache_put(cache, 4, page);
+    colo__delta_cache_drop(cache, 4);
+    colo__delta_cache_drop(cache, 3);
+    ck_assert_ptr_null(colo__delta_cache_get(cache, 4));
+    ck_assert_ptr_nonnull(colo__delta_cache_get(cache, 5));
     colo__delta_cache_clear(cache);
     ck_assert_ptr_null(colo__delta_cache_get(cache, 5));
     /* what marks an empty slot is no frame */

@@ -159,6 +159,19 @@ START_TEST(test_malformed)
     colo__put64(body + 24, COLO_GFN_MAX + 2);
     ck_assert_int_eq(colo__hello_parse(body, 76, &got, &err), COLO_E_PROTO);
     ck_text(err, "frames");
+    colo__put64(body + 24, 1);
+    for (uint32_t heartbeat = 0; heartbeat < 3; heartbeat++) {
+        for (uint32_t dead = 0; dead < 5; dead++) {
+            colo__put32(body + 32, heartbeat);
+            colo__put32(body + 36, dead);
+            ck_assert_int_eq(colo__hello_parse(body, 76, &got, &err),
+                             heartbeat > 0 && dead > heartbeat
+                                 ? 0 : COLO_E_PROTO);
+        }
+    }
+    colo__put32(body + 36, 2);
+    ck_assert_int_eq(colo__hello_parse(body, 76, &got, &err), COLO_E_PROTO);
+    ck_text(err, "heartbeat");
 
     hello.role = 0;
     ck_assert_int_eq(build(&hello, body, &err), COLO_E_INVAL);
