@@ -41,6 +41,7 @@ struct colo_bootstrap {
     bool pumping;           /* secondary, ssh: pump copies stdio */
     pthread_t pump;
     int pump_fd;            /* its end of the control link */
+    int pump_done_fd;       /* eventfd: it has ended */
     struct colo_bootstrap_result result;
     struct colo_error err;
     int rc;
@@ -76,6 +77,9 @@ void colo__boot_copy(int in_fd, int out_fd, int sock, int cancel_fd);
 /* wait - colo__fd_wait with its errors. */
 int colo__boot_wait(int fd, short events, int cancel_fd, uint64_t deadline_us,
                     const char *what, struct colo_error *err);
+
+/* bootstrap.c */
+void colo__boot_raise(int event_fd);
 
 /* bootstrap-attach.c: the local socket that a second ssh comes in by */
 int colo__boot_attach_listen(struct colo_bootstrap *boot, int *ret_fd,

@@ -6,12 +6,12 @@
  * happens in between is in bootstrap-primary.c and bootstrap-secondary.c.
  */
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "bootstrap-internal.h"
@@ -22,11 +22,11 @@
 #define GRACE_MS 500u
 #define LAST_MS 500u
 
-static void raise_event(int fd)
+void colo__boot_raise(int event_fd)
 {
     uint64_t one = 1;
 
-    while (write(fd, &one, sizeof(one)) < 0 && errno == EINTR)
+    while (write(event_fd, &one, sizeof(one)) < 0 && errno == EINTR)
         ;
 }
 
@@ -80,7 +80,7 @@ static void *boot_main(void *arg)
     }
     boot->rc = rc;
     atomic_store(&boot->over, true);
-    raise_event(boot->done_fd);
+    colo__boot_raise(boot->done_fd);
     return NULL;
 }
 
@@ -203,7 +203,8 @@ static int set_up(struct colo_bootstrap *boot,
                           "no memory for the settings");
     boot->cancel_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     boot->done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (boot->cancel_fd < 0 || boot->done_fd < 0)
+    boot->pump_done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (boot->cancel_fd < 0 || boot->done_fd < 0 || boot->pump_done_fd < 0)
         return colo__fail(err, COLO_E_SYS, errno, WHERE,
                           "cannot make an eventfd");
     if (!boot->primary) {
@@ -237,7 +238,7 @@ int colo__bootstrap_start(const struct colo_bootstrap_config *config,
     boot->primary = primary;
     if (log)
         boot->log = *log;
-    boot->cancel_fd = boot->done_fd = boot->pump_fd = -1;
+    boot->cancel_fd = boot->done_fd = boot->pump_done_fd = -1;
     boot->in_fd = primary ? -1 : config->in_fd;
     boot->out_fd = primary ? -1 : config->out_fd;
     boot->child[0] = boot->child[1] = (struct colo_child)COLO_CHILD_INIT;
@@ -284,14 +285,10 @@ int colo__bootstrap_finish(struct colo_bootstrap *boot,
 static void end_helpers(struct colo_bootstrap *boot)
 {
     uint64_t deadline = colo__deadline_us(LAST_MS);
-    struct timespec ts = {
-        .tv_sec = (time_t)(deadline / 1000000u),
-        .tv_nsec = (long)(deadline % 1000000u) * 1000,
-    };
 
-    if (boot->pumping &&
-        pthread_clockjoin_np(boot->pump, NULL, CLOCK_MONOTONIC, &ts) != 0) {
-        raise_event(boot->cancel_fd);
+    if (boot->pumping) {
+        (void)colo__fd_wait(boot->pump_done_fd, POLLIN, -1, deadline);
+        colo__boot_raise(boot->cancel_fd);
         pthread_join(boot->pump, NULL);
     }
     for (int i = 0; i < 2; i++)
@@ -303,7 +300,7 @@ void colo__bootstrap_end(struct colo_bootstrap *boot)
     if (!boot)
         return;
     if (boot->started && !atomic_load(&boot->over))
-        raise_event(boot->cancel_fd);
+        colo__boot_raise(boot->cancel_fd);
     join_thread(boot);
     close_link(&boot->result.control);
     close_link(&boot->result.bulk);
@@ -318,6 +315,7 @@ void colo__bootstrap_end(struct colo_bootstrap *boot)
     }
     close_fd(&boot->cancel_fd);
     close_fd(&boot->done_fd);
+    close_fd(&boot->pump_done_fd);
     free(boot->peer);
     free(boot->address);
     free(boot->ssh_command);

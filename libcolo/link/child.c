@@ -22,6 +22,7 @@
 #define WHERE "ssh"
 #define STDERR_BYTES 65536
 #define KILL_MS 2000u /* SIGKILL takes effect in microseconds */
+#define STEP_MS 5u
 
 /* Away from 0..2, which the child's own are put onto. */
 static int above_stdio(int fd)
@@ -139,7 +140,7 @@ int colo__child_start(char *const *argv, struct colo_child *ret_child,
         goto out;
     }
     child.pid = (int)pid;
-    /* -1 when somebody has reaped it already: then it is gone. */
+    /* -1: an old kernel, or somebody has reaped it already. */
     child.pidfd = pidfd_open(pid, 0);
     *ret_child = child;
     child = (struct colo_child)COLO_CHILD_INIT;
@@ -167,14 +168,21 @@ static void reap(struct colo_child *child)
 
 bool colo__child_wait(struct colo_child *child, uint64_t deadline_us)
 {
-    if (child->pid <= 0)
-        return true;
-    if (child->pidfd >= 0 &&
-        colo__fd_wait(child->pidfd, POLLIN, -1, deadline_us) == 0)
-        reap(child);
-    if (child->pidfd < 0)
-        reap(child);
-    return child->pid <= 0;
+    for (;;) {
+        uint64_t next = colo__deadline_us(STEP_MS);
+
+        if (child->pid > 0)
+            reap(child);
+        if (child->pid <= 0)
+            return true;
+        if (colo__now_us(&colo__clock_monotonic) >= deadline_us)
+            return false;
+        /* Without a pidfd (an old kernel) there is nothing to wait on but
+         * the time. */
+        if (child->pidfd >= 0 || next > deadline_us)
+            next = deadline_us;
+        (void)colo__fd_wait(child->pidfd, POLLIN, -1, next);
+    }
 }
 
 void colo__child_said(const struct colo_child *child, char *ret_text,
@@ -204,11 +212,12 @@ void colo__child_said(const struct colo_child *child, char *ret_text,
 }
 
 /* It leads a group of its own: helpers of ssh (a ProxyCommand) go with it.
- * The pidfd says whether the number is still its own. */
+ * The number is its own until it is reaped; by whom else but us, the pidfd
+ * knows. */
 static void signal_child(const struct colo_child *child, int sig)
 {
-    if (child->pidfd < 0 ||
-        pidfd_send_signal(child->pidfd, sig, NULL, 0) < 0)
+    if (child->pidfd >= 0 &&
+        pidfd_send_signal(child->pidfd, sig, NULL, 0) < 0 && errno == ESRCH)
         return;
     kill(-child->pid, sig);
 }

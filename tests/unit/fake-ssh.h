@@ -26,7 +26,7 @@ static inline void echo_upper(struct colo_link **l)
             p[i].fd = colo__link_ops(l[i])->fd(l[i]);
             p[i].events = POLLIN;
         }
-        if (poll(p, 2, 10000) <= 0)
+        if (poll(p, 2, 10000 * (int)SLOW) <= 0)
             return;
         for (int i = 0; i < 2; i++) {
             char buf[64];
@@ -45,7 +45,7 @@ static inline void echo_upper(struct colo_link **l)
 static inline int fake_receive(void)
 {
     struct colo_bootstrap_config config = {
-        .in_fd = 0, .out_fd = 1, .timeout_ms = 5000,
+        .in_fd = 0, .out_fd = 1, .timeout_ms = 5000 * SLOW,
     };
     struct colo_bootstrap_result result = { 0 };
     struct colo_bootstrap *boot = NULL;
@@ -56,7 +56,7 @@ static inline int fake_receive(void)
     if (colo__bootstrap_start(&config, false, NULL, &boot, &err))
         return 1;
     p.fd = colo__bootstrap_fd(boot);
-    poll(&p, 1, 10000);
+    poll(&p, 1, 10000 * (int)SLOW);
     close(0);
     close(1);
     close(2);
@@ -81,7 +81,7 @@ static inline int fake_remote(const char *command)
     setenv("SSH_CONNECTION", "127.0.0.1 40000 127.0.0.1 22", 1);
     pid = fork();
     if (pid == 0) {
-        alarm(15);
+        alarm(15 * SLOW);
         setsid();
         if (attach)
             _exit(colo__bootstrap_attach(attach + 10, 0, 1, NULL) != 0);
@@ -128,7 +128,7 @@ static inline int fake_ssh_main(char **argv)
 
     /* Never left behind by a test that failed. */
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    alarm(15);
+    alarm(15 * SLOW);
     if (!strcmp(mode, "good"))
         return fake_remote(command);
     if (!strcmp(mode, "noisy")) {

@@ -38,7 +38,7 @@ START_TEST(test_reset_by_the_peer)
     struct linger hard = { .l_onoff = 1 };
     struct colo_link *l;
     struct colo_error err;
-    uint8_t b[4];
+    uint8_t b[4] = { 0 };
     size_t len;
     int fd[2];
 

@@ -20,7 +20,7 @@ static void *end_main(void *arg)
 {
     struct end *e = arg;
 
-    e->rc = colo__link_tls_new(e->fd, e->server, key, IDENTITY, 2000,
+    e->rc = colo__link_tls_new(e->fd, e->server, key, IDENTITY, 2000 * SLOW,
                                &e->link, &e->err);
     return NULL;
 }
@@ -34,7 +34,8 @@ static void make_pair(struct colo_link **l)
     tcp_pair(fd);
     server.fd = fd[1];
     pthread_create(&server.thread, NULL, end_main, &server);
-    rc = colo__link_tls_new(fd[0], false, key, IDENTITY, 2000, &l[0], &err);
+    rc = colo__link_tls_new(fd[0], false, key, IDENTITY, 2000 * SLOW, &l[0],
+                            &err);
     pthread_join(server.thread, NULL);
     ck_assert_int_eq(rc, 0);
     ck_assert_int_eq(server.rc, 0);
