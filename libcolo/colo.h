@@ -283,7 +283,8 @@ COLO_PUBLIC int colo_session_get_events(struct colo_session *session);
  * Returns  absolute CLOCK_MONOTONIC milliseconds; UINT64_MAX = never. */
 COLO_PUBLIC uint64_t colo_session_get_deadline(struct colo_session *session);
 
-/* colo_session_process - do what can be done now.
+/* colo_session_process - do what can be done now; the first call starts the
+ * session, as colo_set_replication(enable) does.
  * Returns  1 the session goes on, 0 it has ended as asked,
  *          < 0 it has ended by that error (the guest runs, wherever it must).
  * Blocks   the capture of one epoch (milliseconds); never for the peer. */

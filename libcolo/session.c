@@ -502,6 +502,8 @@ static void work(struct colo_session *s)
 
 int colo_session_process(struct colo_session *s, struct colo_error *err)
 {
+    if (s->state == COLO_STATE_NEW)
+        colo__session_raise(s, COLO_EV_START);
     if (s->state != COLO_STATE_ENDED)
         work(s);
     if (s->state != COLO_STATE_ENDED)
@@ -519,6 +521,8 @@ uint64_t colo_session_get_deadline(struct colo_session *s)
 
     if (s->state == COLO_STATE_ENDED)
         return UINT64_MAX;
+    if (s->state == COLO_STATE_NEW)
+        return 0; /* the first process starts it */
     if (!s->link_dead) {
         t = colo__heartbeat_deadline(&s->heartbeat);
         if (t < at)
@@ -535,8 +539,6 @@ int colo_session_run(struct colo_session *s, struct colo_error *err)
 {
     int rc;
 
-    if (s->state == COLO_STATE_NEW)
-        colo__session_raise(s, COLO_EV_START);
     for (;;) {
         struct pollfd pfd = { .fd = s->epoll_fd, .events = POLLIN };
         uint64_t at, now;
