@@ -24,13 +24,19 @@
 
 #define DESTROY_MS 30000
 #define DETACH_MS 10000
-#define CLOSE_MS 10000
+#define REAP_MS 5000
+#define GIVE_UP_MS 3000 /* save or restore undoes its work; may go on alone */
 
 static const char *const child_names[] = {
     "", "save", "restore", "start", "destroy", "end", "monitor",
 };
 
 /* ---- the helper process ---- */
+
+static bool is_seed(int what)
+{
+    return what == COLO_XEN_CHILD_SAVE || what == COLO_XEN_CHILD_RESTORE;
+}
 
 static void child_forget(struct colo_hv_xen *hv)
 {
@@ -174,11 +180,11 @@ static int child_ended(struct colo_hv_xen *hv, struct colo_hv_event *event,
                        struct colo_error *err)
 {
     struct colo_xen_child c = hv->child;
-    bool ok = colo__spawn_wait(c.pid, c.pidfd, CLOSE_MS) == 0 && c.done;
+    bool ok = colo__spawn_wait(c.pid, c.pidfd, REAP_MS) == 0 && c.done;
     int rc = 0;
 
     child_forget(hv);
-    if (c.what == COLO_XEN_CHILD_SAVE || c.what == COLO_XEN_CHILD_RESTORE) {
+    if (is_seed(c.what)) {
         if (!ok)
             rc = colo__fail(err, COLO_E_HV, 0, "hv-xen", "%s failed: %s",
                             child_names[c.what],
@@ -211,7 +217,8 @@ int colo__hv_xen_life_poll(struct colo_hv_xen *hv,
     return child_ended(hv, event, err);
 }
 
-/* Wait for a helper whose end is needed now.  0, or an error. */
+/* Wait for a helper whose end is needed now.  0, or an error.  One that has not
+ * ended by then is left alone: it cleans up or gives up by itself. */
 static int child_finish(struct colo_hv_xen *hv, int timeout_ms,
                         struct colo_error *err)
 {
@@ -227,7 +234,8 @@ static int child_finish(struct colo_hv_xen *hv, int timeout_ms,
         struct pollfd pfd = { c->report_fd, POLLIN, 0 };
 
         if (now >= end) {
-            kill(c->pid, SIGTERM);
+            if (!is_seed(what))
+                kill(c->pid, SIGTERM);
             child_forget(hv);
             return colo__fail(err, COLO_E_TIMEOUT, 0, "hv-xen",
                               "\"%s\" did not end in time",
@@ -235,7 +243,7 @@ static int child_finish(struct colo_hv_xen *hv, int timeout_ms,
         }
         poll(&pfd, 1, (int)((end - now) / 1000) + 1);
     }
-    ok = colo__spawn_wait(c->pid, c->pidfd, CLOSE_MS) == 0 && c->done;
+    ok = colo__spawn_wait(c->pid, c->pidfd, REAP_MS) == 0 && c->done;
     if (!ok)
         colo__fail(err, COLO_E_HV, 0, "hv-xen", "%s failed: %s",
                    child_names[what],
@@ -244,24 +252,29 @@ static int child_finish(struct colo_hv_xen *hv, int timeout_ms,
     return ok ? 0 : COLO_E_HV;
 }
 
-void colo__hv_xen_life_close(struct colo_hv_xen *hv)
+/* Give up a seed that is under way, wait for anything else. */
+static void child_end(struct colo_hv_xen *hv)
 {
     struct colo_xen_child *c = &hv->child;
     struct colo_error err = { 0 };
-    int what = c->what, rc;
+    int what = c->what;
 
     if (!c->pid)
         return;
-    if (what == COLO_XEN_CHILD_SAVE || what == COLO_XEN_CHILD_RESTORE) {
+    if (is_seed(what)) {
         /* it notices the end of file, undoes its work and ends */
         close(c->life_fd);
         c->life_fd = -1;
     }
-    rc = child_finish(hv, CLOSE_MS, &err);
-    if (rc)
+    if (child_finish(hv, is_seed(what) ? GIVE_UP_MS : DETACH_MS, &err))
         colo__log(&hv->log, COLO_LOG_DEBUG, -1, "hv-xen", "%s", err.text);
     if (what == COLO_XEN_CHILD_SAVE)
         guest_must_run(hv);
+}
+
+void colo__hv_xen_life_close(struct colo_hv_xen *hv)
+{
+    child_end(hv);
 }
 
 /* ---- the calls ---- */
@@ -341,13 +354,9 @@ static int life_destroy(struct colo_hv *chv, struct colo_error *err)
 {
     struct colo_hv_xen *hv = colo__hv_xen(chv);
     char domid[16];
-    int rc = 0;
+    int rc;
 
-    if (!hv->is_secondary)
-        return colo__fail(err, COLO_E_STATE, 0, "hv-xen",
-                          "only a replica is destroyed");
-    if (hv->child.pid)
-        colo__hv_xen_life_close(hv);
+    child_end(hv);
     if (!hv->has_domain)
         return 0;
     colo__hv_xen_map_drop(hv);
@@ -386,11 +395,7 @@ static int life_abandon(struct colo_hv *chv, struct colo_error *err)
 
     if (!hv->has_domain)
         return colo__fail(err, COLO_E_STATE, 0, "hv-xen", "no domain");
-    if (hv->child.pid) {
-        rc = child_finish(hv, CLOSE_MS, err);
-        if (rc)
-            return rc;
-    }
+    child_end(hv);
     colo__hv_xen_map_drop(hv);
     colo__hv_xen_grants_drop(hv);
     rc = child_start(hv, COLO_XEN_CHILD_MONITOR, -1, -1,
