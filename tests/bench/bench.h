@@ -59,5 +59,6 @@ void bench_scan(void);
 void bench_growth(void);
 void bench_transfer(void);
 void bench_wire(void);
+void bench_guests(void);
 
 #endif

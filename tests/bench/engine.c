@@ -17,7 +17,7 @@ static const struct {
 } parts[] = {
     { "capture", bench_capture }, { "scan", bench_scan },
     { "growth", bench_growth },   { "transfer", bench_transfer },
-    { "wire", bench_wire },
+    { "wire", bench_wire },       { "guests", bench_guests },
 };
 
 static bool wanted(int argc, char **argv, const char *name)

@@ -147,6 +147,7 @@ struct side {
     bool do_steps;           /* the kill at a step is this side's */
 };
 
+#define EXIT_ERROR 3 /* of a session that ended by an error; 0: well */
 _Noreturn void side_main(struct side *side);
 
 /* ---- run.c, judge.c ---------------------------------------------------- */
@@ -160,6 +161,7 @@ struct run {
     pid_t pid[2];            /* primary, secondary; 0: ended */
     int command[2];
     bool killed[2];          /* by us or by itself, not ended */
+    bool crashed[2];         /* an exit status that is not ours */
     bool host_dead;          /* the primary's */
     bool hung[2];
 };

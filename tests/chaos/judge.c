@@ -204,9 +204,7 @@ void judge(struct run *run, struct verdict *v)
     /* a stop that is never answered is answered at last, or not at all */
     sim_guest_stuck(run->guest, false);
     for (int i = 0; i < 2; i++)
-        if (run->killed[i] &&
-            !(run->plan->fault >= FAULT_KILL_PRIMARY &&
-              run->plan->fault <= FAULT_KILL_BOTH))
+        if (run->crashed[i])
             bad(v, &v->hang, "the %s crashed", i ? "secondary" : "primary");
     if (run->rec->violation[0])
         bad(v, &v->hang, "%s", run->rec->violation);

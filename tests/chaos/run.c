@@ -55,6 +55,10 @@ static void reap(struct run *run)
             continue;
         run->pid[i] = 0;
         run->killed[i] = WIFSIGNALED(status);
+        run->crashed[i] = (WIFSIGNALED(status) &&
+                           WTERMSIG(status) != SIGKILL) ||
+                          (WIFEXITED(status) && WEXITSTATUS(status) &&
+                           WEXITSTATUS(status) != EXIT_ERROR);
         if (run->killed[i] && !i && run->plan->fault == FAULT_KILL_HOST)
             run->host_dead = true;
     }

@@ -188,5 +188,5 @@ void side_main(struct side *side)
     snprintf(rec->error[i], sizeof(rec->error[i]), "%s", rc ? err.text : "");
     rec->code[i] = rc;
     colo_session_close(session);
-    _exit(rc ? 1 : 0);
+    _exit(rc ? EXIT_ERROR : 0);
 }
