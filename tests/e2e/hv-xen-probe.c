@@ -5,6 +5,7 @@
  *
  *   hv-xen-probe cycle DOMAIN N MS        N checkpoints to nowhere, timed
  *   hv-xen-probe seed DOMAIN FILE         a seed to a file; the guest goes on
+ *   hv-xen-probe state DOMAIN FILE        its machine state (also a fuzz seed)
  *   hv-xen-probe send DOMAIN N MS ADDR    seed and N checkpoints to recv
  *   hv-xen-probe recv [run]               the other side; run: take over
  *
@@ -258,6 +259,21 @@ static int seed(const char *domain, const char *file)
     return 0;
 }
 
+static int state(const char *domain, const char *file)
+{
+    int fd = open(file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    struct colo_error err = { 0 };
+    struct probe p;
+
+    probe_open(&p, domain);
+    if (p.ops->machine->get(p.hv, p.state, 1 << 20, &p.state_len, &err))
+        die(&err, "machine get");
+    if (write(fd, p.state, p.state_len) != (ssize_t)p.state_len)
+        return 1;
+    p.ops->close(p.hv);
+    return close(fd);
+}
+
 /* ---- over the wire, for tests only: {n, state_len} gfns kinds pages state */
 
 static int connect_to(const char *addr)
@@ -422,6 +438,8 @@ int main(int argc, char **argv)
                      (unsigned)atoi(argv[4]));
     if (argc == 4 && !strcmp(mode, "seed"))
         return seed(argv[2], argv[3]);
+    if (argc == 4 && !strcmp(mode, "state"))
+        return state(argv[2], argv[3]);
     if (argc == 6 && !strcmp(mode, "send"))
         return do_send(argv[2], strtoul(argv[3], NULL, 10),
                        (unsigned)atoi(argv[4]), argv[5]);

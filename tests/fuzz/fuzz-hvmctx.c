@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Copyright (C) libcolo developers
+ *
+ * Input: a machine state as a peer sends it.
+ */
+#include "fuzz.h"
+
+#include "hv/hvmctx.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct colo_hvmctx ctx = { .nr_vcpus = 0xdead };
+    uint8_t *copy = fuzz_copy(data, size), *trimmed;
+    struct colo_error err;
+    uint32_t len;
+    int rc;
+
+    /* any bytes, also those that parse would refuse */
+    trimmed = fuzz_copy(data, size);
+    len = colo__hvmctx_trim_lapic(trimmed, (uint32_t)size, 24);
+    MUST(len <= size);
+    (void)colo__hvmctx_record_len(data, (uint32_t)size, COLO_HVMCTX_LAPIC);
+    free(trimmed);
+
+    rc = colo__hvmctx_parse(copy, (uint32_t)size, &ctx, &err);
+    if (rc) {
+        fuzz_check_error(&err, rc);
+        MUST(ctx.nr_vcpus == 0xdead);
+        free(copy);
+        return 0;
+    }
+    MUST(ctx.nr_params <= COLO_HVMCTX_MAX_PARAMS && ctx.nr_vcpus);
+    MUST(ctx.context + ctx.context_len == copy + size);
+    /* what was good stays good when it is cut for an older host */
+    len = colo__hvmctx_trim_lapic(copy + (ctx.context - copy),
+                                  ctx.context_len, 24);
+    colo__hvmctx_put_header(copy, ctx.xen_version, ctx.params, ctx.nr_params,
+                            len);
+    MUST(!colo__hvmctx_parse(copy, colo__hvmctx_room(ctx.nr_params) + len,
+                             &ctx, &err));
+    rc = colo__hvmctx_record_len(ctx.context, ctx.context_len,
+                                 COLO_HVMCTX_LAPIC);
+    MUST(rc == -1 || rc == 24);
+    free(copy);
+    return 0;
+}
