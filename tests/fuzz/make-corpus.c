@@ -9,8 +9,11 @@
 
 #include "fuzz.h"
 
+#include "link/bootstrap-line.h"
 #include "pure/delta.h"
 #include "pure/wire.h"
+
+#include "../../xenstore/schema.h"
 
 struct out {
     const char *dir;
@@ -272,6 +275,53 @@ static void save_bulk(struct out *out)
     save(out, "wire", "bulk-pages");
 }
 
+/* The texts of xenstore nodes. */
+static void save_schema(struct out *out)
+{
+    static const char *const texts[][2] = {
+        { "control", "7 checkpoint" }, { "control-delay", "8 delay 250" },
+        { "request", "12 start remus" }, { "request-epoch", "13 commit 9" },
+        { "answer", "13 ok" }, { "answer-error", "13 error no space" },
+        { "owner", "4242 123456" }, { "event", "diverged tcp payload" },
+        { "path", "/libcolo/u/proxy/net/vif0/reply" },
+        { "state", "waiting" },
+    };
+    struct colo_checkpoint_info info = { .epoch = 9, .pause_us = 6500 };
+    struct colo_status status = { .seed_total = 32768 };
+    char buf[COLO_XS_VALUE_MAX];
+
+    for (size_t i = 0; i < COLO_ARRAY_LEN(texts); i++) {
+        put(out, texts[i][1], strlen(texts[i][1]));
+        save(out, "schema", texts[i][0]);
+    }
+    MUST(colo__xs_checkpoint_build(buf, sizeof(buf), &info, NULL) == 0);
+    put(out, buf, strlen(buf));
+    save(out, "schema", "checkpoint");
+    MUST(colo__xs_stats_build(buf, sizeof(buf), &status, NULL) == 0);
+    put(out, buf, strlen(buf));
+    save(out, "schema", "stats");
+}
+
+/* The lines before there is a link. */
+static void save_bootstrap(struct out *out)
+{
+    static const char *const names[] = { "open", "attach", "ok", "error" };
+    static const char ssh[] = "10.0.0.1 40000 fd00::2 22";
+    struct colo_boot_line line = {
+        .port = 40123, .address = "fe80::1%eth0", .text = "no such domain",
+        .session = "0123456789abcde", .transport = COLO_TRANSPORT_SSH,
+    };
+    char buf[COLO_BOOT_LINE_MAX];
+
+    for (size_t i = 0; i < COLO_ARRAY_LEN(names); i++) {
+        line.verb = COLO_BOOT_OPEN + (int)i;
+        put(out, buf, colo__boot_line_format(&line, buf, sizeof(buf)) - 1);
+        save(out, "bootstrap", names[i]);
+    }
+    put(out, ssh, sizeof(ssh) - 1);
+    save(out, "bootstrap", "ssh-connection");
+}
+
 int main(int argc, char **argv)
 {
     struct out *out;
@@ -290,6 +340,8 @@ int main(int argc, char **argv)
     save_pages(out);
     save_gfns_audit(out);
     save_delta(out);
+    save_schema(out);
+    save_bootstrap(out);
     free(out);
     return 0;
 }

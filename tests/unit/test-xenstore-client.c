@@ -13,7 +13,7 @@
 
 #include "../../xenstore/client.h"
 #include "../../xenstore/publish.h"
-#include "xenstore-owner.h"
+#include "xenstore-common.h"
 
 #define DIR "/libcolo/u1"
 
@@ -353,6 +353,7 @@ END_TEST
 START_TEST(every_store_failure)
 {
     struct colo_status s = { .size = sizeof(s) };
+    unsigned int fds = count_fds();
 
     for (unsigned int n = 1; n < 40; n++) {
         struct colo_store *mine = fake_store_open(tree);
@@ -375,6 +376,7 @@ START_TEST(every_store_failure)
         colo_client_close(client);
     }
     client = NULL;
+    ck_assert_uint_eq(count_fds(), fds);
 }
 END_TEST
 
@@ -385,6 +387,8 @@ int main(void)
     SRunner *sr;
     int failed;
 
+    if (!have_pidfd())
+        return 77;
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_loop_test(tc, found_by, 0, 3);
     tcase_add_test(tc, not_found);

@@ -11,7 +11,7 @@
 
 #include "../../xenstore/client.h"
 #include "../../xenstore/publish.h"
-#include "../fake-store.h"
+#include "xenstore-common.h"
 
 static struct fake_tree *tree;
 static struct colo_store *store;
@@ -208,6 +208,8 @@ int main(void)
     SRunner *sr;
     int failed;
 
+    if (!have_pidfd())
+        return 77;
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, present_is_no_event);
     tcase_add_test(tc, state);

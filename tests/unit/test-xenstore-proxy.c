@@ -10,7 +10,7 @@
 #include "../../xenstore/fast.h"
 #include "../../xenstore/proxy.h"
 #include "../../xenstore/publish.h"
-#include "xenstore-owner.h"
+#include "xenstore-common.h"
 
 #define DIR "/libcolo/u1"
 #define NET DIR "/proxy/net/vif0"
@@ -545,6 +545,8 @@ START_TEST(session_store_failures)
 {
     struct colo_proxy_request r = { .size = sizeof(r) };
 
+    unsigned int fds = count_fds();
+
     for (unsigned int n = 1; n < 12; n++) {
         int rc;
 
@@ -563,11 +565,14 @@ START_TEST(session_store_failures)
         session();
         ck_assert_int_eq(pending(), 0);
     }
+    ck_assert_uint_eq(count_fds(), fds);
 }
 END_TEST
 
 START_TEST(proxy_store_failures)
 {
+    unsigned int fds = count_fds();
+
     for (unsigned int n = 1; n < 40; n++) {
         struct colo_store *mine = fake_store_open(tree);
         struct colo_proxy_request r = { .size = sizeof(r) };
@@ -588,6 +593,7 @@ START_TEST(proxy_store_failures)
         net = NULL;
         ck_assert_uint_eq(fake_tree_count(tree, NET), 0);
     }
+    ck_assert_uint_eq(count_fds(), fds);
 }
 END_TEST
 
@@ -609,6 +615,8 @@ int main(void)
     SRunner *sr;
     int failed;
 
+    if (!have_pidfd())
+        return 77;
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, nobody);
     tcase_add_loop_test(tc, one_round, 0, 2);

@@ -4,16 +4,8 @@
  * The publisher over a store in memory: claiming, stale sessions, status
  * that is written only when it changed, control requests good and bad.
  */
-#include <check.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-#include "../../xenstore/owner.h"
 #include "../../xenstore/publish.h"
-#include "../fake-store.h"
+#include "xenstore-common.h"
 
 #define DIR "/libcolo/u"
 
@@ -331,6 +323,8 @@ int main(void)
     SRunner *sr;
     int failed;
 
+    if (!have_pidfd())
+        return 77;
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, open_close);
     tcase_add_test(tc, second_is_refused);

@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Copyright (C) libcolo developers
  *
- * For the xenstore tests: an owner node of a process that can be killed.
+ * For the xenstore tests: an owner node of a process that can be killed, and
+ * counting descriptors.
  */
-#ifndef COLO_XENSTORE_OWNER_H
-#define COLO_XENSTORE_OWNER_H
+#ifndef COLO_XENSTORE_COMMON_H
+#define COLO_XENSTORE_COMMON_H
 
 #include <check.h>
+#include <dirent.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -26,6 +29,7 @@ static inline pid_t make_owner(struct fake_tree *tree, const char *path)
     FILE *f;
 
     if (child == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL); /* also when the test fails */
         pause();
         _exit(0);
     }
@@ -49,6 +53,35 @@ static inline void end_owner(pid_t child)
 {
     kill(child, SIGKILL);
     waitpid(child, NULL, 0);
+}
+
+/* Open descriptors of this process: what fails must leave none. */
+static inline unsigned int count_fds(void)
+{
+    DIR *dir = opendir("/proc/self/fd");
+    unsigned int count = 0;
+
+    while (readdir(dir))
+        count++;
+    closedir(dir);
+    return count;
+}
+
+/* valgrind knows no pidfd_open: then these tests say nothing. */
+static inline bool have_pidfd(void)
+{
+    struct colo_owner self;
+    int fd;
+
+    if (colo__owner_self(&self, NULL))
+        return false;
+    fd = colo__owner_pidfd(&self, NULL);
+    if (fd < 0) {
+        printf("skipped: no pidfd_open here\n");
+        return false;
+    }
+    close(fd);
+    return true;
 }
 
 #endif
