@@ -26,7 +26,7 @@ struct job {
 
 struct sums {
     uint64_t faults[FAULT_COUNT], runs, losses, stopped, hangs, both,
-        takeovers, commits;
+        takeovers, commits, starved;
 };
 
 static void start(struct job *job, uint64_t seed, uint32_t run)
@@ -58,6 +58,7 @@ static void add(struct sums *sums, struct job *job, int status)
     sums->stopped += v->stopped;
     sums->both += v->both_run;
     sums->takeovers += v->took_over;
+    sums->starved += v->starved;
     sums->commits += v->commits;
     if (status || v->hang)
         sums->hangs++;
@@ -133,6 +134,7 @@ int main(int argc, char **argv)
                (unsigned long long)sums.faults[i]);
     printf("chaos_checkpoints=%llu\n", (unsigned long long)sums.commits);
     printf("chaos_takeovers=%llu\n", (unsigned long long)sums.takeovers);
+    printf("chaos_starved=%llu\n", (unsigned long long)sums.starved);
     printf("chaos_seconds=%.1f\n",
            (double)(colo__now_us(&colo__clock_monotonic) - t0) / 1e6);
     printf("chaos_losses=%llu\n", (unsigned long long)sums.losses);

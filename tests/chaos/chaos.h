@@ -100,6 +100,7 @@ struct record {
     _Atomic uint64_t takeover_step; /* context of the replica then */
     _Atomic int32_t watchdog_pid;
     _Atomic uint32_t injected;   /* a kill at a step has come */
+    _Atomic uint32_t starved;    /* somebody heard nothing for dead_ms */
     char violation[200];         /* of the order of calls; "" none */
     char error[2][200];          /* how each session ended */
     int32_t code[2];
@@ -169,6 +170,7 @@ struct run {
 struct verdict {
     bool loss, stopped, hang, both_run;
     uint32_t took_over;
+    bool starved;  /* a silence that was not asked for: a busy machine */
     uint64_t commits;
     char why[512];
 };

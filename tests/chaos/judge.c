@@ -45,9 +45,13 @@ static bool guest_runs(struct sim_guest *guest)
     return false;
 }
 
-static bool links_broken(const struct plan *plan)
+/* Without an arbiter the survivor of the link runs, on each side. */
+static bool links_broken(const struct run *run)
 {
-    return plan->fault >= FAULT_CUT && plan->fault <= FAULT_FLIP_BULK;
+    int fault = run->plan->fault;
+
+    return (fault >= FAULT_CUT && fault <= FAULT_FLIP_BULK) ||
+           atomic_load(&run->rec->starved);
 }
 
 static void bad(struct verdict *v, bool *flag, const char *fmt, ...)
@@ -170,7 +174,7 @@ static void judge_primary(struct run *run, bool replica_runs,
         return;
     }
     if (guest_runs(run->guest)) {
-        if (replica_runs && !links_broken(plan))
+        if (replica_runs && !links_broken(run))
             bad(v, &v->both_run, "both run");
         sim_guest_look(run->guest, &look);
         if (look.bad)
@@ -197,6 +201,10 @@ void judge(struct run *run, struct verdict *v)
     bool replica_runs;
 
     v->commits = atomic_load(&run->rec->commits);
+    v->starved = atomic_load(&run->rec->starved) &&
+                 !(run->plan->fault == FAULT_KILL_HOST ||
+                   (run->plan->fault >= FAULT_CUT &&
+                    run->plan->fault <= FAULT_STALL));
     for (int i = 0; i < 2; i++)
         if (run->hung[i])
             bad(v, &v->hang, "the %s did not end", i ? "secondary"

@@ -87,8 +87,8 @@ static void plan_config(struct plan *plan, uint64_t *x)
     colo_config_init(c, sizeof(*c));
     c->transport = COLO_TRANSPORT_FD;
     c->interval_ms = 1 + upto(x, 8);
-    c->heartbeat_ms = 20;
-    c->dead_ms = 200;
+    c->heartbeat_ms = 30;
+    c->dead_ms = 350;
     c->stop_ms = 150;
     c->connect_ms = 3000;
     c->seed_ms = 1500;
@@ -161,6 +161,8 @@ void plan_make(struct plan *plan, uint64_t seed, uint32_t run)
     plan->gone_silent = one_in(&x, 2);
     plan->slow_follower = one_in(&x, 3);
     plan->after_epochs = upto(&x, 10);
+    if (plan->fault == FAULT_FAILOVER)
+        plan->after_epochs += 2; /* before, there is nothing to take over */
     plan->delay_us = upto(&x, 10000);
     plan->delay_ms = 1 + upto(&x, 30);
     plan->reason = (int)upto(&x, 2); /* poweroff, reboot */

@@ -31,6 +31,8 @@ static void log_line(void *user, int level, int sys_errno,
     if (n > (int)sizeof(line))
         n = sizeof(line);
     (void)!write(side->log, line, (size_t)n);
+    if (strstr(text, "nothing heard"))
+        atomic_store(&side->rec->starved, 1);
 }
 
 /* The end as the plan has it: of this process, or of the whole host. */
