@@ -41,6 +41,7 @@ int colo__hv_xen_load_skip(struct colo_hv_xen *hv, struct colo_error *err)
         return colo__fail(err, COLO_E_UNSUPPORTED, 0, "hv-xen",
                           "domain %u has no xenstore page: it was not made "
                           "by libxl", hv->domid);
+    hv->dirty.sentinel = values[COLO_SKIP_STORE];
     hv->dirty.nr_skip = colo__skip_set(values, hv->dirty.skip,
                                        COLO_XEN_MAX_SKIP);
     return 0;
@@ -223,6 +224,32 @@ static int check_on(struct colo_hv_xen *hv, const char **lost,
            colo__hv_xen_fail(hv, err, "check that writes are tracked");
 }
 
+/* Somebody's CLEAN, or OFF and ENABLE (what a save by libxl does), cannot be
+ * told from a guest that wrote little.  So we mark a frame ourselves, one
+ * that never travels, and want to find the mark at the next look. */
+static void set_sentinel(struct colo_hv_xen *hv)
+{
+    hv->dirty.sentinel_set =
+        xendevicemodel_modified_memory(hv->dmod, (domid_t)hv->domid,
+                                       hv->dirty.sentinel, 1) == 0;
+}
+
+static void check_record(struct colo_hv_xen *hv, uint32_t flags,
+                         uint32_t marked, const char **lost)
+{
+    const struct colo_xen_dirty *d = &hv->dirty;
+    bool final = (flags & (COLO_DIRTY_FINAL | COLO_DIRTY_CLEAN)) ==
+                 (COLO_DIRTY_FINAL | COLO_DIRTY_CLEAN);
+
+    if (d->sentinel_set && d->sentinel < d->nr_gfns &&
+        !(d->words[d->sentinel / 64] >> (d->sentinel % 64) & 1))
+        *lost = "somebody else has fetched or reset the record of writes";
+    /* a guest that suspends itself writes while it does so */
+    if (final && !(flags & COLO_DIRTY_SEED) && hv->stop.need_rax &&
+        marked <= d->sentinel_set)
+        *lost = "nothing was recorded though the guest has run";
+}
+
 static int restart(struct colo_hv_xen *hv, struct colo_error *err)
 {
     log_dirty(hv, false);
@@ -256,6 +283,7 @@ int colo__hv_xen_track(struct colo_hv *chv, int on, struct colo_error *err)
     }
     hv->dirty.tracking = true;
     hv->dirty.tot_pages = info.tot_pages;
+    set_sentinel(hv);
     return 0;
 }
 
@@ -300,12 +328,9 @@ int colo__hv_xen_dirty(struct colo_hv *chv, struct colo_bitmap *bm,
             return rc;
     } else {
         merge(hv, bm);
-        /* a guest that suspends itself writes while it does so */
-        if (!marked && hv->stop.need_rax && !(flags & COLO_DIRTY_SEED) &&
-            (flags & (COLO_DIRTY_FINAL | COLO_DIRTY_CLEAN)) ==
-                (COLO_DIRTY_FINAL | COLO_DIRTY_CLEAN))
-            lost = "nothing was recorded though the guest has run";
+        check_record(hv, flags, marked, &lost);
     }
+    set_sentinel(hv);
     rc = lost ? fill_all(hv, bm, err) : add_grants(hv, bm, flags, err);
     if (rc)
         return rc;

@@ -257,6 +257,14 @@ static int hv_fd(struct colo_hv *chv)
     return colo__hv_xen(chv)->epoll_fd;
 }
 
+static void target_moved(struct colo_hv_xen *hv)
+{
+    if (hv->target_seen)
+        hv->dirty.unstable_until_us =
+            colo__now_us(&colo__clock_monotonic) + BALLOON_SETTLE_US;
+    hv->target_seen = true;
+}
+
 /* Watches carry no news but "look": a domain, perhaps ours, has been shut
  * down or has gone; the target of the balloon has moved. */
 static int take_watches(struct colo_hv_xen *hv, uint32_t *events,
@@ -270,8 +278,7 @@ static int take_watches(struct colo_hv_xen *hv, uint32_t *events,
         if (!strcmp(event[XS_WATCH_TOKEN], TOKEN_RELEASE))
             release = true;
         else if (!strcmp(event[XS_WATCH_TOKEN], TOKEN_TARGET))
-            hv->dirty.unstable_until_us =
-                colo__now_us(&colo__clock_monotonic) + BALLOON_SETTLE_US;
+            target_moved(hv);
         free(event);
     }
     if (errno != EAGAIN)
@@ -332,7 +339,8 @@ static int open_handles(struct colo_hv_xen *hv, struct colo_error *err)
     hv->fmem = xenforeignmemory_open(xtl, 0);
     hv->xce = xenevtchn_open(xtl, 0);
     hv->xcall = xencall_open(xtl, 0);
-    if (!hv->xch || !hv->fmem || !hv->xce || !hv->xcall)
+    hv->dmod = xendevicemodel_open(xtl, 0);
+    if (!hv->xch || !hv->fmem || !hv->xce || !hv->xcall || !hv->dmod)
         return colo__fail(err, COLO_E_HV, errno, "hv-xen",
                           "cannot talk to Xen: is this dom0, and are you "
                           "root?");
@@ -407,6 +415,8 @@ static void hv_close(struct colo_hv *chv)
             xencall_free_buffer(hv->xcall, hv->types);
         xencall_close(hv->xcall);
     }
+    if (hv->dmod)
+        xendevicemodel_close(hv->dmod);
     if (hv->xce)
         xenevtchn_close(hv->xce);
     if (hv->fmem)

@@ -11,6 +11,7 @@
 
 #include <xencall.h>
 #include <xenctrl.h>
+#include <xendevicemodel.h>
 #include <xenevtchn.h>
 #include <xenforeignmemory.h>
 #include <xenstore.h>
@@ -57,7 +58,8 @@ struct colo_xen_dirty {
     struct colo_bitmap populated;     /* frames ever seen with memory */
     uint64_t skip[COLO_XEN_MAX_SKIP]; /* frames that never travel */
     size_t nr_skip;
-    bool tracking, p2m_tracked;
+    uint64_t sentinel;                /* a frame of dom0's, see set_sentinel */
+    bool sentinel_set, tracking, p2m_tracked;
 };
 
 /* suspend requests */
@@ -106,12 +108,14 @@ struct colo_hv_xen {
     xenforeignmemory_handle *fmem;
     xenevtchn_handle *xce;
     xencall_handle *xcall;
+    xendevicemodel_handle *dmod;
     struct xen_domctl *domctl;  /* hypercall buffers, allocated once */
     uint64_t *types;
     struct xs_handle *xs;       /* requests: no watch, so no thread */
     struct xs_handle *xs_watch; /* watches only */
     int epoll_fd;
 
+    bool target_seen;           /* a watch fires once when it is set */
     bool has_domain;
     bool is_secondary;
     bool gone_reported;

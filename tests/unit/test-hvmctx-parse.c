@@ -170,6 +170,59 @@ START_TEST(test_no_cpu)
 }
 END_TEST
 
+START_TEST(test_end_is_the_end)
+{
+    struct colo_error err;
+    struct state s;
+
+    begin(&s);
+    add_record(&s, 2, 0, 1032);
+    add_record(&s, 2, 1, 1032);
+    add_record(&s, 0, 0, 0);
+    end(&s);
+    ck_assert_int_eq(parse(&s, s.len, &err), COLO_E_CORRUPT);
+}
+END_TEST
+
+START_TEST(test_record_beyond_the_end)
+{
+    struct colo_error err;
+    struct state s;
+
+    /* a good length, but more than there is */
+    begin(&s);
+    add_record(&s, 2, 0, 1032);
+    add_record(&s, 2, 1, 1032);
+    add_record(&s, 6, 0, 1024);
+    s.len -= 1000;
+    colo__hvmctx_put_header(s.bytes, 0, NULL, 0, s.len - room());
+    memmove(s.bytes + colo__hvmctx_room(0), s.bytes + room(),
+            s.len - room());
+    s.len -= room() - colo__hvmctx_room(0);
+    ck_assert_int_eq(parse(&s, s.len, &err), COLO_E_CORRUPT);
+    ck_text(err, "not well formed");
+}
+END_TEST
+
+START_TEST(test_too_many_params)
+{
+    static const struct colo_hvmctx_param params[8] = {
+        { 19, 0 }, { 19, 0 }, { 19, 0 }, { 19, 0 }, { 19, 0 }, { 19, 0 },
+        { 19, 0 }, { 19, 0 },
+    };
+    uint8_t buf[256] = { 0 };
+    struct colo_hvmctx ctx;
+    struct colo_error err;
+
+    for (uint32_t n = 5; n <= 8; n++) {
+        colo__hvmctx_put_header(buf, 0, params, n, 16);
+        ck_assert_int_eq(colo__hvmctx_parse(buf, colo__hvmctx_room(n) + 16,
+                                            &ctx, &err), COLO_E_CORRUPT);
+        ck_text(err, "wrong length");
+    }
+}
+END_TEST
+
 START_TEST(test_sizes)
 {
     static const struct {
@@ -220,4 +273,5 @@ END_TEST
 
 PURE_MAIN("hvmctx-parse", test_good, test_every_cut,
           test_container_that_lies, test_records_that_lie, test_no_cpu,
-          test_sizes, test_trim)
+          test_end_is_the_end, test_record_beyond_the_end,
+          test_too_many_params, test_sizes, test_trim)
