@@ -17,6 +17,7 @@
 #define P_PIDFD 3
 #endif
 
+#define LOOK_MS 10
 #define FD_FIRST_FREE 10 /* above every number that dup2 below uses */
 
 /* A copy out of the way of 0..4, so that dup2 in the child cannot overwrite
@@ -102,11 +103,11 @@ int colo__spawn(const char *const *argv, int in_fd, int out_fd,
     int report[2] = { -1, -1 }, life[2] = { -1, -1 }, null_fd = -1, e = 0;
     struct spawn_fds fds = { -1, -1, -1, -1 };
     pid_t pid = 0;
-    int pidfd, rc;
+    int rc;
 
     null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-    if (null_fd < 0 || pipe2(report, O_CLOEXEC) < 0 ||
-        pipe2(life, O_CLOEXEC) < 0)
+    if (null_fd < 0 || access(argv[0], X_OK) < 0 ||
+        pipe2(report, O_CLOEXEC) < 0 || pipe2(life, O_CLOEXEC) < 0)
         e = errno;
     fds.in = e ? -1 : high_copy(in_fd >= 0 ? in_fd : null_fd);
     fds.out = e ? -1 : high_copy(out_fd >= 0 ? out_fd : null_fd);
@@ -122,16 +123,8 @@ int colo__spawn(const char *const *argv, int in_fd, int out_fd,
                         argv[0]);
         goto out;
     }
-    pidfd = colo__spawn_follow(pid);
-    if (pidfd < 0) {
-        rc = colo__fail(err, COLO_E_SYS, errno, "spawn",
-                        "cannot follow process %d", (int)pid);
-        kill(pid, SIGKILL);
-        waitpid(pid, NULL, 0);
-        goto out;
-    }
     *ret_pid = pid;
-    *ret_pidfd = pidfd;
+    *ret_pidfd = colo__spawn_follow(pid);
     *ret_report = report[0];
     *ret_life = life[1];
     report[0] = life[1] = -1;
@@ -144,12 +137,28 @@ out:
     return rc;
 }
 
+/* Where a kernel or a tool under which we run knows no pidfd. */
+static int wait_by_pid(pid_t pid, int timeout_ms)
+{
+    for (int waited = 0;; waited += LOOK_MS) {
+        int status;
+        pid_t r = waitpid(pid, &status, WNOHANG);
+
+        if (r == pid)
+            return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+        if ((r < 0 && errno != EINTR) || waited >= timeout_ms)
+            return -1;
+        poll(NULL, 0, LOOK_MS);
+    }
+}
+
 int colo__spawn_wait(pid_t pid, int pidfd, int timeout_ms)
 {
     struct pollfd pfd = { pidfd, POLLIN, 0 };
     siginfo_t info = { 0 };
 
-    (void)pid;
+    if (pidfd < 0)
+        return wait_by_pid(pid, timeout_ms);
     if (poll(&pfd, 1, timeout_ms) <= 0)
         return -1;
     if (waitid((idtype_t)P_PIDFD, (id_t)pidfd, &info, WEXITED) < 0)

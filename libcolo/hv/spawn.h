@@ -20,11 +20,12 @@ int colo__spawn(const char *const *argv, int in_fd, int out_fd,
                 int *ret_report, int *ret_life, pid_t *ret_pid,
                 int *ret_pidfd, struct colo_error *err);
 
-/* colo__spawn_follow - a pidfd of our child, or -1. */
+/* colo__spawn_follow - a pidfd of our child, or -1 where there are none. */
 int colo__spawn_follow(pid_t pid);
 
 /* colo__spawn_wait - the exit status, or -1: still there after timeout_ms,
- * killed, or taken by somebody else's wait.  Does not close pidfd. */
+ * killed, or taken by somebody else's wait.  pidfd may be -1; it is not
+ * closed. */
 int colo__spawn_wait(pid_t pid, int pidfd, int timeout_ms);
 
 #endif

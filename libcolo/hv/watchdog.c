@@ -38,7 +38,8 @@ int colo__watchdog_start(uint32_t domid, const char *uuid,
     /* its life line is its stdin; the other two are not used */
     close(report);
     close(life);
-    close(pidfd);
+    if (pidfd >= 0)
+        close(pidfd);
     *ret_fd = pair[1];
     *ret_pid = pid;
     return 0;
@@ -143,8 +144,7 @@ void colo__watchdog_disarm(int fd, pid_t pid)
     (void)!send(fd, "q", 1, MSG_NOSIGNAL);
     close(fd);
     pidfd = colo__spawn_follow(pid);
-    if (pidfd < 0)
-        return;
     colo__spawn_wait(pid, pidfd, DISARM_MS);
-    close(pidfd);
+    if (pidfd >= 0)
+        close(pidfd);
 }
