@@ -37,25 +37,34 @@ bool cli_signals_open(int *ret_fd)
     return true;
 }
 
-/* Milliseconds for poll until an absolute deadline; rounded up by the clock's
- * own truncation, so that process is not called too early again and again. */
-static int timeout_of(uint64_t deadline)
+/* Signals that come together count once: whoever ends a group of processes
+ * or a terminal sends more than one. */
+#define TOGETHER_MS 1000
+
+static uint64_t now_ms(void)
 {
     struct timespec ts;
-    uint64_t now;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (uint64_t)ts.tv_sec * 1000u + (uint64_t)ts.tv_nsec / 1000000u;
+}
+
+/* Milliseconds for poll until an absolute deadline. */
+static int timeout_of(uint64_t deadline)
+{
+    uint64_t now = now_ms();
 
     if (deadline == UINT64_MAX)
         return -1;
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    now = (uint64_t)ts.tv_sec * 1000u + (uint64_t)ts.tv_nsec / 1000000u;
     if (deadline <= now)
         return 0;
     return deadline - now > 60000 ? 60000 : (int)(deadline - now);
 }
 
-/* 1: a clean end is under way, -1: the second signal. */
+/* 1: a clean end is under way, -1: the second signal.  *stopping: when the
+ * first came, 0 = none has. */
 static int on_signal(struct colo_session *session, int signal_fd,
-                     bool with_hangup, bool *stopping)
+                     bool with_hangup, uint64_t *stopping)
 {
     struct signalfd_siginfo info;
     struct colo_error err;
@@ -63,9 +72,11 @@ static int on_signal(struct colo_session *session, int signal_fd,
     while (read(signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
         if (info.ssi_signo == SIGHUP && !with_hangup)
             continue;
+        if (*stopping && now_ms() - *stopping < TOGETHER_MS)
+            continue;
         if (*stopping)
             return -1;
-        *stopping = true;
+        *stopping = now_ms();
         cli_say("%s: ending protection (once more: at once)",
                 strsignal((int)info.ssi_signo));
         if (colo_session_stop(session, &err))
@@ -77,7 +88,7 @@ static int on_signal(struct colo_session *session, int signal_fd,
 int cli_session_loop(struct colo_session *session, int signal_fd,
                      bool with_hangup, struct colo_error *err)
 {
-    bool stopping = false;
+    uint64_t stopping = 0;
     int rc;
 
     for (;;) {
