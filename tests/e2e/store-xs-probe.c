@@ -4,8 +4,9 @@
  * The xenstore parts on a real xenstored, without a session around them.
  *
  *   store-xs-probe check     every call of the store, and what must fail
- *   store-xs-probe session   publish as a session named "probe", answer
- *                            control requests until one is stop
+ *   store-xs-probe session   publish as a session named "probe", ask the
+ *                            proxies that join, answer control requests
+ *                            until one is stop
  *   store-xs-probe round N   N checkpoints with a proxy in another process,
  *                            by xenstore and by its socket, timed
  *
@@ -257,34 +258,81 @@ static int serve(struct session *s, int wait_ms, struct colo_control *control)
     return got;
 }
 
+/* Until all have answered; 0 or what one of them said. */
+static int all_answered(struct session *s)
+{
+    const struct colo_replication_ops *ops = colo__replication_ops(s->rep);
+    struct colo_control control;
+    bool diverged;
+    int rc;
+
+    while ((rc = ops->pending(s->rep, &diverged, &err)) == 1)
+        (void)serve(s, 1000, &control);
+    return rc;
+}
+
+/* Asks the proxies too. */
+static int checkpoint(struct session *s, struct colo_checkpoint_info *info)
+{
+    const struct colo_replication_ops *ops = colo__replication_ops(s->rep);
+    int rc;
+
+    info->epoch++;
+    rc = ops->checkpoint(s->rep, info->epoch, &err);
+    if (!rc)
+        rc = all_answered(s);
+    if (!rc)
+        rc = ops->commit(s->rep, info->epoch, &err);
+    if (!rc)
+        rc = all_answered(s);
+    if (rc)
+        return rc;
+    s->status.epoch = info->epoch;
+    s->status.last_commit_ms = 1;
+    MUST(colo__publish_checkpoint(s->pub, info, &err) == 0);
+    MUST(colo__publish_status(s->pub, &s->status, &err) == 0);
+    return 0;
+}
+
 static int session(void)
 {
     struct colo_checkpoint_info info = { .pause_us = 6500 };
     struct colo_control control;
     struct session s;
-    bool end = false;
+    bool end = false, diverged;
+    int rc;
 
     open_session(&s);
+    MUST(colo__replication_ops(s.rep)->start(s.rep, COLO_MODE_REMUS,
+                                             &err) == 0);
     printf("session=%s\n", uuid);
     fflush(stdout);
     while (!end) {
-        if (!serve(&s, 10000, &control))
+        rc = serve(&s, 10000, &control);
+        if (colo__replication_ops(s.rep)->pending(s.rep, &diverged,
+                                                  &err) < 0) {
+            printf("proxies=%s\n", err.text);
+            break;
+        }
+        if (diverged)
+            printf("diverged=1\n");
+        if (!rc)
             continue;
+        rc = 0;
         printf("control=%d arg=%u\n", control.verb, control.arg);
         fflush(stdout);
-        if (control.verb == COLO_CONTROL_CHECKPOINT) {
-            s.status.epoch = ++info.epoch;
-            s.status.last_commit_ms = 1;
-            MUST(colo__publish_checkpoint(s.pub, &info, &err) == 0);
-            MUST(colo__publish_status(s.pub, &s.status, &err) == 0);
-        }
+        if (control.verb == COLO_CONTROL_CHECKPOINT)
+            rc = checkpoint(&s, &info);
         if (control.verb == COLO_CONTROL_DELAY)
             s.status.interval_ms = control.arg;
         MUST(colo__publish_reply(s.pub, control.seq,
                                  control.verb == COLO_CONTROL_FAILOVER ?
-                                 "this is only a probe" : NULL, &err) == 0);
+                                 "this is only a probe" :
+                                 rc ? err.text : NULL, NULL) == 0);
         end = control.verb == COLO_CONTROL_STOP;
     }
+    MUST(colo__replication_ops(s.rep)->stop(s.rep, &err) == 0);
+    MUST(all_answered(&s) == 0);
     s.status.state = COLO_STATE_ENDED;
     s.status.reason = COLO_REASON_REQUEST;
     MUST(colo__publish_status(s.pub, &s.status, &err) == 0);
@@ -339,19 +387,6 @@ static void print_times(const char *how, const char *what, uint64_t *us,
            (unsigned long long)us[n - 1]);
 }
 
-/* Until all have answered. */
-static void answered(struct session *s)
-{
-    const struct colo_replication_ops *ops = colo__replication_ops(s->rep);
-    struct colo_control control;
-    bool diverged;
-    int rc;
-
-    while ((rc = ops->pending(s->rep, &diverged, &err)) == 1)
-        (void)serve(s, 1000, &control);
-    MUST(rc == 0);
-}
-
 static void rounds(const char *how, unsigned int flags, unsigned int n)
 {
     uint64_t *asked = calloc(n, sizeof(*asked));
@@ -376,16 +411,16 @@ static void rounds(const char *how, unsigned int flags, unsigned int n)
         (void)serve(&s, 50, &control);
     (void)serve(&s, 50, &control);
     MUST(ops->start(s.rep, COLO_MODE_REMUS, &err) == 0);
-    answered(&s);
+    MUST(all_answered(&s) == 0);
     for (unsigned int i = 0; i < n; i++) {
         t = now_us();
         MUST(ops->checkpoint(s.rep, i + 1, &err) == 0);
         asked[i] = now_us() - t;
-        answered(&s);
+        MUST(all_answered(&s) == 0);
         took[i] = now_us() - t;
     }
     MUST(ops->stop(s.rep, &err) == 0);
-    answered(&s);
+    MUST(all_answered(&s) == 0);
     waitpid(child, NULL, 0);
     print_times(how, "ask", asked, n);
     print_times(how, "round", took, n);
