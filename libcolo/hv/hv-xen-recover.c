@@ -59,9 +59,11 @@ int colo__hv_xen_recover(uint32_t domid, uint32_t wait_ms,
     /* without this, no watch would fire for the guest's next suspend */
     xc_domain_subscribe_for_suspend(hv->xch, domid, 0);
     colo__hv_xen_stop_prepare(hv);
+    hv->stop.requested = true; /* it may have been */
     rc = colo__hv_xen_stop_ops.cancel(chv, &stopped, err);
     if (!rc)
-        rc = wait_and_resume(hv, wait_ms, err);
+        rc = wait_and_resume(hv, hv->stop.late ? wait_ms : 0, err);
+    hv->stop.late = false;
     /* a session that is dead tracks nothing; OFF is fine if it was off */
     if (rc != COLO_E_GUEST)
         xc_shadow_control(hv->xch, domid, XEN_DOMCTL_SHADOW_OP_OFF, NULL, 0);

@@ -17,8 +17,10 @@
 
 #define CANCEL_WAIT_MS 1000  /* the guest has said yes: it takes this long */
 #define CLOSE_WAIT_MS 10000
-#define XSTATE_LEGACY 3u     /* x87 and SSE: in the CPU context anyway */
 #define TRANSACTION_TRIES 50
+#define RESUME_TRIES 3
+#define OTHERS_MS 100        /* somebody's "poweroff" waits for the guest */
+#define LOOK_MS 5
 
 /* ---- the event channel ---- */
 
@@ -105,63 +107,7 @@ static int subscribe(struct colo_hv_xen *hv, struct colo_error *err)
     return 0;
 }
 
-/* ---- wide registers across the resume ---- */
-
-/* Setting a vCPU's context, which is how a 1 gets into its rax, makes Xen
- * forget what is not x87 or SSE.  Linux trusts registers of the last task to
- * be there still.  So: keep and put back. */
-static void xstate_prepare(struct colo_hv_xen *hv)
-{
-    struct xen_domctl op = {
-        .cmd = XEN_DOMCTL_getvcpuextstate,
-        .domain = (domid_t)hv->domid,
-    };
-    struct colo_xen_stop *s = &hv->stop;
-
-    if (s->xstate || colo__hv_xen_domctl(hv, &op) < 0)
-        return;
-    if (!(op.u.vcpuextstate.xfeature_mask & ~(uint64_t)XSTATE_LEGACY) ||
-        !op.u.vcpuextstate.size || op.u.vcpuextstate.size > 1 << 20)
-        return;
-    s->xstate_pages = (op.u.vcpuextstate.size + COLO_PAGE_SIZE - 1) /
-                      COLO_PAGE_SIZE;
-    s->xstate = xencall_alloc_buffer_pages(hv->xcall, s->xstate_pages);
-    s->xstate_mask = op.u.vcpuextstate.xfeature_mask;
-}
-
-/* -1: not kept */
-static int xstate_get(struct colo_hv_xen *hv)
-{
-    struct xen_domctl op = {
-        .cmd = XEN_DOMCTL_getvcpuextstate,
-        .domain = (domid_t)hv->domid,
-    };
-    struct colo_xen_stop *s = &hv->stop;
-
-    op.u.vcpuextstate.xfeature_mask = s->xstate_mask;
-    op.u.vcpuextstate.size = s->xstate_pages * COLO_PAGE_SIZE;
-    set_xen_guest_handle_raw(op.u.vcpuextstate.buffer,
-                             (uint64_t *)s->xstate);
-    if (colo__hv_xen_domctl(hv, &op) < 0)
-        return -1;
-    s->xstate_size = op.u.vcpuextstate.size;
-    return 0;
-}
-
-static int xstate_set(struct colo_hv_xen *hv)
-{
-    struct xen_domctl op = {
-        .cmd = XEN_DOMCTL_setvcpuextstate,
-        .domain = (domid_t)hv->domid,
-    };
-    struct colo_xen_stop *s = &hv->stop;
-
-    op.u.vcpuextstate.xfeature_mask = s->xstate_mask;
-    op.u.vcpuextstate.size = s->xstate_size;
-    set_xen_guest_handle_raw(op.u.vcpuextstate.buffer,
-                             (uint64_t *)s->xstate);
-    return colo__hv_xen_domctl(hv, &op);
-}
+/* ---- going on ---- */
 
 /* The suspend hypercall returns 1 to the guest: "you were not moved". */
 static int return_one(struct colo_hv_xen *hv, struct colo_error *err)
@@ -169,7 +115,7 @@ static int return_one(struct colo_hv_xen *hv, struct colo_error *err)
     bool keep = hv->stop.xstate != NULL;
     vcpu_guest_context_any_t ctxt;
 
-    if (keep && xstate_get(hv) < 0) {
+    if (keep && colo__hv_xen_xstate_get(hv) < 0) {
         colo__log(&hv->log, COLO_LOG_WARNING, errno, "hv-xen",
                   "cannot keep the wide registers of vCPU 0");
         keep = false;
@@ -179,7 +125,7 @@ static int return_one(struct colo_hv_xen *hv, struct colo_error *err)
     ctxt.c.user_regs.rax = 1;
     if (xc_vcpu_setcontext(hv->xch, hv->domid, 0, &ctxt) < 0)
         return colo__hv_xen_fail(hv, err, "set vCPU 0's registers");
-    if (keep && xstate_set(hv) < 0)
+    if (keep && colo__hv_xen_xstate_set(hv) < 0)
         colo__log(&hv->log, COLO_LOG_WARNING, errno, "hv-xen",
                   "cannot put back the wide registers of vCPU 0");
     return 0;
@@ -198,26 +144,42 @@ static void tell_xenstored(struct colo_hv_xen *hv)
                   hv->domid);
 }
 
-int colo__hv_xen_resume(struct colo_hv *chv, struct colo_error *err)
+static int resume_once(struct colo_hv_xen *hv, struct colo_error *err)
 {
-    struct colo_hv_xen *hv = colo__hv_xen(chv);
     struct xen_domctl op = {
         .cmd = XEN_DOMCTL_resumedomain,
         .domain = (domid_t)hv->domid,
     };
+    int rc = hv->stop.need_rax ? return_one(hv, err) : 0;
+
+    if (!rc && colo__hv_xen_domctl(hv, &op) < 0)
+        rc = colo__hv_xen_fail(hv, err, "resume");
+    return rc;
+}
+
+/* A guest that stays stopped is the worst that can happen: what failed for
+ * want of memory may work a moment later. */
+int colo__hv_xen_resume(struct colo_hv *chv, struct colo_error *err)
+{
+    struct colo_hv_xen *hv = colo__hv_xen(chv);
     xc_domaininfo_t info;
     int rc;
 
-    rc = colo__hv_xen_getinfo(hv, &info, err);
-    if (rc)
-        return rc;
-    if (colo__hv_xen_is_suspended(&info)) {
-        rc = hv->stop.need_rax ? return_one(hv, err) : 0;
-        if (rc)
+    for (int i = 1;; i++) {
+        rc = colo__hv_xen_getinfo(hv, &info, err);
+        if (rc == COLO_E_GUEST)
             return rc;
-        if (colo__hv_xen_domctl(hv, &op) < 0)
-            return colo__hv_xen_fail(hv, err, "resume");
-        tell_xenstored(hv);
+        if (!rc && !colo__hv_xen_is_suspended(&info))
+            break;
+        if (!rc)
+            rc = resume_once(hv, err);
+        if (!rc) {
+            tell_xenstored(hv);
+            break;
+        }
+        if (i == RESUME_TRIES)
+            return rc;
+        poll(NULL, 0, LOOK_MS);
     }
     hv->stop.stopped = hv->stop.requested = hv->stop.late = false;
     return 0;
@@ -225,13 +187,14 @@ int colo__hv_xen_resume(struct colo_hv *chv, struct colo_error *err)
 
 /* ---- what has happened ---- */
 
-static int look(struct colo_hv_xen *hv, uint32_t *events,
+static int look(struct colo_hv_xen *hv, uint32_t *events, bool *ret_runs,
                 struct colo_error *err)
 {
     struct colo_xen_stop *s = &hv->stop;
     xc_domaininfo_t info;
     int rc;
 
+    *ret_runs = false;
     rc = colo__hv_xen_getinfo(hv, &info, err);
     if (rc && rc != COLO_E_GUEST)
         return rc;
@@ -259,37 +222,53 @@ int colo__hv_xen_stop_event(struct colo_hv_xen *hv, uint32_t *events,
                             struct colo_error *err)
 {
     xenevtchn_port_or_error_t port = xenevtchn_pending(hv->xce);
+    bool runs;
 
     if (port < 0)
         return errno == EAGAIN || errno == EINTR ? 0 :
                colo__fail(err, COLO_E_HV, errno, "hv-xen",
                           "cannot read an event");
     xenevtchn_unmask(hv->xce, (evtchn_port_t)port);
-    return hv->has_domain ? look(hv, events, err) : 0;
+    return hv->has_domain ? look(hv, events, &runs, err) : 0;
 }
 
 int colo__hv_xen_stop_release(struct colo_hv_xen *hv, uint32_t *events,
                               struct colo_error *err)
 {
+    bool runs;
     int rc;
 
     /* xenstored has just looked at all domains: if ours stood still at that
      * moment, its real end would not be told any more. */
     hv->stop.xs_stale = true;
-    rc = look(hv, events, err);
-    if (!rc && !hv->is_secondary && !hv->stop.stopped && !hv->gone_reported)
+    rc = look(hv, events, &runs, err);
+    if (!rc && runs && !hv->is_secondary)
         tell_xenstored(hv);
     return rc;
 }
 
 /* ---- the calls ---- */
 
+/* Is a request there that the guest has not read yet? */
+static bool has_request(struct colo_hv_xen *hv, const char *path)
+{
+    unsigned len = 0;
+    char *value = xs_read(hv->xs, XBT_NULL, path, &len);
+    bool has = value && value[0];
+
+    free(value);
+    return has;
+}
+
+/* Not over somebody's "poweroff": it would be lost. */
 static int write_control(struct colo_hv_xen *hv, struct colo_error *err)
 {
     char path[64];
 
     snprintf(path, sizeof(path), "/local/domain/%u/control/shutdown",
              hv->domid);
+    for (int ms = 0; ms < OTHERS_MS && has_request(hv, path); ms += LOOK_MS)
+        poll(NULL, 0, LOOK_MS);
     if (!xs_write(hv->xs, XBT_NULL, path, "suspend", 7))
         return colo__fail(err, COLO_E_STORE, errno, "hv-xen",
                           "cannot ask domain %u to suspend", hv->domid);
@@ -302,7 +281,7 @@ void colo__hv_xen_stop_prepare(struct colo_hv_xen *hv)
 {
     uint64_t irq = 0;
 
-    xstate_prepare(hv);
+    colo__hv_xen_xstate_prepare(hv);
     xc_hvm_param_get(hv->xch, hv->domid, HVM_PARAM_CALLBACK_IRQ, &irq);
     hv->stop.need_rax = irq != 0;
 }
@@ -409,24 +388,24 @@ static int stop_cancel(struct colo_hv *chv, bool *ret_stopped,
 {
     struct colo_hv_xen *hv = colo__hv_xen(chv);
     struct colo_xen_stop *s = &hv->stop;
+    int rc, wait_ms = s->requested ? CANCEL_WAIT_MS : 0;
     bool stopped = false;
-    int rc, wait_ms = CANCEL_WAIT_MS;
 
-    if (s->need_rax) {
+    if (s->requested && s->need_rax) {
         rc = withdraw(hv, err);
         if (rc < 0)
             return rc;
         if (rc == 1)
             wait_ms = 0;
     }
-    rc = wait_stopped(hv, s->requested ? wait_ms : 0, &stopped, err);
+    rc = wait_stopped(hv, wait_ms, &stopped, err);
     if (rc)
         return rc;
-    if (stopped) {
+    if (stopped && s->requested) {
         /* and no event told us: the channel may have been reset */
         unsubscribe(hv);
         s->stopped = true;
-    } else if (s->requested && wait_ms) {
+    } else if (wait_ms) {
         s->late = true; /* poll lets it go on when it stops after all */
     }
     s->requested = false;
@@ -453,9 +432,7 @@ void colo__hv_xen_stop_close(struct colo_hv_xen *hv)
                       "%s", err.text);
     }
     unsubscribe(hv);
-    if (s->xstate)
-        xencall_free_buffer_pages(hv->xcall, s->xstate, s->xstate_pages);
-    s->xstate = NULL;
+    colo__hv_xen_xstate_close(hv);
 }
 
 const struct colo_stop_ops colo__hv_xen_stop_ops = {

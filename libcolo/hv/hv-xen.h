@@ -195,6 +195,12 @@ void colo__hv_xen_stop_prepare(struct colo_hv_xen *hv);
 void colo__hv_xen_stop_close(struct colo_hv_xen *hv);
 int colo__hv_xen_resume(struct colo_hv *hv, struct colo_error *err);
 
+/* hv-xen-xstate.c; get, set: -1 it could not be kept or put back */
+void colo__hv_xen_xstate_prepare(struct colo_hv_xen *hv);
+int colo__hv_xen_xstate_get(struct colo_hv_xen *hv);
+int colo__hv_xen_xstate_set(struct colo_hv_xen *hv);
+void colo__hv_xen_xstate_close(struct colo_hv_xen *hv);
+
 /* hv-xen-machine.c */
 extern const struct colo_machine_ops colo__hv_xen_machine_ops;
 
