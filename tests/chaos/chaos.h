@@ -65,6 +65,7 @@ struct plan {
     int fault;
     bool tls, relay;       /* relay false: the sockets themselves */
     bool gone_silent;      /* a dead host sends no reset */
+    uint32_t latency_ms;   /* of the relay */
     bool slow_follower;    /* proxies answer after a moment */
     const char *step;      /* kill there (NULL: at a time) ... */
     uint32_t step_count;   /* ... the so manieth time */
@@ -99,6 +100,7 @@ struct record {
     _Atomic uint32_t secondary_failover;
     _Atomic uint64_t takeover_step; /* context of the replica then */
     _Atomic int32_t watchdog_pid;
+    _Atomic uint32_t host_down;
     _Atomic uint32_t injected;   /* a kill at a step has come */
     _Atomic uint32_t starved;    /* somebody heard nothing for dead_ms */
     char violation[200];         /* of the order of calls; "" none */
@@ -120,8 +122,9 @@ struct relay;
 #define RELAY_OUT     4u  /* primary to secondary */
 #define RELAY_BACK    8u
 
-/* fds: [link][side]; all are the relay's */
-struct relay *relay_start(const int fds[2][2]);
+/* fds: [link][side]; all are the relay's.  down: set when the primary's host
+ * dies, with what it had in its queues. */
+struct relay *relay_start(const int fds[2][2], const _Atomic uint32_t *down);
 void relay_stop(struct relay *relay);
 void relay_cut(struct relay *relay, uint32_t which);
 /* drop: what comes is swallowed; stall: what comes is not even read */

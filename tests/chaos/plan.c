@@ -92,7 +92,7 @@ static void plan_config(struct plan *plan, uint64_t *x)
     c->stop_ms = 150;
     c->connect_ms = 3000;
     c->seed_ms = 1500;
-    c->commit_ms = 400;
+    c->commit_ms = 800;
     c->audit_checkpoints = audits[upto(x, 4)];
     c->delta_mib = upto(x, 3);
     c->live_round = (int32_t)upto(x, 3) - 1;
@@ -159,6 +159,7 @@ void plan_make(struct plan *plan, uint64_t seed, uint32_t run)
     plan->relay = !one_in(&x, 4) ||
                   (plan->fault >= FAULT_CUT && plan->fault <= FAULT_FLIP_BULK);
     plan->gone_silent = one_in(&x, 2);
+    plan->latency_ms = one_in(&x, 2) ? upto(&x, 5) : 0;
     plan->slow_follower = one_in(&x, 3);
     plan->after_epochs = upto(&x, 10);
     if (plan->fault == FAULT_FAILOVER)
@@ -185,11 +186,11 @@ void plan_print(const struct plan *plan, char *buf, size_t cap)
     int n;
 
     n = snprintf(buf, cap,
-                 "%s%s%s%s%s, %llu frames, pulse %u+%u/step, every %u us, "
+                 "%s%s%s (%u ms)%s%s, %llu frames, pulse %u+%u/step, every %u us, "
                  "balloon %u/%u, context +%u; interval %u ms, live %d, "
                  "compress %d, delta %u, audit %u",
                  fault_name(plan->fault), plan->tls ? ", tls" : "",
-                 plan->relay ? ", relay" : "",
+                 plan->relay ? ", relay" : "", plan->latency_ms,
                  plan->slow_follower ? ", slow follower" : "",
                  plan->gone_silent ? ", silent death" : "",
                  (unsigned long long)g->nr_gfns, g->pulse.per_step,

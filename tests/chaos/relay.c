@@ -36,6 +36,7 @@ struct relay {
     int fds[4];           /* [link * 2 + side], -1 closed */
     int wake;
     bool quit, keep_open;
+    const _Atomic uint32_t *down; /* the primary's host is dead */
     struct lane lanes[LANES];
 };
 
@@ -61,6 +62,12 @@ static void side_over(struct relay *r, struct lane *l)
         close_link(r, l->from / 2);
 }
 
+/* What a dead host had not yet sent, it will never send. */
+static bool host_down(struct relay *r, const struct lane *l)
+{
+    return l->which & RELAY_OUT && atomic_load(r->down);
+}
+
 static void lane_read(struct relay *r, struct lane *l)
 {
     ssize_t n = recv(r->fds[l->from], l->buf, ROOM, MSG_DONTWAIT);
@@ -71,7 +78,7 @@ static void lane_read(struct relay *r, struct lane *l)
         side_over(r, l);
         return;
     }
-    if (l->drop)
+    if (l->drop || host_down(r, l))
         return;
     if (l->flip) {
         l->buf[l->flip / 8 % (uint64_t)n] ^= (uint8_t)(1u << l->flip % 8);
@@ -164,13 +171,14 @@ static void *relay_main(void *arg)
     return NULL;
 }
 
-struct relay *relay_start(const int fds[2][2])
+struct relay *relay_start(const int fds[2][2], const _Atomic uint32_t *down)
 {
     struct relay *r = calloc(1, sizeof(*r));
 
     if (!r)
         return NULL;
     pthread_mutex_init(&r->lock, NULL);
+    r->down = down;
     r->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     for (int i = 0; i < 4; i++)
         r->fds[i] = fds[i / 2][i % 2];

@@ -131,9 +131,11 @@ static void start_sides(struct run *run)
         close(fds[link][3]);
     }
     if (run->plan->relay) {
-        run->relay = relay_start((const int(*)[2])relay);
+        run->relay = relay_start((const int(*)[2])relay,
+                                 &run->rec->host_down);
         if (!run->relay)
             broken("relay", NULL);
+        relay_delay(run->relay, 15, run->plan->latency_ms);
         if (run->plan->fault == FAULT_KILL_HOST && run->plan->gone_silent)
             relay_keep_open(run->relay);
     }
@@ -161,6 +163,7 @@ static void kill_host(struct run *run)
     /* the watchdog first: it must not see its session die */
     if (run->rec->watchdog_pid)
         kill(run->rec->watchdog_pid, SIGKILL);
+    atomic_store(&run->rec->host_down, 1);
     kill_side(run, 0);
     kill(look.vcpu_pid, SIGKILL);
     run->host_dead = true;

@@ -44,6 +44,7 @@ static _Noreturn void die_here(struct side *side)
         sim_guest_look(side->guest, &look);
         kill(atomic_load(&side->rec->watchdog_pid), SIGKILL);
         kill(look.vcpu_pid, SIGKILL);
+        atomic_store(&side->rec->host_down, 1);
     }
     atomic_store(&side->rec->injected, 1);
     raise(SIGKILL);
