@@ -234,8 +234,6 @@ static int child_finish(struct colo_hv_xen *hv, int timeout_ms,
         struct pollfd pfd = { c->report_fd, POLLIN, 0 };
 
         if (now >= end) {
-            if (!is_seed(what))
-                kill(c->pid, SIGTERM);
             child_forget(hv);
             return colo__fail(err, COLO_E_TIMEOUT, 0, "hv-xen",
                               "\"%s\" did not end in time",
@@ -380,6 +378,7 @@ static int life_end_guest(struct colo_hv *chv, int reason,
 
     if (!hv->has_domain)
         return colo__fail(err, COLO_E_STATE, 0, "hv-xen", "no domain");
+    child_end(hv);
     colo__hv_xen_map_drop(hv);
     colo__hv_xen_grants_drop(hv);
     snprintf(why, sizeof(why), "%d", reason);

@@ -7,10 +7,14 @@
  * caller a 1 ("nothing has happened").  Whatever fails, the guest is not left
  * stopped.  Thread rule: hv.h's.
  */
+#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "compat-xen.h"
 #include "hv-xen.h"
@@ -21,6 +25,8 @@
 #define RESUME_TRIES 3
 #define OTHERS_MS 100        /* somebody's "poweroff" waits for the guest */
 #define LOOK_MS 5
+#define LOCK_DIR "/run/libcolo"
+#define LOCK_MS 2000
 
 /* ---- the event channel ---- */
 
@@ -109,6 +115,42 @@ static int subscribe(struct colo_hv_xen *hv, struct colo_error *err)
 
 /* ---- going on ---- */
 
+/* Session, watchdog and a seed's helper may all want to let the guest go on.
+ * The second one must not put a 1 into the rax of a guest that runs already,
+ * so looking and resuming is one step under a lock. */
+static void lock_open(struct colo_hv_xen *hv)
+{
+    char path[64];
+
+    if (hv->stop.lock_fd >= 0)
+        return;
+    (void)mkdir(LOCK_DIR, 0700);
+    snprintf(path, sizeof(path), LOCK_DIR "/resume-%u", hv->domid);
+    hv->stop.lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW,
+                            0600);
+}
+
+static int lock(struct colo_hv_xen *hv, struct colo_error *err)
+{
+    if (hv->stop.lock_fd < 0)
+        return 0; /* no place for locks: rather a guest that runs */
+    for (int ms = 0; flock(hv->stop.lock_fd, LOCK_EX | LOCK_NB) < 0;
+         ms += LOOK_MS) {
+        if (ms >= LOCK_MS)
+            return colo__fail(err, COLO_E_TIMEOUT, 0, "hv-xen",
+                              "somebody else is resuming domain %u",
+                              hv->domid);
+        poll(NULL, 0, LOOK_MS);
+    }
+    return 0;
+}
+
+static void unlock(struct colo_hv_xen *hv)
+{
+    if (hv->stop.lock_fd >= 0)
+        flock(hv->stop.lock_fd, LOCK_UN);
+}
+
 /* The suspend hypercall returns 1 to the guest: "you were not moved". */
 static int return_one(struct colo_hv_xen *hv, struct colo_error *err)
 {
@@ -144,16 +186,32 @@ static void tell_xenstored(struct colo_hv_xen *hv)
                   hv->domid);
 }
 
-static int resume_once(struct colo_hv_xen *hv, struct colo_error *err)
+/* *ret_resumed: it was suspended, and goes on */
+static int resume_once(struct colo_hv_xen *hv, bool *ret_resumed,
+                       struct colo_error *err)
 {
     struct xen_domctl op = {
         .cmd = XEN_DOMCTL_resumedomain,
         .domain = (domid_t)hv->domid,
     };
-    int rc = hv->stop.need_rax ? return_one(hv, err) : 0;
+    xc_domaininfo_t info;
+    int rc = lock(hv, err);
 
-    if (!rc && colo__hv_xen_domctl(hv, &op) < 0)
+    if (rc)
+        return rc;
+    rc = colo__hv_xen_getinfo(hv, &info, err);
+    if (rc || !colo__hv_xen_is_suspended(&info))
+        goto out;
+    if (hv->stop.need_rax) {
+        rc = return_one(hv, err);
+        if (rc) goto out;
+    }
+    if (colo__hv_xen_domctl(hv, &op) < 0)
         rc = colo__hv_xen_fail(hv, err, "resume");
+    else
+        *ret_resumed = true;
+out:
+    unlock(hv);
     return rc;
 }
 
@@ -162,25 +220,16 @@ static int resume_once(struct colo_hv_xen *hv, struct colo_error *err)
 int colo__hv_xen_resume(struct colo_hv *chv, struct colo_error *err)
 {
     struct colo_hv_xen *hv = colo__hv_xen(chv);
-    xc_domaininfo_t info;
+    bool resumed = false;
     int rc;
 
-    for (int i = 1;; i++) {
-        rc = colo__hv_xen_getinfo(hv, &info, err);
-        if (rc == COLO_E_GUEST)
-            return rc;
-        if (!rc && !colo__hv_xen_is_suspended(&info))
-            break;
-        if (!rc)
-            rc = resume_once(hv, err);
-        if (!rc) {
-            tell_xenstored(hv);
-            break;
-        }
-        if (i == RESUME_TRIES)
+    for (int i = 1; (rc = resume_once(hv, &resumed, err)) != 0; i++) {
+        if (rc == COLO_E_GUEST || i == RESUME_TRIES)
             return rc;
         poll(NULL, 0, LOOK_MS);
     }
+    if (resumed)
+        tell_xenstored(hv);
     hv->stop.stopped = hv->stop.requested = hv->stop.late = false;
     return 0;
 }
@@ -281,6 +330,7 @@ void colo__hv_xen_stop_prepare(struct colo_hv_xen *hv)
 {
     uint64_t irq = 0;
 
+    lock_open(hv);
     colo__hv_xen_xstate_prepare(hv);
     xc_hvm_param_get(hv->xch, hv->domid, HVM_PARAM_CALLBACK_IRQ, &irq);
     hv->stop.need_rax = irq != 0;
@@ -433,6 +483,9 @@ void colo__hv_xen_stop_close(struct colo_hv_xen *hv)
     }
     unsubscribe(hv);
     colo__hv_xen_xstate_close(hv);
+    if (s->lock_fd >= 0)
+        close(s->lock_fd);
+    s->lock_fd = -1;
 }
 
 const struct colo_stop_ops colo__hv_xen_stop_ops = {

@@ -455,7 +455,7 @@ int colo__hv_xen_open(const char *domain, const char *libexecdir,
     if (!hv)
         return colo__fail(err, COLO_E_NOMEM, 0, "hv-xen", "no memory");
     hv->ops = &xen_ops;
-    hv->epoll_fd = -1;
+    hv->epoll_fd = hv->stop.lock_fd = -1;
     hv->child.pidfd = hv->child.report_fd = hv->child.life_fd = -1;
     if (log)
         hv->log = *log;

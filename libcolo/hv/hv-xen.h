@@ -72,6 +72,7 @@ struct colo_xen_stop {
     bool stopped;      /* we saw it stand still */
     bool need_rax;     /* the guest reads suspend's return code */
     bool xs_stale;     /* xenstored believes that the guest is shut down */
+    int lock_fd;       /* see lock_open; -1 none */
     uint8_t *xstate;   /* hypercall buffer; NULL: nothing to keep */
     size_t xstate_pages;
     uint64_t xstate_size, xstate_mask;

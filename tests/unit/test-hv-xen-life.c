@@ -47,6 +47,7 @@ static void begin(struct setup *t, const char *script)
     put_script(t->dir, "colo-toolstack", script);
     t->hv.libexecdir = t->dir;
     t->hv.is_secondary = true;
+    t->hv.stop.lock_fd = -1;
     t->hv.epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     t->hv.child.pidfd = t->hv.child.report_fd = t->hv.child.life_fd = -1;
 }
