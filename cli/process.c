@@ -221,8 +221,8 @@ int cli_capture(const char *command, const char *host, const char *remote,
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
         ;
     if (!whole || !WIFEXITED(status)) {
-        cli_say("`%s %s %s`: no answer in %u s", command, host, remote,
-                (unsigned)(timeout_ms / 1000));
+        cli_say("`%s %s %s`: %s", command, host, remote, now_ms() >= end ?
+                "no answer in time" : "killed, or more than an answer");
         goto out;
     }
     code = WEXITSTATUS(status);

@@ -1,0 +1,74 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# The command line of colo: what is wrong is said on stderr with exit status
+# 2, help goes to stdout with 0.  Needs no Xen.
+set -u
+colo=${COLO:?}
+failed=0
+tmp=$(mktemp -d) || exit 1
+trap 'rm -rf "$tmp"' EXIT
+
+bad() { echo "test-usage: $*" >&2; failed=1; }
+
+expect() { # status words-on-stderr(or -) args...
+    local want=$1 words=$2 got
+    shift 2
+    "$colo" "$@" >"$tmp/out" 2>"$tmp/err" </dev/null
+    got=$?
+    [ $got = "$want" ] || bad "colo $*: status $got, not $want"
+    [ "$words" = - ] || grep -qF -- "$words" "$tmp/err" ||
+        bad "colo $*: says $(cat "$tmp/err")"
+    [ "$want" != 2 ] || [ ! -s "$tmp/out" ] || bad "colo $*: error on stdout"
+}
+
+expect 2 "usage: colo COMMAND"
+expect 2 "no such command" frobnicate
+expect 2 "no such command" help frobnicate
+expect 0 - --version
+expect 0 - help
+expect 0 - --help
+for c in check protect status events checkpoint delay failover stop recover \
+    receive version; do
+    expect 0 - help $c
+    grep -q "^usage: colo $c" "$tmp/out" || bad "help $c"
+    expect 0 - $c --help
+    expect 2 "usage: colo $c" $c --nonsense
+done
+expect 2 "an argument is missing" protect web
+expect 2 "too many arguments" protect web host2 more
+expect 2 "is no host" protect web -- -oProxyCommand=x
+expect 2 "is no host" check web -- -oProxyCommand=x
+expect 2 "number from 1 to 600000" protect web host2 --interval 0
+expect 2 "number from 1 to 600000" protect web host2 --interval=1s
+expect 2 "give one of tls, ssh" protect web host2 --transport telnet
+expect 2 "give one of auto, never, always" protect a b --compress=yes
+expect 2 "at least twice --heartbeat" protect a b --heartbeat 600 --dead 1000
+expect 2 "an argument is missing" events
+expect 2 "an argument is missing" delay web
+expect 2 "number from 1 to 600000" delay web x
+expect 2 "number from 1 to 3600" stop web --timeout 0
+expect 2 "give one of remus, colo" check web --mode fast
+expect 2 "too many arguments" check --host web
+expect 2 "too many arguments" version x
+
+# The completion offers what the help lists.
+command -v bash >/dev/null || exit $failed
+complete_line() { # words...; the last one is completed
+    (
+        PATH=$(dirname "$colo"):$PATH
+        # shellcheck source=cli/completion.bash
+        . "${top_srcdir:?}/cli/completion.bash"
+        COMP_WORDS=("$@")
+        COMP_CWORD=$(($# - 1))
+        _colo
+        echo "${COMPREPLY[*]}"
+    )
+}
+[ "$(complete_line colo prot)" = protect ] || bad "completion of a command"
+[ "$(complete_line colo protect --int)" = --interval ] ||
+    bad "completion of an option"
+[ "$(complete_line colo protect --transport t)" = tls ] ||
+    bad "completion of a value"
+[ "$(complete_line colo check --mo)" = --mode ] || bad "completion of check"
+exit $failed
