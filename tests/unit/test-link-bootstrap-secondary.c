@@ -166,6 +166,8 @@ START_TEST(test_strangers)
     far_open(&f, 4000 * SLOW);
     for (size_t i = 0; i < COLO_ARRAY_LEN(silent); i++)
         silent[i] = dial(&f);
+    ck_assert_int_eq(poll(&(struct pollfd){ silent[0], POLLIN, 0 }, 1, 3000),
+                     1); /* the first had to go for the last */
     fd = dial(&f);
     ck_assert_int_eq(send(fd, "GET / HTTP/1.0\r\n\r\n", 18, 0), 18);
     ck_assert_int_eq(colo__link_tls_new(dial(&f), false, wrong, SESSION,
@@ -321,12 +323,18 @@ END_TEST
 /* ---- through ssh -------------------------------------------------------- */
 
 struct second {
-    int fd;       /* the test's end of its stdin and stdout */
+    int fd, from; /* the test's ends of its stdin and stdout */
     int theirs[2];
     int rc;
     struct colo_error err;
     pthread_t thread;
 };
+
+static void *end_main(void *arg)
+{
+    colo__bootstrap_end(arg);
+    return NULL;
+}
 
 static void *second_main(void *arg)
 {
@@ -344,7 +352,9 @@ static void second_start(struct second *s)
     unix_pair(fd);
     s->fd = fd[0];
     s->theirs[0] = fd[1];
-    s->theirs[1] = dup(fd[1]);
+    ck_assert_int_eq(pipe2(fd, O_CLOEXEC), 0);
+    s->from = fd[0];
+    s->theirs[1] = fd[1];
     pthread_create(&s->thread, NULL, second_main, s);
 }
 
@@ -358,9 +368,12 @@ START_TEST(test_attach)
     struct colo_bootstrap_result r = { 0 };
     struct colo_error err = { 0 };
     struct second s[2];
+    static uint8_t words[100000];
+    pthread_t ending;
     char buf[1024];
     struct far f;
 
+    fill_pattern(words, sizeof(words), 9);
     far_start(&f, 3000 * SLOW);
     far_tell(&f, OPEN "ssh\n");
     far_answer(f.from, buf, sizeof(buf));
@@ -368,34 +381,111 @@ START_TEST(test_attach)
     second_start(&s[0]);
     ck_assert_int_eq(write(s[0].fd, wrong, strlen(wrong)),
                      (ssize_t)strlen(wrong));
-    ck_assert_int_eq(read(s[0].fd, buf, 1), 0); /* thrown out */
+    ck_assert_int_eq(read(s[0].from, buf, 1), 0); /* thrown out */
     pthread_join(s[0].thread, NULL);
     ck_assert_int_eq(s[0].rc, 0);
     second_start(&s[1]);
     ck_assert_int_eq(write(s[1].fd, right, strlen(right)),
                      (ssize_t)strlen(right));
-    far_answer(s[1].fd, buf, sizeof(buf));
+    far_answer(s[1].from, buf, sizeof(buf));
     ck_assert_str_eq(buf, "colo-bootstrap 1 ok");
     ck_assert_int_eq(far_finish(&f, &r, &err), 0);
 
     ck_assert_int_eq(link_send(r.bulk, "bulk\n", 5, 1000, &err), 0);
-    far_answer(s[1].fd, buf, sizeof(buf));
+    far_answer(s[1].from, buf, sizeof(buf));
     ck_assert_str_eq(buf, "bulk");
     far_tell(&f, "go");
     ck_assert_int_eq(link_recv_all(r.control, (uint8_t *)buf, 2, 1000, &err),
                      0);
-    /* last words before the end get through */
-    ck_assert_int_eq(link_send(r.control, "bye\n", 4, 1000, &err), 0);
+    /* last words before the end get through, though ssh is slow */
+    ck_assert_int_eq(link_send(r.control, words, sizeof(words), 1000, &err),
+                     0);
     link_close(r.control);
     link_close(r.bulk);
-    far_answer(f.from, buf, sizeof(buf));
-    ck_assert_str_eq(buf, "bye");
+    pthread_create(&ending, NULL, end_main, f.boot);
+    f.boot = NULL;
+    sleep_ms(50);
+    for (size_t at = 0; at < sizeof(words);) {
+        ssize_t n = read(f.from, buf, sizeof(buf));
+
+        ck_assert_int_gt(n, 0);
+        ck_assert_mem_eq(buf, words + at, n);
+        at += (size_t)n;
+    }
     ck_assert_int_eq(read(f.from, buf, 1), 0);
+    pthread_join(ending, NULL);
     pthread_join(s[1].thread, NULL);
     ck_assert_int_eq(s[1].rc, 0);
-    close(s[0].fd);
-    close(s[1].fd);
+    for (int i = 0; i < 2; i++) {
+        close(s[i].fd);
+        close(s[i].from);
+    }
     far_end(&f);
+}
+END_TEST
+
+struct bulk_sender {
+    struct colo_link *link;
+    const uint8_t *data;
+    size_t len;
+    int rc;
+};
+
+static void *bulk_sender_main(void *arg)
+{
+    struct bulk_sender *s = arg;
+
+    s->rc = link_send(s->link, s->data, s->len, 3000 * SLOW, NULL);
+    return NULL;
+}
+
+/* More than any buffer on the way holds, to a reader that starts late. */
+START_TEST(test_attach_carries_much)
+{
+    static const char *const right =
+        "colo-bootstrap 1 attach session=" SESSION " key=" KEY "\n";
+    enum { LEN = 3 << 20 };
+    struct bulk_sender out = { .data = NULL, .len = LEN };
+    struct colo_bootstrap_result r = { 0 };
+    struct colo_error err = { 0 };
+    uint8_t *data = malloc(LEN), *back = malloc(LEN);
+    struct second s;
+    pthread_t thread;
+    char buf[1024];
+    struct far f;
+
+    ck_assert_ptr_nonnull(data);
+    ck_assert_ptr_nonnull(back);
+    fill_pattern(data, LEN, 7);
+    far_start(&f, 3000 * SLOW);
+    far_tell(&f, OPEN "ssh\n");
+    far_answer(f.from, buf, sizeof(buf));
+    second_start(&s);
+    ck_assert_int_eq(write(s.fd, right, strlen(right)),
+                     (ssize_t)strlen(right));
+    far_answer(s.from, buf, sizeof(buf));
+    ck_assert_int_eq(far_finish(&f, &r, &err), 0);
+    out.link = r.bulk;
+    out.data = data;
+    pthread_create(&thread, NULL, bulk_sender_main, &out);
+    sleep_ms(50);
+    for (size_t at = 0; at < LEN;) {
+        ssize_t n = read(s.from, back + at, LEN - at < 5000 ? LEN - at : 5000);
+
+        ck_assert_int_gt(n, 0);
+        at += (size_t)n;
+    }
+    pthread_join(thread, NULL);
+    ck_assert_int_eq(out.rc, 0);
+    ck_assert(memcmp(data, back, LEN) == 0);
+    link_close(r.control);
+    link_close(r.bulk);
+    close(s.fd);
+    close(s.from);
+    pthread_join(s.thread, NULL);
+    far_end(&f);
+    free(data);
+    free(back);
 }
 END_TEST
 
@@ -416,9 +506,10 @@ START_TEST(test_attach_and_ssh_ends)
     second_start(&s);
     ck_assert_int_eq(write(s.fd, right, strlen(right)),
                      (ssize_t)strlen(right));
-    far_answer(s.fd, buf, sizeof(buf));
+    far_answer(s.from, buf, sizeof(buf));
     ck_assert_int_eq(far_finish(&f, &r, &err), 0);
     close(s.fd);
+    close(s.from);
     close(f.to);
     f.to = -1;
     ck_assert_int_eq(link_recv(r.bulk, buf, 1, 1000, &(size_t){ 0 }, &err),
@@ -440,12 +531,13 @@ START_TEST(test_attach_to_nothing)
     int fd[2];
 
     second_start(&s);
-    far_answer(s.fd, buf, sizeof(buf));
+    far_answer(s.from, buf, sizeof(buf));
     ck_assert_str_eq(buf, "colo-bootstrap 1 error no session waits for this "
                      "connection: Connection refused");
     pthread_join(s.thread, NULL);
     ck_assert_int_eq(s.rc, COLO_E_NOTFOUND);
     close(s.fd);
+    close(s.from);
     /* a reader that has gone raises no signal */
     ck_assert_int_eq(pipe(fd), 0);
     close(fd[0]);
@@ -460,7 +552,8 @@ int main(void)
     const TTest *const tests[] = {
         test_tls, test_strangers, test_nobody_comes, test_primary_goes_away,
         test_cancel, test_wrong_first_line, test_no_stream, test_attach,
-        test_attach_and_ssh_ends, test_attach_to_nothing, NULL,
+        test_attach_carries_much, test_attach_and_ssh_ends,
+        test_attach_to_nothing, NULL,
     };
 
     return run_suite("link-bootstrap-secondary", tests);
