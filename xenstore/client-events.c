@@ -4,6 +4,7 @@
  * Following a session: watches on its nodes become events.  A watch says only
  * that something changed: values are compared with what was told last.
  */
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -22,8 +23,7 @@ static int read_node(struct colo_client *c, const char *node, char *buf,
     return colo__client_read(c->store, c->uuid, node, buf, cap, err);
 }
 
-/* Mode and reason are read before a change of state is told: when the
- * session has removed its nodes, it is too late. */
+/* The mode that it was in and the reason, for the events that name them. */
 static int read_names(struct colo_client *c, struct colo_error *err)
 {
     char value[64];
@@ -49,7 +49,7 @@ static int begin(struct colo_client *c, struct colo_error *err)
 {
     static const char *const nodes[] = {
         COLO_XS_OWNER, COLO_XS_STATE, COLO_XS_CHECKPOINT, COLO_XS_PROGRESS,
-        COLO_XS_ERROR,
+        COLO_XS_ERROR, COLO_XS_EXIT,
     };
     char value[64];
     int rc;
@@ -98,7 +98,7 @@ static void tell_exit(struct colo_client *c, const char *otherwise)
     e.reason = c->reason;
     e.code = c->reason == COLO_REASON_ERROR ? COLO_E_PEER_SAID : 0;
     e.text = c->reason == COLO_REASON_ERROR && c->error[0] ? c->error :
-                                                             otherwise;
+             otherwise;
     tell(c, &e);
 }
 
@@ -114,9 +114,11 @@ static int look_at_state(struct colo_client *c, struct colo_error *err)
     state = colo__xs_state_parse(value);
     if (state < 0 || state == c->state)
         return 0;
-    rc = read_names(c, err);
-    if (rc)
-        return rc;
+    if (!c->ended) {
+        rc = read_names(c, err);
+        if (rc)
+            return rc;
+    }
     e.state = state;
     e.old_state = c->state;
     e.mode = c->mode;
@@ -191,6 +193,25 @@ static int look_at_error(struct colo_client *c, struct colo_error *err)
     return 0;
 }
 
+/* How it ended: read at once, as it is soon removed. */
+static int look_at_exit(struct colo_client *c, struct colo_error *err)
+{
+    struct colo_exit end;
+    char value[512];
+    int rc;
+
+    rc = read_node(c, COLO_XS_EXIT, value, sizeof(value), err);
+    if (rc)
+        return rc;
+    if (colo__xs_exit_parse(value, &end, NULL))
+        return 0;
+    c->mode = end.mode;
+    c->reason = end.reason;
+    c->ended = true;
+    snprintf(c->error, sizeof(c->error), "%s", end.text);
+    return 0;
+}
+
 /* The flag goes down before the look: a watch that fires meanwhile counts. */
 static int look(struct colo_client *c, bool *fired,
                 int (*fn)(struct colo_client *c, struct colo_error *err),
@@ -211,6 +232,9 @@ static int look_at_all(struct colo_client *c, struct colo_error *err)
 {
     int rc;
 
+    rc = look(c, &c->fired_exit, look_at_exit, err);
+    if (rc)
+        return rc;
     rc = look(c, &c->fired_progress, look_at_progress, err);
     if (rc)
         return rc;

@@ -308,6 +308,7 @@ int colo__client_drain(struct colo_client *client, struct colo_error *err)
         { COLO_XS_CHECKPOINT, &client->fired_checkpoint },
         { COLO_XS_PROGRESS, &client->fired_progress },
         { COLO_XS_ERROR, &client->fired_error },
+        { COLO_XS_EXIT, &client->fired_exit },
     };
     char token[COLO_STORE_TOKEN_MAX];
     int r;

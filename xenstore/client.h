@@ -21,8 +21,9 @@ struct colo_client {
     bool watching_reply, watching_rest;
     /* watches that have fired since they were handled */
     bool fired_reply, fired_owner, fired_state, fired_checkpoint,
-        fired_progress, fired_error;
+        fired_progress, fired_error, fired_exit;
     bool gone, exit_sent;
+    bool ended;          /* mode, reason and error are how it ended */
     colo_event_fn *event_fn;
     void *event_user;
     /* what was told last, so that a watch that fires for nothing is quiet */

@@ -43,7 +43,7 @@ struct colo_publish {
     struct colo_store *store;
     char uuid[COLO_XS_UUID_MAX];
     char owner[64];
-    bool claimed, watching;
+    bool claimed, watching, exit_written;
     struct cached cache[STATUS_NODES];
     struct recent recent[RECENT];
     unsigned int next_recent;
@@ -291,12 +291,34 @@ static int build_node(struct colo_publish *p, const char *node, char *buf,
     return 0;
 }
 
+/* Before the state says that it has ended: who follows reads it at once. */
+static int write_exit(struct colo_publish *p, const struct colo_status *status,
+                      struct colo_error *err)
+{
+    struct colo_exit end = { status->last_mode, status->reason, "" };
+    char value[256];
+    int rc;
+
+    if (status->state != COLO_STATE_ENDED || p->exit_written)
+        return 0;
+    colo__xs_clean(end.text, sizeof(end.text), status->error);
+    rc = colo__xs_exit_build(value, sizeof(value), &end, err);
+    if (rc)
+        return rc;
+    rc = write_node(p, COLO_XS_EXIT, value, err);
+    p->exit_written = rc == 0;
+    return rc;
+}
+
 int colo__publish_status(struct colo_publish *publish,
                          const struct colo_status *status,
                          struct colo_error *err)
 {
     int rc;
 
+    rc = write_exit(publish, status, err);
+    if (rc)
+        return rc;
     for (size_t i = 0; i < STATUS_NODES; i++) {
         struct cached *c = &publish->cache[i];
         char value[sizeof(c->value)];

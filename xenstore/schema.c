@@ -443,6 +443,37 @@ bad:
                       text);
 }
 
+int colo__xs_exit_build(char *buf, size_t cap, const struct colo_exit *end,
+                        struct colo_error *err)
+{
+    char text[sizeof(end->text)];
+
+    colo__xs_clean(text, sizeof(text), end->text);
+    return put(buf, cap, err, "%s %s%s%s", colo_mode_name(end->mode),
+               colo_reason_name(end->reason), text[0] ? " " : "", text);
+}
+
+int colo__xs_exit_parse(const char *text, struct colo_exit *ret_end,
+                        struct colo_error *err)
+{
+    const char *p = text;
+    char word[16];
+    int mode = -1, reason = -1;
+
+    if (take_word(&p, word, sizeof(word)))
+        mode = colo__xs_mode_parse(word);
+    if (mode >= 0 && take_word(&p, word, sizeof(word)))
+        reason = colo__xs_reason_parse(word);
+    if (reason < 0)
+        return colo__fail(err, COLO_E_PROTO, 0, "schema",
+                          "exit '%.40s' is not 'MODE REASON TEXT'", text);
+    p += strspn(p, " \n");
+    ret_end->mode = mode;
+    ret_end->reason = reason;
+    colo__xs_clean(ret_end->text, sizeof(ret_end->text), p);
+    return 0;
+}
+
 const char *colo__xs_event_diverged(const char *text)
 {
     static const char word[] = "diverged";

@@ -34,6 +34,7 @@
 #define COLO_XS_PROGRESS      "progress"      /* KEY=NUMBER ... */
 #define COLO_XS_CONTROL       "control"       /* SEQ VERB [NUMBER] */
 #define COLO_XS_CONTROL_REPLY "control-reply" /* SEQ ok | SEQ error TEXT */
+#define COLO_XS_EXIT          "exit"          /* MODE REASON [TEXT] */
 #define COLO_XS_PROXY         "proxy"         /* directory */
 
 /* Nodes of a proxy. */
@@ -137,6 +138,18 @@ int colo__xs_answer_build(char *buf, size_t cap, uint64_t seq,
                           const char *error, struct colo_error *err);
 int colo__xs_answer_parse(const char *text, struct colo_answer *ret_answer,
                           struct colo_error *err);
+
+/* How a session ended, in one node: it is there for some milliseconds only,
+ * which is too short to read several. */
+struct colo_exit {
+    int32_t mode, reason;
+    char text[200]; /* "" if there is nothing to say */
+};
+
+int colo__xs_exit_build(char *buf, size_t cap, const struct colo_exit *end,
+                        struct colo_error *err);
+int colo__xs_exit_parse(const char *text, struct colo_exit *ret_end,
+                        struct colo_error *err);
 
 /* colo__xs_event_diverged - the REASON in a "diverged REASON", "" if it
  * gives none, NULL if it is another event. */

@@ -64,6 +64,20 @@ static void answer(const char *text)
     MUST(strcmp(again.text, a.text) == 0);
 }
 
+static void end(const char *text)
+{
+    struct colo_exit e, again;
+    char buf[256];
+
+    if (colo__xs_exit_parse(text, &e, NULL))
+        return;
+    MUST(memchr(e.text, '\0', sizeof(e.text)));
+    MUST(colo__xs_exit_build(buf, sizeof(buf), &e, NULL) == 0);
+    MUST(colo__xs_exit_parse(buf, &again, NULL) == 0);
+    MUST(again.mode == e.mode && again.reason == e.reason);
+    MUST(strcmp(again.text, e.text) == 0);
+}
+
 static void owner(const char *text)
 {
     struct colo_owner o, again;
@@ -126,6 +140,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     control(text);
     request(text);
     answer(text);
+    end(text);
     owner(text);
     lists(text);
     path(text);

@@ -284,7 +284,7 @@ static void save_schema(struct out *out)
         { "answer", "13 ok" }, { "answer-error", "13 error no space" },
         { "owner", "4242 123456" }, { "event", "diverged tcp payload" },
         { "path", "/libcolo/u/proxy/net/vif0/reply" },
-        { "state", "waiting" },
+        { "state", "waiting" }, { "exit", "remus error peer gone" },
     };
     struct colo_checkpoint_info info = { .epoch = 9, .pause_us = 6500 };
     struct colo_status status = { .seed_total = 32768 };

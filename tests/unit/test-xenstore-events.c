@@ -124,6 +124,8 @@ START_TEST(checkpoint)
     ck_assert_uint_eq(count[COLO_EVENT_CHECKPOINT], 1);
     ck_assert_uint_eq(last_checkpoint.epoch, 3);
     ck_assert_uint_eq(last_checkpoint.pause_us, 6500);
+    /* the same value written again is no other checkpoint */
+    ck_assert_int_eq(colo__publish_checkpoint(pub, &info, NULL), 0);
     process(1);
     ck_assert_uint_eq(count[COLO_EVENT_CHECKPOINT], 1);
 }
@@ -164,6 +166,33 @@ START_TEST(exit_with_reason)
     process(0);
     process(0);
     ck_assert_uint_eq(count[COLO_EVENT_EXIT], 1);
+}
+END_TEST
+
+/* As in life: the nodes are removed before anybody has read the state. */
+START_TEST(exit_just_in_time)
+{
+    char value[256];
+
+    process(1);
+    now.state = COLO_STATE_ENDED;
+    now.last_mode = COLO_MODE_REMUS;
+    now.reason = COLO_REASON_ERROR;
+    strcpy(now.error, "peer gone");
+    publish();
+    ck_assert(fake_tree_get(tree, "/libcolo/u1/exit", value, sizeof(value)));
+    ck_assert_str_eq(value, "remus error peer gone");
+    fake_tree_rm(tree, "/libcolo/u1/state");
+    fake_tree_rm(tree, "/libcolo/u1/reason");
+    fake_tree_rm(tree, "/libcolo/u1/last-mode");
+    fake_tree_rm(tree, "/libcolo/u1/error");
+    process(1);
+    fake_tree_rm(tree, "/libcolo/u1");
+    process(0);
+    ck_assert_uint_eq(count[COLO_EVENT_EXIT], 1);
+    ck_assert_int_eq(last[COLO_EVENT_EXIT].reason, COLO_REASON_ERROR);
+    ck_assert_int_eq(last[COLO_EVENT_EXIT].mode, COLO_MODE_REMUS);
+    ck_assert_str_eq(last_text, "peer gone");
 }
 END_TEST
 
@@ -216,6 +245,7 @@ int main(void)
     tcase_add_test(tc, checkpoint);
     tcase_add_test(tc, progress_and_warning);
     tcase_add_test(tc, exit_with_reason);
+    tcase_add_test(tc, exit_just_in_time);
     tcase_add_test(tc, exit_without_a_word);
     tcase_add_test(tc, another_session_is_not_ours);
     tcase_add_test(tc, a_request_keeps_events);

@@ -193,8 +193,12 @@ START_TEST(status_only_changes)
     ck_assert_uint_eq(fake_store_calls(store, FAKE_ANY), before);
     s.state = COLO_STATE_ENDED;
     ck_assert_int_eq(colo__publish_status(pub, &s, NULL), 0);
-    ck_assert_uint_eq(fake_store_calls(store, FAKE_ANY), before + 1);
+    /* how it ended, and the state */
+    ck_assert_uint_eq(fake_store_calls(store, FAKE_ANY), before + 2);
+    ck_assert_str_eq(get(DIR "/exit"), "none none");
     ck_assert_str_eq(get(DIR "/state"), colo_state_name(COLO_STATE_ENDED));
+    ck_assert_int_eq(colo__publish_status(pub, &s, NULL), 0);
+    ck_assert_uint_eq(fake_store_calls(store, FAKE_ANY), before + 2);
 }
 END_TEST
 

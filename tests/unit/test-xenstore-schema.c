@@ -205,6 +205,30 @@ START_TEST(events)
 }
 END_TEST
 
+START_TEST(exits)
+{
+    struct colo_exit end = { COLO_MODE_REMUS, COLO_REASON_ERROR, "no\nroom" };
+    char buf[256];
+
+    ck_assert_int_eq(colo__xs_exit_build(buf, sizeof(buf), &end, NULL), 0);
+    ck_assert_str_eq(buf, "remus error no?room");
+    ck_assert_int_eq(colo__xs_exit_parse("none request", &end, NULL), 0);
+    ck_assert_int_eq(end.mode, COLO_MODE_NONE);
+    ck_assert_int_eq(end.reason, COLO_REASON_REQUEST);
+    ck_assert_str_eq(end.text, "");
+    ck_assert_int_eq(colo__xs_exit_parse(buf, &end, NULL), 0);
+    ck_assert_str_eq(end.text, "no?room");
+    end.mode = 77;
+    ck_assert_int_eq(colo__xs_exit_parse("", &end, NULL), COLO_E_PROTO);
+    ck_assert_int_eq(colo__xs_exit_parse("remus", &end, NULL), COLO_E_PROTO);
+    ck_assert_int_eq(colo__xs_exit_parse("x error", &end, NULL),
+                     COLO_E_PROTO);
+    ck_assert_int_eq(colo__xs_exit_parse("remus x", &end, NULL),
+                     COLO_E_PROTO);
+    ck_assert_int_eq(end.mode, 77);
+}
+END_TEST
+
 START_TEST(owners)
 {
     struct colo_owner o = { 7, 8 };
@@ -315,6 +339,7 @@ int main(void)
     tcase_add_test(tc, request_refused);
     tcase_add_test(tc, answers);
     tcase_add_test(tc, events);
+    tcase_add_test(tc, exits);
     tcase_add_test(tc, owners);
     tcase_add_test(tc, lists);
     tcase_add_test(tc, lists_odd);
