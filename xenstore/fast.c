@@ -57,7 +57,7 @@ int colo__fast_listen(const char *class_name, const char *id,
 {
     struct sockaddr_un sa;
     uint32_t random = 0;
-    socklen_t len;
+    socklen_t len = 0;
     int rc, fd;
 
     /* not for secrecy: a name that was used before must not be met again */
@@ -101,7 +101,7 @@ int colo__fast_accept(int listener, struct colo_error *err)
 int colo__fast_connect(const char *name, struct colo_error *err)
 {
     struct sockaddr_un sa;
-    socklen_t len;
+    socklen_t len = 0;
     int rc, fd;
 
     rc = make_address(name, &sa, &len, err);

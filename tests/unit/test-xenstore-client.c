@@ -317,8 +317,9 @@ END_TEST
 
 START_TEST(killed_while_waiting)
 {
-    struct session s = { .answer = KILLED, .owner = make_owner(tree, DIR "/owner") };
+    struct session s = { .answer = KILLED };
 
+    s.owner = make_owner(tree, DIR "/owner");
     ck_assert_int_eq(connect_to("web"), 0);
     session_start(&s);
     ck_assert_int_eq(colo_client_stop(client, 1500, &err), COLO_E_NOTFOUND);
