@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Two guests at once, first both from host 1, then in opposite directions.
+. "$(dirname "$0")/lib.sh"
+host_ready 1; host_ready 2
+start_guest g1 1 rate=100
+start_guest g2 1 rate=100
+protect g1 1 2
+protect g2 1 2
+epochs_pass g1 1 3
+epochs_pass g2 1 3
+pulse_good g1 1
+pulse_good g2 1
+on 1 "colo stop g2"
+clean_replica() { ! on 2 "xl list" | grep -q "^g2--incoming"; }
+until_true 60 "end of g2's replica" clean_replica
+"$lab" guest stop g2
+start_guest g2 2 rate=100
+protect g2 2 1
+epochs_pass g1 1 3
+epochs_pass g2 2 3
+say "planned: g2 changes sides by hand"
+on 1 "colo failover g2" || fail "colo failover on the backup"
+until_true 60 "g2 on host1" guest_here g2 1
+guest_here g2 2 && fail "g2 runs on both hosts"
+pulse_good g2 1
+epochs_pass g1 1 3
+pulse_good g1 1
+on 1 "colo stop g1"
+"$lab" guest stop g2
+clean_host g1 1
+clean_host g1 2

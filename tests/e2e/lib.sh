@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# shellcheck shell=bash
+#
+# For the lab's cases: a guest with pulse, protection from one host to the
+# other, and the question whether the guest's memory is what it must be.
+# Sourced; a case exits 0 passed, 1 failed, 77 skipped.
+set -euo pipefail
+
+e2e_top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+lab=$e2e_top/tests/lab/lab
+# The lab is slow: one emulated CPU does everything on a host.
+E2E_PROTECT="--interval 200 --heartbeat 500 --dead 5000"
+
+say() { echo "  $(date +%T) $*"; }
+fail() { say "FAILED: $*"; exit 1; }
+
+on() { "$lab" ssh "$@"; }
+
+# until SECONDS WHAT COMMAND...: try once a second
+until_true() {
+    local end=$((SECONDS + $1)) what=$2
+    shift 2
+    until "$@" >/dev/null 2>&1; do
+        [ $SECONDS -lt $end ] || fail "$what did not happen in time"
+        sleep 1
+    done
+}
+
+# ---- the guest -----------------------------------------------------------------
+
+field() { # LINE NAME
+    sed -n "s/.*[ ]$2=\([^ ]*\).*/\1/p" <<<"$1"
+}
+
+guest_here() { on "$2" "xl domid $1" >/dev/null 2>&1; } # NAME HOST
+
+# pulse NAME HOST: its program goes on, and finds nothing wrong
+pulse_good() {
+    local name=$1 host=$2 first line passes end=$((SECONDS + 90))
+    # a number of the same step again would only prove that the log is there
+    first=$("$lab" guest pulse "$name" "$host")
+    passes=$(field "$first" passes)
+    while :; do
+        sleep 2
+        "$lab" guest bad "$name" "$host" || fail "$name: bad memory on host$host"
+        line=$("$lab" guest pulse "$name" "$host")
+        # two whole passes over its memory, begun after we looked
+        [ "$(field "$line" passes)" -ge $((passes + 2)) ] && break
+        [ $SECONDS -lt $end ] || fail "$name stands still on host$host: $line"
+    done
+    [ "$(field "$line" bad)" = 0 ] || fail "$name: $line"
+    say "$name is right on host$host: step $(field "$line" step)"
+}
+
+start_guest() { # NAME HOST [key=value...]
+    local name=$1 host=$2
+    shift 2
+    "$lab" guest stop "$name" >/dev/null 2>&1 || true
+    "$lab" guest start "$name" "host=$host" memory=128 pages=800 rate=800 \
+        "$@" >/dev/null 2>&1 || fail "guest $name did not start on host$host"
+    say "guest $name runs on host$host"
+}
+
+# ---- protection -----------------------------------------------------------------
+
+status_field() { # NAME HOST FIELD
+    on "$2" "colo status $1 --json" 2>/dev/null | tr ',{}' '\n' |
+        sed -n "s/^ *\"$3\" *: *\"\{0,1\}\([^\"]*\)\"\{0,1\} *$/\1/p" |
+        head -n 1
+}
+
+# protect NAME FROM TO: returns when the first epoch is committed
+protect() {
+    local name=$1 from=$2 to=$3
+    shift 3
+    on "$from" "timeout 300 colo protect $name host$to --daemon $E2E_PROTECT $*" \
+        >"${TMPDIR:-/tmp}/protect.$$" 2>&1 ||
+        { cat "${TMPDIR:-/tmp}/protect.$$"; fail "protect $name host$from -> host$to"; }
+    rm -f "${TMPDIR:-/tmp}/protect.$$"
+    say "$name is protected, host$from -> host$to"
+}
+
+epochs_pass() { # NAME HOST N: N more checkpoints are committed
+    local first now end=$((SECONDS + 90))
+    first=$(status_field "$1" "$2" epoch)
+    while :; do
+        now=$(status_field "$1" "$2" epoch)
+        [ -n "$now" ] || fail "$1: no session on host$2"
+        [ "$now" -ge $((first + $3)) ] && break
+        [ $SECONDS -lt $end ] || fail "$1: epochs stand at $now"
+        sleep 1
+    done
+}
+
+no_session() { # NAME HOST
+    ! on "$2" "colo status $1 --json" >/dev/null 2>&1
+}
+
+# Nothing of a session is left on a host.
+clean_host() { # NAME HOST
+    until_true 60 "end of the session of $1 on host$2" no_session "$1" "$2"
+    on "$2" "! pgrep -x colo >/dev/null; xenstore-ls /libcolo 2>/dev/null" |
+        grep -q . && fail "nodes are left in xenstore of host$2"
+    on "$2" "xl list" | grep -q -- --incoming &&
+        fail "a replica is left on host$2"
+    return 0
+}
+
+# The host is up, reachable from the other one, and can be a backup.
+host_ready() { # HOST
+    "$lab" power-on "$1" >/dev/null 2>&1 || true
+    until_true 120 "boot of host$1" on "$1" "xl list"
+    "$lab" heal-link >/dev/null 2>&1 || true
+    until_true 60 "ssh between the hosts" on $((3 - $1)) \
+        "ssh -o BatchMode=yes -o ConnectTimeout=10 host$1 true"
+}
