@@ -46,8 +46,6 @@ static int check_config(const struct colo_config *c, struct colo_error *err)
     }
     if (c->interval_ms > 600000)
         return bad(err, "interval_ms is over 600000");
-    if (c->dead_ms && c->heartbeat_ms && c->dead_ms < 2 * c->heartbeat_ms)
-        return bad(err, "dead_ms must be at least twice heartbeat_ms");
     if (c->live_round < -1 || c->live_round > 1 || c->compress < -1 ||
         c->compress > 1)
         return bad(err, "live_round and compress are -1, 0 or 1");
@@ -137,6 +135,8 @@ int colo_session_open(const struct colo_config *config,
         return rc;
     c = *config;
     fill_defaults(&c);
+    if (c.dead_ms / 2 < c.heartbeat_ms)
+        return bad(err, "dead_ms must be at least twice heartbeat_ms");
     rc = open_links(&c, &parts, err);
     if (rc) goto out;
     rc = colo__store_xs_open(&parts.store, err);

@@ -409,6 +409,10 @@ static void take_loaded(struct colo_session *s, const struct colo_msg *msg)
         uint64_t gfn = colo__get64(msg->body + i * 8);
 
         colo__bitmap_set(&c->carry, gfn);
+        /* what we think the backup has is wrong; while the worker has the
+         * cache, a difference that does not fit is sent again whole */
+        if (!colo__worker_busy(s->worker))
+            colo__delta_cache_drop(s->p.transfer.cache, gfn);
         if (colo__bitmap_test(&known, gfn)) {
             s->audit_known++;
             continue;

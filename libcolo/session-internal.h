@@ -104,6 +104,7 @@ struct colo_session {
     struct colo_publish *publish;
     struct colo_replication *proxies;   /* in parts.replication too */
     bool status_dirty;
+    uint64_t published_us;
     struct colo_stats stats;
     uint64_t seed_done, seed_total, seed_rate, seed_start_us;
     uint64_t audit_pages, audit_mismatches, audit_known;

@@ -22,6 +22,8 @@
 #define ARBITER_MS 10000
 #define TAKEOVER_MS 30000
 #define ENDING_MS 60000
+/* figures in xenstore are this fresh while checkpoints follow each other */
+#define PUBLISH_US 500000
 
 /* ---- small services for the other files -------------------------------- */
 
@@ -229,11 +231,19 @@ static void publish(struct colo_session *s)
 {
     struct colo_status status = { .size = sizeof(status) };
     struct colo_error err = { 0 };
+    uint64_t now = colo__now_us(s->clock);
 
-    if (!s->publish || !s->status_dirty || passing_state(s->state))
+    if (!s->publish || !s->status_dirty ||
+        (passing_state(s->state) && now - s->published_us < PUBLISH_US))
         return;
     s->status_dirty = false;
-    if (colo_query_status(s, &status, &err) ||
+    s->published_us = now;
+    if (colo_query_status(s, &status, &err))
+        return;
+    if (passing_state(s->state))
+        status.state = s->role == COLO_ROLE_PRIMARY ? COLO_STATE_WAITING
+                                                    : COLO_STATE_READY;
+    if (
         colo__publish_status(s->publish, &status, &err))
         colo__log(s->log, COLO_LOG_WARNING, -1, "xenstore", "%s", err.text);
 }

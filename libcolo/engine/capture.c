@@ -67,16 +67,20 @@ int colo__capture_begin(struct colo_capture *c, uint64_t number,
                         struct colo_error *err)
 {
     struct colo_hv_info info;
+    uint64_t keep;
     int rc;
 
     rc = colo__hv_ops(c->hv)->info(c->hv, &info, err);
     if (rc)
         return rc;
     /* twice what the last epoch needed stays in memory */
-    colo__epoch_reset(&c->epoch, number, c->epoch.count * 2 + 4096);
+    keep = c->epoch.count * 2 + 4096;
+    colo__epoch_reset(&c->epoch, number, keep);
     rc = colo__epoch_grow(&c->epoch, 2 * info.nr_gfns, err);
     if (rc)
         return rc;
+    /* page faults now and not while the guest stands still */
+    colo__epoch_prepare(&c->epoch, c->epoch.cap < keep ? c->epoch.cap : keep);
     c->epoch.nr_gfns = info.nr_gfns;
     c->live_count = 0;
     c->live_lost = false;

@@ -310,6 +310,7 @@ static int take_state(struct colo_receive *rx, const struct colo_msg *msg,
         return colo__fail(err, COLO_E_NOMEM, ENOMEM, "receive", "context");
     memcpy(room + e->state_len, msg->body, msg->len);
     e->state_len += msg->len;
+    rx->state_total = (uint32_t)msg->value;
     return 0;
 }
 
@@ -333,6 +334,7 @@ static int begin_epoch(struct colo_receive *rx, struct colo_error *err)
     if (rc)
         return rc;
     rx->epoch.nr_gfns = msg.value;
+    rx->state_total = 0;
     XXH3_64bits_reset(rx->digest);
     colo__put64(be, msg.checksum);
     XXH3_64bits_update(rx->digest, be, sizeof(be));
@@ -374,6 +376,11 @@ static int end_epoch(struct colo_receive *rx, const struct colo_msg *msg,
                           (unsigned long long)e->number,
                           (unsigned long long)seen,
                           (unsigned long long)msg->value);
+    if (e->state_len != rx->state_total)
+        return colo__fail(err, COLO_E_CORRUPT, 0, "receive",
+                          "context of epoch %llu has %u of %u bytes",
+                          (unsigned long long)e->number, e->state_len,
+                          rx->state_total);
     return colo__hv_ops(rx->hv)->machine->check(rx->hv, e->state,
                                                 e->state_len, err);
 }

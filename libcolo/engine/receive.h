@@ -29,6 +29,7 @@ struct colo_receive {
     uint8_t *buf;               /* one message */
     uint8_t *bases;             /* COLO_WIRE_MAX_PAGES pages of the replica */
     void *digest;
+    uint32_t state_total;       /* bytes of context that were announced */
     bool again;                 /* result: a difference did not fit */
     int seed_fd;                /* write end of the restore's pipe */
     _Atomic uint64_t seed_bytes;

@@ -172,8 +172,10 @@ static int send_gone(struct colo_transfer *t, struct colo_error *err)
 
         if (n > COLO_WIRE_MAX_GONE)
             n = COLO_WIRE_MAX_GONE;
-        for (uint64_t j = 0; j < n; j++)
+        for (uint64_t j = 0; j < n; j++) {
             colo__put64(t->buf + COLO_WIRE_HEADER + j * 8, e->gone[i + j]);
+            colo__delta_cache_drop(t->cache, e->gone[i + j]);
+        }
         msg.value = n;
         msg.len = (uint32_t)n * 8;
         rc = send_msg(t, &msg, err);

@@ -241,12 +241,14 @@ static void check_record(struct colo_hv_xen *hv, uint32_t flags,
     bool final = (flags & (COLO_DIRTY_FINAL | COLO_DIRTY_CLEAN)) ==
                  (COLO_DIRTY_FINAL | COLO_DIRTY_CLEAN);
 
+    if (*lost)
+        return;
     if (d->sentinel_set && d->sentinel < d->nr_gfns &&
         !(d->words[d->sentinel / 64] >> (d->sentinel % 64) & 1))
         *lost = "somebody else has fetched or reset the record of writes";
     /* a guest that suspends itself writes while it does so */
-    if (final && !(flags & COLO_DIRTY_SEED) && hv->stop.need_rax &&
-        marked <= d->sentinel_set)
+    else if (final && !(flags & COLO_DIRTY_SEED) && hv->stop.need_rax &&
+             marked <= d->sentinel_set)
         *lost = "nothing was recorded though the guest has run";
 }
 
@@ -266,6 +268,8 @@ int colo__hv_xen_track(struct colo_hv *chv, int on, struct colo_error *err)
     int rc;
 
     rc = colo__hv_xen_getinfo(hv, &info, err);
+    if (!rc)
+        rc = grow(hv, err);
     if (rc)
         return rc;
     if (!on) {
