@@ -203,8 +203,9 @@ static void guests(uint32_t n, uint32_t delta_mib, const char *name)
     cpu = cpu_us();
     serve(p, n, MEASURE_MS);
     cpu = cpu_us() - cpu;
+    before = checkpoints(p, n, &pauses, &least) - before;
     printf("guests_%s_checkpoints_per_s=%.1f\n", name,
-           (double)(checkpoints(p, n, &pauses, &least) - before) * 1000 / MEASURE_MS);
+           (double)before * 1000 / MEASURE_MS);
     printf("guests_%s_pause_median_us=%.0f\n", name, series_median(&pauses));
     printf("guests_%s_cpu_percent_each=%.3f\n", name,
            cpu / (MEASURE_MS * 10.0) / n);
@@ -212,7 +213,8 @@ static void guests(uint32_t n, uint32_t delta_mib, const char *name)
            (status_value("RssAnon") - anon) / n);
     printf("guests_%s_threads_each=%.1f\n", name,
            (status_value("Threads") - threads) / n - 1); /* its vCPU */
-    printf("guests_%s_descriptors_each=%.1f\n", name, (descriptors() - fds) / n);
+    printf("guests_%s_descriptors_each=%.1f\n", name,
+           (descriptors() - fds) / n);
     for (uint32_t i = 0; i < n; i++) {
         colo_session_stop(p[i].sessions[0], NULL);
         colo_session_close(p[i].sessions[1]);

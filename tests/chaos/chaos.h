@@ -101,6 +101,7 @@ struct record {
     _Atomic uint64_t takeover_step; /* context of the replica then */
     _Atomic int32_t watchdog_pid;
     _Atomic uint32_t host_down;
+    _Atomic uint32_t end_seen;   /* the session knows of the guest's end */
     _Atomic uint32_t injected;   /* a kill at a step has come */
     _Atomic uint32_t starved;    /* somebody heard nothing for dead_ms */
     char violation[200];         /* of the order of calls; "" none */

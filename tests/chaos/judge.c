@@ -186,8 +186,9 @@ static void judge_primary(struct run *run, bool replica_runs,
     if (look.state == COLO_HV_GONE &&
         (replica_runs || plan->fault == FAULT_GUEST_END))
         return;
+    /* its end came after the session's: the toolstack's business */
     if (plan->fault == FAULT_GUEST_END && look.state == COLO_HV_SHUTDOWN &&
-        run->killed[0])
+        !atomic_load(&run->rec->end_seen))
         return;
     bad(v, &v->stopped, "the primary's guest does not run: state %d%s%s",
         look.state, look.stop_asked ? ", stop asked" : "",

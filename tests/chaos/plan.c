@@ -186,11 +186,12 @@ void plan_print(const struct plan *plan, char *buf, size_t cap)
     int n;
 
     n = snprintf(buf, cap,
-                 "%s%s%s (%u ms)%s%s, %llu frames, pulse %u+%u/step, every %u us, "
-                 "balloon %u/%u, context +%u; interval %u ms, live %d, "
+                 "%s%s%s (%u ms)%s%s, %llu frames, pulse %u+%u/step, every "
+                 "%u us, balloon %u/%u, context +%u; interval %u ms, live %d, "
                  "compress %d, delta %u, audit %u",
                  fault_name(plan->fault), plan->tls ? ", tls" : "",
-                 plan->relay ? ", relay" : "", plan->latency_ms,
+                 plan->relay ? ", relay" : "",
+                 plan->latency_ms,
                  plan->slow_follower ? ", slow follower" : "",
                  plan->gone_silent ? ", silent death" : "",
                  (unsigned long long)g->nr_gfns, g->pulse.per_step,

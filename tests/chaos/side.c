@@ -33,6 +33,8 @@ static void log_line(void *user, int level, int sys_errno,
     (void)!write(side->log, line, (size_t)n);
     if (strstr(text, "nothing heard"))
         atomic_store(&side->rec->starved, 1);
+    if (strstr(text, "the guest has ended"))
+        atomic_store(&side->rec->end_seen, 1);
 }
 
 /* The end as the plan has it: of this process, or of the whole host. */

@@ -210,8 +210,11 @@ START_TEST(outlives_its_session)
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     pid = fork();
     if (pid == 0) {
+        static struct sim_watchdog *kept;
+
         sim_pair_start(&p);
-        sim_watchdog_start(p.guest);
+        kept = sim_watchdog_start(p.guest);
+        ck_assert(kept);
         colo__hv_ops(p.hv)->track(p.hv, 1, &p.err);
         colo__hv_ops(p.hv)->stop->request(p.hv, &p.err);
         sim_wait(&p, p.hv, COLO_HV_EV_STOPPED);
