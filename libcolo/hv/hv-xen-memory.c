@@ -119,6 +119,11 @@ static int window_map(struct colo_hv_xen *hv, struct colo_xen_window *w,
     if (rc)
         return rc;
     for (i = 0; i < COLO_XEN_WINDOW; i++) {
+        /* rings of dom0 are the guest's memory to Xen, but not to us */
+        if (has[i] && colo__hv_xen_skipped(hv, gfns[i])) {
+            has[i] = false;
+            bit_set(w->skip, i);
+        }
         arr[i] = has[i] ? gfns[i] : COLO_XEN_NO_GFN;
         count += has[i];
     }

@@ -255,15 +255,16 @@ static int look(struct colo_hv_xen *hv, uint32_t *events, bool *ret_runs,
         hv->gone_reported = true;
         return 0;
     }
-    if (colo__hv_xen_is_suspended(&info)) {
-        if (s->late)
-            return colo__hv_xen_resume((struct colo_hv *)hv, err);
-        /* asked for by us, or by somebody else: the session knows */
-        if (!s->stopped)
-            *events |= COLO_HV_EV_STOPPED;
-        s->requested = false;
-        s->stopped = true;
-    }
+    *ret_runs = !colo__hv_xen_is_suspended(&info);
+    if (*ret_runs)
+        return 0;
+    if (s->late)
+        return colo__hv_xen_resume((struct colo_hv *)hv, err);
+    /* asked for by us, or by somebody else: the session knows */
+    if (!s->stopped)
+        *events |= COLO_HV_EV_STOPPED;
+    s->requested = false;
+    s->stopped = true;
     return 0;
 }
 

@@ -1,0 +1,363 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Copyright (C) libcolo developers
+ *
+ * Stopping and going on over a fake Xen: above all, that no failure leaves
+ * the guest stopped, and that a running guest's registers are never touched.
+ */
+#include "pure-common.h"
+
+#include <unistd.h>
+
+#include "fake-xen.h"
+#include "hv/hv-xen.h"
+#include "hv/watchdog.h"
+
+struct setup {
+    struct colo_hv *hv;
+    const struct colo_hv_ops *ops;
+    struct colo_error err;
+};
+
+static void begin(struct setup *t)
+{
+    memset(t, 0, sizeof(*t));
+    t->hv = fake_xen_start("guest");
+    t->ops = colo__hv_ops(t->hv);
+}
+
+static void end(struct setup *t)
+{
+    t->ops->close(t->hv);
+    ck_assert_uint_eq(fake.subscribed, 0);
+}
+
+static void stop(struct setup *t)
+{
+    ck_assert_int_eq(t->ops->stop->request(t->hv, &t->err), 0);
+    ck_assert_str_eq(fake.control, "suspend");
+    ck_assert_uint_eq(fake_xen_poll(t->hv), 0);
+    fake_xen_suspend();
+    ck_assert_uint_eq(fake_xen_poll(t->hv), COLO_HV_EV_STOPPED);
+}
+
+static void resume(struct setup *t)
+{
+    ck_assert_int_eq(t->ops->stop->resume(t->hv, &t->err), 0);
+    ck_assert(!fake.shutdown);
+    ck_assert_uint_eq(fake.rax, 1);
+}
+
+START_TEST(test_cycle)
+{
+    struct setup t;
+
+    begin(&t);
+    for (int i = 1; i <= 3; i++) {
+        stop(&t);
+        ck_assert_uint_eq(fake.rax, 0);
+        resume(&t);
+        ck_assert_int_eq(fake.resumes, i);
+        ck_assert_int_eq(fake.setcontexts, i);
+        /* fine on a running guest, and does nothing to it */
+        ck_assert_int_eq(t.ops->stop->resume(t.hv, &t.err), 0);
+        ck_assert_int_eq(fake.setcontexts, i);
+    }
+    ck_assert_int_eq(fake.ports, 1);
+    ck_assert_int_eq(fake.xs_resumes, 0);
+    end(&t);
+}
+END_TEST
+
+/* the guest's port is used again by the next session */
+START_TEST(test_old_port)
+{
+    struct setup t;
+    char port[16];
+
+    begin(&t);
+    stop(&t);
+    resume(&t);
+    memcpy(port, fake.old_port, sizeof(port));
+    end(&t);
+    ck_assert_str_eq(port, "50");
+    begin(&t);
+    memcpy(fake.old_port, port, sizeof(port));
+    stop(&t);
+    ck_assert_int_eq(fake.ports, 0);
+    resume(&t);
+    end(&t);
+    begin(&t);
+    /* closed meanwhile: a kexec */
+    snprintf(fake.old_port, sizeof(fake.old_port), "51");
+    stop(&t);
+    ck_assert_int_eq(fake.ports, 1);
+    resume(&t);
+    end(&t);
+}
+END_TEST
+
+START_TEST(test_wide_registers)
+{
+    struct setup t;
+
+    begin(&t);
+    fake.xstate = 0x1234;
+    stop(&t);
+    resume(&t);
+    /* nothing to keep on a CPU without: the fake forgets them */
+    ck_assert_uint_eq(fake.xstate, 0);
+    fake.xstate_wide = true;
+    fake.xstate = 0x5678;
+    stop(&t);
+    resume(&t);
+    ck_assert_uint_eq(fake.xstate, 0x5678);
+    end(&t);
+}
+END_TEST
+
+START_TEST(test_resume_is_tried_again)
+{
+    struct setup t;
+
+    begin(&t);
+    stop(&t);
+    fake.fail_setcontext = ENOMEM;
+    fake.fail_setcontext_times = 1;
+    fake.fail_resume_times = 1;
+    resume(&t);
+    /* and what goes on failing is an error, and close tries once more */
+    stop(&t);
+    fake.fail_resume_times = 3;
+    ck_assert_int_eq(t.ops->stop->resume(t.hv, &t.err), COLO_E_NOMEM);
+    ck_assert(fake.shutdown);
+    end(&t);
+    ck_assert(!fake.shutdown);
+    ck_assert_uint_eq(fake.rax, 1);
+}
+END_TEST
+
+START_TEST(test_close_while_stopped)
+{
+    struct setup t;
+
+    begin(&t);
+    stop(&t);
+    end(&t);
+    ck_assert(!fake.shutdown);
+    ck_assert_uint_eq(fake.rax, 1);
+}
+END_TEST
+
+START_TEST(test_close_while_asked)
+{
+    struct setup t;
+
+    begin(&t);
+    ck_assert_int_eq(t.ops->stop->request(t.hv, &t.err), 0);
+    end(&t);
+    ck_assert_str_eq(fake.control, "");
+    ck_assert_int_eq(fake.setcontexts, 0);
+}
+END_TEST
+
+START_TEST(test_cancel)
+{
+    bool stopped = true;
+    struct setup t;
+
+    begin(&t);
+    ck_assert_int_eq(t.ops->stop->request(t.hv, &t.err), 0);
+    ck_assert_int_eq(t.ops->stop->cancel(t.hv, &stopped, &t.err), 0);
+    ck_assert(!stopped);
+    ck_assert_str_eq(fake.control, "");
+    /* and again, as if nothing had been */
+    stop(&t);
+    resume(&t);
+    /* nothing asked: nothing of somebody else's is taken back */
+    snprintf(fake.control, sizeof(fake.control), "suspend");
+    ck_assert_int_eq(t.ops->stop->cancel(t.hv, &stopped, &t.err), 0);
+    ck_assert_str_eq(fake.control, "suspend");
+    end(&t);
+}
+END_TEST
+
+/* The answer comes between the look and the commit. */
+START_TEST(test_cancel_at_the_last_minute)
+{
+    bool stopped = false;
+    struct setup t;
+
+    begin(&t);
+    ck_assert_int_eq(t.ops->stop->request(t.hv, &t.err), 0);
+    fake.ack_in_transaction = true;
+    ck_assert_int_eq(t.ops->stop->cancel(t.hv, &stopped, &t.err), 0);
+    ck_assert(stopped);
+    resume(&t);
+    end(&t);
+}
+END_TEST
+
+/* It has said yes and takes its time; nobody waits for it any more. */
+START_TEST(test_cancel_too_late)
+{
+    bool stopped = true;
+    struct setup t;
+
+    begin(&t);
+    ck_assert_int_eq(t.ops->stop->request(t.hv, &t.err), 0);
+    fake.control[0] = 0;
+    ck_assert_int_eq(t.ops->stop->cancel(t.hv, &stopped, &t.err), 0);
+    ck_assert(!stopped);
+    fake_xen_suspend();
+    ck_assert_uint_eq(fake_xen_poll(t.hv), 0);
+    ck_assert(!fake.shutdown);
+    ck_assert_uint_eq(fake.rax, 1);
+    end(&t);
+}
+END_TEST
+
+/* kexec in the guest: no event any more; noticed at the deadline */
+START_TEST(test_channel_reset)
+{
+    bool stopped = false;
+    struct setup t;
+
+    begin(&t);
+    stop(&t);
+    resume(&t);
+    fake.evtchn_dead = true;
+    ck_assert_int_eq(t.ops->stop->request(t.hv, &t.err), 0);
+    fake_xen_suspend();
+    ck_assert_uint_eq(fake_xen_poll(t.hv), 0);
+    ck_assert_int_eq(t.ops->stop->cancel(t.hv, &stopped, &t.err), 0);
+    ck_assert(stopped);
+    resume(&t);
+    stop(&t);
+    resume(&t);
+    end(&t);
+}
+END_TEST
+
+START_TEST(test_others)
+{
+    struct setup t;
+
+    begin(&t);
+    fake.shutdown = true;
+    fake.reason = COLO_HV_POWEROFF;
+    ck_assert_int_eq(t.ops->stop->request(t.hv, &t.err), COLO_E_GUEST);
+    ck_assert_int_eq(t.ops->stop->resume(t.hv, &t.err), 0);
+    ck_assert(fake.shutdown);
+    fake.reason = COLO_HV_SUSPEND;
+    ck_assert_int_eq(t.ops->stop->request(t.hv, &t.err), COLO_E_STATE);
+    fake.shutdown = false;
+    fake.dying = true;
+    ck_assert_int_eq(t.ops->stop->request(t.hv, &t.err), COLO_E_GUEST);
+    fake.gone = true;
+    ck_assert_int_eq(t.ops->stop->request(t.hv, &t.err), COLO_E_GUEST);
+    ck_assert_int_eq(t.ops->stop->resume(t.hv, &t.err), COLO_E_GUEST);
+    end(&t);
+}
+END_TEST
+
+START_TEST(test_no_pv_drivers)
+{
+    struct setup t;
+
+    begin(&t);
+    fake.hvm_no_pv = true;
+    ck_assert_int_eq(t.ops->stop->request(t.hv, &t.err), 0);
+    ck_assert_int_eq(fake.shutdowns, 1);
+    ck_assert_uint_eq(fake_xen_poll(t.hv), COLO_HV_EV_STOPPED);
+    ck_assert_int_eq(t.ops->stop->resume(t.hv, &t.err), 0);
+    ck_assert_int_eq(fake.setcontexts, 0);
+    ck_assert(!fake.shutdown);
+    end(&t);
+}
+END_TEST
+
+/* another tool's suspend is seen as well, once */
+START_TEST(test_somebody_elses)
+{
+    struct setup t;
+
+    begin(&t);
+    stop(&t);
+    resume(&t);
+    fake_xen_suspend();
+    ck_assert_uint_eq(fake_xen_poll(t.hv), COLO_HV_EV_STOPPED);
+    ck_assert_uint_eq(fake_xen_poll(t.hv), 0);
+    resume(&t);
+    end(&t);
+}
+END_TEST
+
+static void release(struct setup *t, uint32_t events)
+{
+    fake.fired = "release";
+    ck_assert_int_eq(write(fake.watch_fd[1], "w", 1), 1);
+    ck_assert_uint_eq(fake_xen_poll(t->hv), events);
+}
+
+START_TEST(test_end_of_guest)
+{
+    struct colo_hv_info info;
+    struct setup t;
+
+    begin(&t);
+    /* somebody else's end; xenstored may have seen ours stand still */
+    release(&t, 0);
+    ck_assert_int_eq(fake.xs_resumes, 1);
+    stop(&t);
+    release(&t, 0);
+    ck_assert_int_eq(fake.xs_resumes, 1);
+    resume(&t);
+    ck_assert_int_eq(fake.xs_resumes, 2);
+    fake.shutdown = true;
+    fake.reason = COLO_HV_REBOOT;
+    release(&t, COLO_HV_EV_GUEST);
+    release(&t, 0);
+    ck_assert_int_eq(t.ops->info(t.hv, &info, &t.err), 0);
+    ck_assert_int_eq(info.state, COLO_HV_SHUTDOWN);
+    ck_assert_int_eq(info.reason, COLO_HV_REBOOT);
+    ck_assert_str_eq(info.name, "guest");
+    fake.gone = true;
+    ck_assert_int_eq(t.ops->info(t.hv, &info, &t.err), 0);
+    ck_assert_int_eq(info.state, COLO_HV_GONE);
+    end(&t);
+}
+END_TEST
+
+/* What the watchdog does for a session that was killed. */
+START_TEST(test_recover)
+{
+    struct setup t;
+
+    begin(&t);
+    t.ops->close(t.hv);
+    for (int stopped = 0; stopped < 2; stopped++) {
+        ck_assert_int_eq(pipe(fake.evtchn_fd), 0);
+        fake.subscribed = 50;
+        fake.log_dirty = true;
+        snprintf(fake.control, sizeof(fake.control), "suspend");
+        if (stopped)
+            fake_xen_suspend();
+        ck_assert_int_eq(colo__hv_xen_recover(FAKE_DOMID, 50, NULL, &t.err),
+                         0);
+        ck_assert(!fake.shutdown && !fake.log_dirty);
+        ck_assert_uint_eq(fake.subscribed, 0);
+        ck_assert_str_eq(fake.control, "");
+        ck_assert_int_eq(fake.resumes, stopped);
+    }
+    ck_assert_int_eq(pipe(fake.evtchn_fd), 0);
+    ck_assert_int_eq(colo__hv_xen_recover(99, 50, NULL, &t.err),
+                     COLO_E_NOTFOUND);
+}
+END_TEST
+
+PURE_MAIN("hv-xen-stop", test_cycle, test_old_port, test_wide_registers,
+          test_resume_is_tried_again, test_close_while_stopped,
+          test_close_while_asked, test_cancel,
+          test_cancel_at_the_last_minute, test_cancel_too_late,
+          test_channel_reset, test_others, test_no_pv_drivers,
+          test_somebody_elses, test_end_of_guest, test_recover)
