@@ -133,20 +133,20 @@ static int look_at_state(struct colo_client *c, struct colo_error *err)
 static int look_at_checkpoint(struct colo_client *c, struct colo_error *err)
 {
     struct colo_event e = { .type = COLO_EVENT_CHECKPOINT };
-    struct colo_checkpoint_info info;
+    struct colo_committed committed;
     char value[sizeof(c->checkpoint)];
     int rc;
 
     rc = read_node(c, COLO_XS_CHECKPOINT, value, sizeof(value), err);
     if (rc)
         return rc;
-    memset(&info, 0, sizeof(info));
+    memset(&committed, 0, sizeof(committed));
     if (!value[0] || strcmp(value, c->checkpoint) == 0 ||
-        colo__xs_checkpoint_parse(value, &info, NULL))
+        colo__xs_checkpoint_parse(value, &committed, NULL))
         return 0;
     strcpy(c->checkpoint, value);
     e.state = e.old_state = c->state;
-    e.checkpoint = &info;
+    e.checkpoint = &committed.info;
     tell(c, &e);
     return 0;
 }

@@ -129,6 +129,20 @@ int colo__client_read(struct colo_store *store, const char *uuid,
     return rc;
 }
 
+/* It is newer than the other nodes if the session writes them less often. */
+static void take_checkpoint(struct colo_status *s, const char *value)
+{
+    struct colo_committed committed = { .at_ms = 0 };
+
+    if (colo__xs_checkpoint_parse(value, &committed, NULL))
+        return;
+    s->last = committed.info;
+    if (s->epoch < committed.info.epoch)
+        s->epoch = committed.info.epoch;
+    if (s->last_commit_ms < committed.at_ms)
+        s->last_commit_ms = committed.at_ms;
+}
+
 /* One node into its field.  Anybody in dom0 may write there: what makes no
  * sense leaves the field as it is. */
 static void take_node(struct colo_status *s, const char *node,
@@ -171,7 +185,7 @@ static void take_node(struct colo_status *s, const char *node,
     } else if (strcmp(node, COLO_XS_PROGRESS) == 0) {
         (void)colo__xs_progress_parse(value, s, NULL);
     } else if (strcmp(node, COLO_XS_CHECKPOINT) == 0) {
-        (void)colo__xs_checkpoint_parse(value, &s->last, NULL);
+        take_checkpoint(s, value);
     }
 }
 

@@ -344,8 +344,11 @@ int colo__publish_checkpoint(struct colo_publish *publish,
                              const struct colo_checkpoint_info *info,
                              struct colo_error *err)
 {
+    struct colo_committed committed = {
+        *info, colo__now_us(&colo__clock_monotonic) / 1000
+    };
     char value[512];
-    int rc = colo__xs_checkpoint_build(value, sizeof(value), info, err);
+    int rc = colo__xs_checkpoint_build(value, sizeof(value), &committed, err);
 
     return rc ? rc : write_node(publish, COLO_XS_CHECKPOINT, value, err);
 }

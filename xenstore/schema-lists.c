@@ -20,8 +20,8 @@ struct field {
     { key, offsetof(struct colo_status, member), \
       sizeof(((struct colo_status *)NULL)->member) }
 #define CHECKPOINT(key, member) \
-    { key, offsetof(struct colo_checkpoint_info, member), \
-      sizeof(((struct colo_checkpoint_info *)NULL)->member) }
+    { key, offsetof(struct colo_committed, member), \
+      sizeof(((struct colo_committed *)NULL)->member) }
 
 static const struct field stats_fields[] = {
     STATUS("failed", replication_error),
@@ -44,18 +44,19 @@ static const struct field progress_fields[] = {
 };
 
 static const struct field checkpoint_fields[] = {
-    CHECKPOINT("epoch", epoch),
-    CHECKPOINT("dirty-pages", dirty_pages),
-    CHECKPOINT("final-pages", final_pages),
-    CHECKPOINT("zero-pages", zero_pages),
-    CHECKPOINT("delta-pages", delta_pages),
-    CHECKPOINT("wire-bytes", wire_bytes),
-    CHECKPOINT("pause-us", pause_us),
-    CHECKPOINT("stop-us", stop_us),
-    CHECKPOINT("copy-us", copy_us),
-    CHECKPOINT("state-us", state_us),
-    CHECKPOINT("resume-us", resume_us),
-    CHECKPOINT("commit-us", commit_us),
+    CHECKPOINT("epoch", info.epoch),
+    CHECKPOINT("dirty-pages", info.dirty_pages),
+    CHECKPOINT("final-pages", info.final_pages),
+    CHECKPOINT("zero-pages", info.zero_pages),
+    CHECKPOINT("delta-pages", info.delta_pages),
+    CHECKPOINT("wire-bytes", info.wire_bytes),
+    CHECKPOINT("pause-us", info.pause_us),
+    CHECKPOINT("stop-us", info.stop_us),
+    CHECKPOINT("copy-us", info.copy_us),
+    CHECKPOINT("state-us", info.state_us),
+    CHECKPOINT("resume-us", info.resume_us),
+    CHECKPOINT("commit-us", info.commit_us),
+    CHECKPOINT("committed-at-ms", at_ms),
 };
 
 static uint64_t get_field(const struct field *f, const void *from)
@@ -193,23 +194,23 @@ int colo__xs_progress_parse(const char *text, struct colo_status *status,
 }
 
 int colo__xs_checkpoint_build(char *buf, size_t cap,
-                              const struct colo_checkpoint_info *info,
+                              const struct colo_committed *committed,
                               struct colo_error *err)
 {
     return build(buf, cap, checkpoint_fields,
-                 COLO_ARRAY_LEN(checkpoint_fields), info, err);
+                 COLO_ARRAY_LEN(checkpoint_fields), committed, err);
 }
 
 int colo__xs_checkpoint_parse(const char *text,
-                              struct colo_checkpoint_info *info,
+                              struct colo_committed *committed,
                               struct colo_error *err)
 {
-    struct colo_checkpoint_info copy = *info;
+    struct colo_committed copy = *committed;
     int rc;
 
     rc = parse(text, checkpoint_fields, COLO_ARRAY_LEN(checkpoint_fields),
                &copy, err);
     if (!rc)
-        *info = copy;
+        *committed = copy;
     return rc;
 }

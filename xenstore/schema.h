@@ -169,11 +169,19 @@ int colo__xs_progress_build(char *buf, size_t cap,
                             struct colo_error *err);
 int colo__xs_progress_parse(const char *text, struct colo_status *status,
                             struct colo_error *err);
+
+/* A checkpoint, and when it was committed (CLOCK_MONOTONIC): status may be
+ * written less often than checkpoints happen. */
+struct colo_committed {
+    struct colo_checkpoint_info info;
+    uint64_t at_ms;
+};
+
 int colo__xs_checkpoint_build(char *buf, size_t cap,
-                              const struct colo_checkpoint_info *info,
+                              const struct colo_committed *committed,
                               struct colo_error *err);
 int colo__xs_checkpoint_parse(const char *text,
-                              struct colo_checkpoint_info *info,
+                              struct colo_committed *committed,
                               struct colo_error *err);
 
 /* colo__xs_clean - copy at most cap - 1 bytes, control characters become

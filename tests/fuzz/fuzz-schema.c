@@ -93,7 +93,7 @@ static void owner(const char *text)
 
 static void lists(const char *text)
 {
-    struct colo_checkpoint_info info = { .epoch = 5 }, again;
+    struct colo_committed info = { .info = { .epoch = 5 } }, again;
     struct colo_status status = { .size = 5 };
     struct colo_error err;
     char buf[COLO_XS_VALUE_MAX];
@@ -101,7 +101,7 @@ static void lists(const char *text)
 
     if (rc) {
         fuzz_check_error(&err, rc);
-        MUST(info.epoch == 5);
+        MUST(info.info.epoch == 5);
     } else {
         MUST(colo__xs_checkpoint_build(buf, sizeof(buf), &info, NULL) == 0);
         MUST(colo__xs_checkpoint_parse(buf, &again, NULL) == 0);

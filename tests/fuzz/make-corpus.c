@@ -286,7 +286,9 @@ static void save_schema(struct out *out)
         { "path", "/libcolo/u/proxy/net/vif0/reply" },
         { "state", "waiting" }, { "exit", "remus error peer gone" },
     };
-    struct colo_checkpoint_info info = { .epoch = 9, .pause_us = 6500 };
+    struct colo_committed info = {
+        .info = { .epoch = 9, .pause_us = 6500 }, .at_ms = 1677014
+    };
     struct colo_status status = { .seed_total = 32768 };
     char buf[COLO_XS_VALUE_MAX];
 

@@ -250,7 +250,7 @@ END_TEST
 START_TEST(lists)
 {
     struct colo_status in, out;
-    struct colo_checkpoint_info ci, co;
+    struct colo_committed ci, co;
     char buf[512], small[20];
 
     memset(&in, 0, sizeof(in));
@@ -286,19 +286,19 @@ END_TEST
 
 START_TEST(lists_odd)
 {
-    struct colo_checkpoint_info c;
+    struct colo_committed c;
 
     memset(&c, 0, sizeof(c));
-    c.epoch = 77;
+    c.info.epoch = 77;
     ck_assert_int_eq(colo__xs_checkpoint_parse("", &c, NULL), 0);
-    ck_assert_uint_eq(c.epoch, 77);
+    ck_assert_uint_eq(c.info.epoch, 77);
     ck_assert_int_eq(colo__xs_checkpoint_parse("new=word epoch=3", &c, NULL),
                      0);
-    ck_assert_uint_eq(c.epoch, 3);
+    ck_assert_uint_eq(c.info.epoch, 3);
     /* the whole list is refused, not half of it taken */
     ck_assert_int_eq(colo__xs_checkpoint_parse("epoch=4 wire-bytes=x", &c,
                                                NULL), COLO_E_PROTO);
-    ck_assert_uint_eq(c.epoch, 3);
+    ck_assert_uint_eq(c.info.epoch, 3);
     ck_assert_int_eq(colo__xs_checkpoint_parse("epoch", &c, NULL),
                      COLO_E_PROTO);
     ck_assert_int_eq(colo__xs_checkpoint_parse("=4", &c, NULL), COLO_E_PROTO);
