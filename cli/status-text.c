@@ -36,8 +36,9 @@ static void put_figures(const struct colo_status *status, FILE *out)
     }
     fprintf(out, ROW "%" PRIu64 " a checkpoint (median)\n", "dirty pages",
             status->dirty_pages_median);
-    fprintf(out, ROW "%s/s\n", "link",
-            cli_format_bytes(status->bytes_per_second, a));
+    if (status->bytes_per_second) /* the secondary does not count */
+        fprintf(out, ROW "%s/s\n", "link",
+                cli_format_bytes(status->bytes_per_second, a));
     fprintf(out, ROW "%" PRIu64 " pages compared, %" PRIu64 " wrong (repaired)"
             ", %" PRIu64 " different for a known reason\n", "audit",
             status->audit_pages, status->audit_mismatches,
