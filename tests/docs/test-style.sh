@@ -12,7 +12,7 @@ bad() { echo "test-style: $*" >&2; failed=1; }
 
 files() { # find's tests
     find . \( -name .git -o -name m4 -o -name build-aux -o -name 'build*' \
-        -o -name autom4te.cache -o -name 'libcolo-[0-9]*' \) -prune \
+        -o -name autom4te.cache -o -name 'libcolo-[0-9]*' -o -name '_*' \) -prune \
         -o -type f "$@" -print | sort
 }
 is_c=(\( -name '*.c' -o -name '*.h' \) ! -name config.h)
