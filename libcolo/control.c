@@ -24,7 +24,7 @@ void colo__control_send(struct colo_session *s, uint32_t type, uint64_t epoch,
     struct iovec iov;
     int rc;
 
-    if (!link || s->link_dead)
+    if (!link || s->link_dead || s->send_broken)
         return;
     if (len > COLO_WIRE_MAX_CONTROL)
         len = msg.len = COLO_WIRE_MAX_CONTROL; /* only texts can be so long */
@@ -39,9 +39,11 @@ void colo__control_send(struct colo_session *s, uint32_t type, uint64_t epoch,
     iov.iov_base = buf;
     iov.iov_len = COLO_WIRE_HEADER + len;
     rc = colo__link_ops(link)->send(link, &iov, 1, SEND_MS, &err);
-    if (rc)
-        colo__session_peer_lost(s, &err);
-    else if (type != COLO_MSG_HEARTBEAT)
+    if (rc) {
+        /* the peer may have said why before it closed: read that first */
+        s->send_broken = true;
+        s->link_error = err;
+    } else if (type != COLO_MSG_HEARTBEAT)
         colo__log(s->log, COLO_LOG_DEBUG, -1, "control", "sent %s %llu",
                   colo__msg_name(type), (unsigned long long)epoch);
 }
@@ -133,7 +135,10 @@ static void take_peer_error(struct colo_session *s, const struct colo_msg *msg)
     /* It lives and knows: it is not lost, and this side must not take over
      * from it; nor is there anything to tell it. */
     s->link_dead = true;
-    colo__session_error(s, &err);
+    if (s->state < COLO_STATE_ENDING)
+        colo__session_error(s, &err);
+    else
+        colo__log(s->log, COLO_LOG_NOTICE, -1, "control", "%s", err.text);
 }
 
 static void dispatch(struct colo_session *s, const struct colo_msg *msg)

@@ -42,6 +42,14 @@ static int resume_guest(struct colo_session *s, struct colo_error *err)
 
 /* ---- connecting and seeding -------------------------------------------- */
 
+/* No more memory for last sent content than the guest has memory. */
+static uint32_t delta_mib(struct colo_session *s)
+{
+    uint64_t mib = s->info.tot_pages / 256 + 1;
+
+    return mib < s->config.delta_mib ? (uint32_t)mib : s->config.delta_mib;
+}
+
 static int act_seed(struct colo_session *s, struct colo_error *err)
 {
     struct colo_primary *p = &s->p;
@@ -55,7 +63,8 @@ static int act_seed(struct colo_session *s, struct colo_error *err)
         return rc;
     rc = colo__transfer_init(&p->transfer, s->parts.bulk, &p->capture,
                              s->clock, s->config.commit_ms,
-                             s->config.compress, s->config.delta_mib, err);
+                             s->config.compress,
+                             delta_mib(s), err);
     if (rc)
         return rc;
     memcpy(p->transfer.session, s->id, 16);
@@ -77,7 +86,7 @@ static int seed_written(struct colo_session *s, struct colo_error *err)
     struct colo_error ignored;
     int rc;
 
-    rc = colo__capture_seeded(&s->p.capture, err);
+    rc = colo__capture_seeded(&s->p.capture, &s->p.tracking, err);
     if (rc) {
         resume_guest(s, &ignored);
         return rc;
@@ -243,6 +252,7 @@ static void check_committed(struct colo_session *s)
 /* However far it has come: no stop is under way and the guest runs. */
 static int let_guest_run(struct colo_session *s, struct colo_error *err)
 {
+    struct colo_error ignored;
     bool stopped = false;
     int rc;
 
@@ -250,9 +260,11 @@ static int let_guest_run(struct colo_session *s, struct colo_error *err)
     if (!s->p.guest_stopping)
         return 0;
     rc = hv_ops(s)->stop->cancel(s->parts.hv, &stopped, err);
-    if (rc)
-        return rc;
-    return resume_guest(s, err);
+    if (!rc)
+        return resume_guest(s, err);
+    /* the request stands, but perhaps the guest need not */
+    (void)hv_ops(s)->stop->resume(s->parts.hv, &ignored);
+    return rc;
 }
 
 static int act_stop(struct colo_session *s, struct colo_error *err)
@@ -339,8 +351,9 @@ void colo__primary_finish(struct colo_session *s)
             colo__log(s->log, COLO_LOG_ERROR, err.sys_errno, "primary",
                       "the guest could not be resumed: %s", err.text);
             colo__session_warn(s, err.text);
+            s->guest_stuck = true;
         }
-        if (p->seed_stopped && hv_ops(s)->track(s->parts.hv, 0, &err))
+        if (p->tracking && hv_ops(s)->track(s->parts.hv, 0, &err))
             colo__session_warn(s, err.text);
     }
     if (p->following)
@@ -564,8 +577,13 @@ void colo__primary_hv(struct colo_session *s)
     struct colo_error err = { 0 };
 
     if (hv_ops(s)->poll(s->parts.hv, &ev, &err)) {
-        if (s->state != COLO_STATE_ENDED)
+        /* while ending, what was begun (a seed) may fail as it likes */
+        if (s->state < COLO_STATE_ENDING)
             colo__session_error(s, &err);
+        else if (s->state == COLO_STATE_ENDING && s->p.guest_ending)
+            colo__session_error(s, &err);
+        else
+            colo__log(s->log, COLO_LOG_DEBUG, -1, "primary", "%s", err.text);
         return;
     }
     if (ev.events & COLO_HV_EV_PROGRESS)
@@ -596,7 +614,7 @@ void colo__primary_worker(struct colo_session *s, int rc,
     if (s->state >= COLO_STATE_ARBITRATING)
         return; /* it was told to end */
     if (rc == COLO_E_PEER) {
-        colo__session_peer_lost(s, err);
+        colo__session_bulk_broken(s, err);
     } else if (rc) {
         colo__session_error(s, err);
     } else if (!p->seed_sent) {

@@ -118,6 +118,7 @@ static int act_reply(struct colo_session *s, struct colo_error *err)
     int rc;
 
     sec->receive.expect = s->epoch + 1;
+    sec->whole = false;
     rc = submit(s, COLO_JOB_EPOCH, colo__receive_epoch_job, &sec->receive,
                 err);
     if (rc)
@@ -469,6 +470,7 @@ static void epoch_came(struct colo_session *s)
     struct colo_error err = { 0 };
 
     if (!s->s.receive.again) {
+        s->s.whole = true;
         check_whole(s);
         return;
     }
@@ -507,7 +509,7 @@ void colo__secondary_worker(struct colo_session *s, int rc,
     if (s->state >= COLO_STATE_TAKEOVER)
         return; /* it was told to end */
     if (rc == COLO_E_PEER) {
-        colo__session_peer_lost(s, err);
+        colo__session_bulk_broken(s, err);
     } else if (rc) {
         colo__session_error(s, err);
     } else if (job == COLO_JOB_SEED) {
@@ -536,7 +538,7 @@ void colo__secondary_poll(struct colo_session *s)
     switch (s->state) {
     case COLO_STATE_RECEIVING:
         /* whole, but a follower has not answered yet */
-        if (s->s.job == COLO_JOB_NONE && !s->s.receive.again)
+        if (s->s.whole)
             check_whole(s);
         break;
     case COLO_STATE_ARBITRATING:

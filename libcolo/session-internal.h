@@ -38,6 +38,7 @@ struct colo_primary {
     uint64_t stop_us, resumed_us;       /* of the epoch under way */
     bool checkpoint_wanted;
     bool seed_stopped;                  /* seed written, tracking on */
+    bool tracking;                      /* writes are tracked */
     bool seed_sent;                     /* the seed's job is over */
     bool ready_came;                    /* CHECKPOINT_READY, maybe early */
     bool sent, received;                /* the epoch under way */
@@ -59,6 +60,7 @@ struct colo_secondary {
     bool seed_restored;                 /* the replica exists */
     bool seed_received;                 /* the seed's job is over */
     bool await_yield;                   /* the primary was told to end */
+    bool whole;                         /* the epoch under way is */
     bool request_waits;                 /* REQUEST came while loading */
     bool replica;                       /* there is one to destroy */
     bool answer_stop;                   /* the primary waits for STOP */
@@ -92,12 +94,17 @@ struct colo_session {
     struct colo_hello peer;
     bool peer_known;                    /* its HELLO came */
     bool link_dead;
+    bool send_broken;                   /* control takes no more; it may
+                                           still have something to say */
+    uint64_t bulk_broken_us;            /* 0: it works */
+    struct colo_error link_error;       /* of either of these */
     char peer_name[128];
     struct colo_heartbeat heartbeat;
     uint8_t in[COLO_WIRE_HEADER + COLO_WIRE_MAX_CONTROL];
     size_t in_len;
     int guest_reason;                   /* COLO_HV_*, for GUEST_END */
     bool guest_gone;
+    bool guest_stuck;                   /* it could not be resumed */
     bool operator_failover;             /* asked for, not detected */
     bool arbiter_asked;
     /* xenstore */
@@ -126,6 +133,12 @@ void colo__session_error(struct colo_session *s, const struct colo_error *err);
 /* the link is gone: raise COLO_EV_PEER_LOST once */
 void colo__session_peer_lost(struct colo_session *s,
                              const struct colo_error *err);
+/* The bulk link has broken.  Alone this says little: a peer that ends by
+ * itself closes it too, and says why on the control link.  So control has the
+ * last word: what it brings, its end, its silence, or, if it goes on living, an
+ * error after dead_ms. */
+void colo__session_bulk_broken(struct colo_session *s,
+                               const struct colo_error *err);
 void colo__session_set_mode(struct colo_session *s, int mode, int reason);
 void colo__session_warn(struct colo_session *s, const char *text);
 void colo__session_step_hook(struct colo_session *s, const char *step);

@@ -86,6 +86,17 @@ void colo__session_peer_lost(struct colo_session *s,
     colo__session_raise(s, COLO_EV_PEER_LOST);
 }
 
+void colo__session_bulk_broken(struct colo_session *s,
+                               const struct colo_error *err)
+{
+    if (s->bulk_broken_us || s->link_dead)
+        return;
+    colo__log(s->log, COLO_LOG_NOTICE, -1, "session", "bulk link: %s",
+              err->text);
+    s->bulk_broken_us = colo__now_us(s->clock);
+    s->link_error = *err;
+}
+
 void colo__session_set_mode(struct colo_session *s, int mode, int reason)
 {
     if (s->mode != mode && s->mode != COLO_MODE_NONE)
@@ -380,7 +391,12 @@ static void end_session(struct colo_session *s)
     else
         colo__secondary_finish(s);
     if (s->parts.watchdog_fd >= 0) {
-        colo__watchdog_disarm(s->parts.watchdog_fd, s->parts.watchdog_pid);
+        /* if the guest could not be let go, the watchdog has its turn */
+        if (s->guest_stuck)
+            close(s->parts.watchdog_fd);
+        else
+            colo__watchdog_disarm(s->parts.watchdog_fd,
+                                  s->parts.watchdog_pid);
         s->parts.watchdog_fd = -1;
     }
     s->replication_error = !ended_well(s);
@@ -460,6 +476,22 @@ static void take_fd(struct colo_session *s, uint32_t id)
     }
 }
 
+/* Links that have broken: what is there to be read comes first. */
+static void take_links(struct colo_session *s)
+{
+    uint64_t dead_us = (uint64_t)s->config.dead_ms * 1000;
+
+    if (s->send_broken && !s->link_dead) {
+        colo__control_read(s);
+        if (!s->link_dead)
+            colo__session_peer_lost(s, &s->link_error);
+    }
+    if (s->bulk_broken_us && !s->link_dead &&
+        colo__now_us(s->clock) - s->bulk_broken_us > dead_us &&
+        s->state < COLO_STATE_TAKEOVER)
+        colo__session_error(s, &s->link_error);
+}
+
 static void take_time(struct colo_session *s)
 {
     uint64_t now = colo__now_us(s->clock);
@@ -485,6 +517,23 @@ static void role_poll(struct colo_session *s)
         colo__secondary_poll(s);
 }
 
+/* A peer that has not been heard of lately is the heartbeat's to judge:
+ * lost is something else than slow. */
+static bool deadline_passed(struct colo_session *s)
+{
+    const struct colo_heartbeat *hb = &s->heartbeat;
+    uint64_t now = colo__now_us(s->clock);
+
+    if (now < s->state_deadline_us)
+        return false;
+    if (s->peer_known && !s->link_dead && s->state < COLO_STATE_TAKEOVER &&
+        now - hb->heard_us > 2 * hb->every_us) {
+        s->state_deadline_us = hb->heard_us + hb->dead_us + hb->every_us;
+        return now >= s->state_deadline_us;
+    }
+    return true;
+}
+
 /* Everything that is ready, then what follows from it, until nothing does. */
 static void work(struct colo_session *s)
 {
@@ -499,11 +548,12 @@ static void work(struct colo_session *s)
     if (s->state == COLO_STATE_ENDED)
         return;
     take_time(s);
+    take_links(s);
     do {
         drain(s);
         role_poll(s);
     } while (s->queue_len && s->state != COLO_STATE_ENDED);
-    if (colo__now_us(s->clock) >= s->state_deadline_us) {
+    if (deadline_passed(s)) {
         colo__session_raise(s, COLO_EV_DEADLINE);
         drain(s);
     }
@@ -535,6 +585,11 @@ uint64_t colo_session_get_deadline(struct colo_session *s)
         return 0; /* the first process starts it */
     if (!s->link_dead) {
         t = colo__heartbeat_deadline(&s->heartbeat);
+        if (t < at)
+            at = t;
+    }
+    if (s->bulk_broken_us && !s->link_dead && s->state < COLO_STATE_TAKEOVER) {
+        t = s->bulk_broken_us + (uint64_t)s->config.dead_ms * 1000 + 1;
         if (t < at)
             at = t;
     }

@@ -30,28 +30,54 @@ void colo__audit_fini(struct colo_audit *a)
 {
     free(a->pages);
     free(a->gfns);
+    free(a->hashes);
     a->pages = NULL;
-    a->gfns = NULL;
+    a->gfns = a->hashes = NULL;
 }
 
 static int reserve(struct colo_audit *a, uint64_t want, struct colo_error *err)
 {
-    uint64_t *p;
+    uint64_t *gfns, *hashes;
 
     if (want <= a->cap)
         return 0;
-    p = realloc(a->gfns, want * sizeof(*p));
-    if (!p)
+    gfns = realloc(a->gfns, want * sizeof(*gfns));
+    if (gfns)
+        a->gfns = gfns;
+    hashes = realloc(a->hashes, want * sizeof(*hashes));
+    if (hashes)
+        a->hashes = hashes;
+    if (!gfns || !hashes)
         return colo__fail(err, COLO_E_NOMEM, ENOMEM, "audit", "slice");
-    a->gfns = p;
     a->cap = (uint32_t)want;
+    return 0;
+}
+
+/* The next n frames from the cursor on. */
+static int look_at(struct colo_audit *a, size_t n, struct colo_error *err)
+{
+    uint64_t batch[AUDIT_BATCH] = { 0 };
+    int rc;
+
+    for (size_t i = 0; i < n; i++)
+        batch[i] = a->cursor + i;
+    rc = colo__hv_ops(a->hv)->read(a->hv, batch, n, a->pages, a->kinds, err);
+    if (rc)
+        return rc;
+    a->cursor += n;
+    for (size_t i = 0; i < n; i++) {
+        if (a->kinds[i] != COLO_PAGE_DATA)
+            continue;
+        a->gfns[a->count] = batch[i];
+        a->hashes[a->count++] =
+            colo__page_hash(a->pages + i * COLO_PAGE_SIZE);
+    }
     return 0;
 }
 
 int colo__audit_prepare(struct colo_audit *a, uint64_t nr_gfns,
                         uint64_t tot_pages, struct colo_error *err)
 {
-    const struct colo_hv_ops *ops = colo__hv_ops(a->hv);
     uint64_t want, looked = 0;
     int rc;
 
@@ -65,49 +91,37 @@ int colo__audit_prepare(struct colo_audit *a, uint64_t nr_gfns,
     if (rc)
         return rc;
     while (a->count < want && looked < AUDIT_LOOK + want) {
-        uint64_t batch[AUDIT_BATCH];
-        size_t n = 0;
+        size_t n = AUDIT_BATCH;
 
         if (a->cursor >= nr_gfns) {
+            a->cursor = 0;
             if (a->count) /* the order of a slice stays ascending */
                 break;
-            a->cursor = 0;
         }
-        while (n < AUDIT_BATCH && a->cursor < nr_gfns)
-            batch[n++] = a->cursor++;
-        looked += n;
-        rc = ops->read(a->hv, batch, n, a->pages, a->kinds, err);
+        if (nr_gfns - a->cursor < n)
+            n = (size_t)(nr_gfns - a->cursor);
+        rc = look_at(a, n, err);
         if (rc)
             return rc;
-        for (size_t i = 0; i < n; i++) {
-            if (a->kinds[i] == COLO_PAGE_DATA)
-                a->gfns[a->count++] = batch[i];
-        }
+        looked += n;
     }
     return 0;
 }
 
-int colo__audit_take(struct colo_audit *a, struct colo_epoch *epoch,
+int colo__audit_take(const struct colo_audit *a,
+                     const struct colo_bitmap *final,
+                     const struct colo_bitmap *live, struct colo_epoch *epoch,
                      struct colo_error *err)
 {
-    const struct colo_hv_ops *ops = colo__hv_ops(a->hv);
-
-    for (uint32_t i = 0; i < a->count; i += AUDIT_BATCH) {
-        size_t n = a->count - i < AUDIT_BATCH ? a->count - i : AUDIT_BATCH;
+    for (uint32_t i = 0; i < a->count; i++) {
+        uint64_t gfn = a->gfns[i];
         int rc;
 
-        rc = ops->read(a->hv, a->gfns + i, n, a->pages, a->kinds, err);
+        if (colo__bitmap_test(final, gfn) || colo__bitmap_test(live, gfn))
+            continue;
+        rc = colo__epoch_add_audit(epoch, gfn, a->hashes[i], err);
         if (rc)
             return rc;
-        for (size_t j = 0; j < n; j++) {
-            if (a->kinds[j] != COLO_PAGE_DATA)
-                continue; /* gone since it was chosen */
-            rc = colo__epoch_add_audit(
-                epoch, a->gfns[i + j],
-                colo__page_hash(a->pages + j * COLO_PAGE_SIZE), err);
-            if (rc)
-                return rc;
-        }
     }
     return 0;
 }

@@ -32,6 +32,7 @@ int colo__capture_init(struct colo_capture *c, struct colo_hv *hv,
     c->live_mode = live_mode;
     colo__bitmap_init(&c->final);
     colo__bitmap_init(&c->carry);
+    colo__bitmap_init(&c->live);
     rc = colo__hv_ops(hv)->info(hv, &info, err);
     if (rc) goto out;
     rc = colo__epoch_init(&c->epoch, info.nr_gfns, err);
@@ -49,9 +50,11 @@ void colo__capture_fini(struct colo_capture *c)
     colo__epoch_fini(&c->epoch);
     colo__bitmap_fini(&c->final);
     colo__bitmap_fini(&c->carry);
+    colo__bitmap_fini(&c->live);
 }
 
-int colo__capture_seeded(struct colo_capture *c, struct colo_error *err)
+int colo__capture_seeded(struct colo_capture *c, bool *tracking,
+                         struct colo_error *err)
 {
     const struct colo_hv_ops *ops = colo__hv_ops(c->hv);
     bool lost = false;
@@ -60,6 +63,7 @@ int colo__capture_seeded(struct colo_capture *c, struct colo_error *err)
     rc = ops->track(c->hv, 1, err);
     if (rc)
         return rc;
+    *tracking = true;
     return ops->dirty(c->hv, &c->carry, COLO_DIRTY_SEED, &lost, err);
 }
 
@@ -85,6 +89,7 @@ int colo__capture_begin(struct colo_capture *c, uint64_t number,
     c->live_count = 0;
     c->live_lost = false;
     colo__bitmap_zero(&c->final);
+    colo__bitmap_zero(&c->live);
     return colo__audit_prepare(&c->audit, info.nr_gfns, info.tot_pages, err);
 }
 
@@ -162,6 +167,7 @@ static bool want_live(struct colo_capture *c)
 int colo__capture_live(struct colo_capture *c, struct colo_error *err)
 {
     const struct colo_hv_ops *ops = colo__hv_ops(c->hv);
+    struct colo_bitmap taken;
     int rc;
 
     if (!want_live(c))
@@ -179,7 +185,10 @@ int colo__capture_live(struct colo_capture *c, struct colo_error *err)
     if (rc)
         return rc;
     c->live_count = c->epoch.count;
-    colo__bitmap_zero(&c->carry);
+    /* they have been taken; live was empty */
+    taken = c->live;
+    c->live = c->carry;
+    c->carry = taken;
     return 0;
 }
 
@@ -250,9 +259,6 @@ int colo__capture_final(struct colo_capture *c,
     rc = copy_set(c, &c->final, err);
     if (rc)
         return rc;
-    rc = colo__audit_take(&c->audit, &c->epoch, err);
-    if (rc)
-        return rc;
     t1 = colo__now_us(c->clock);
     info->copy_us = t1 - t0;
     rc = copy_state(c, err);
@@ -263,6 +269,9 @@ int colo__capture_final(struct colo_capture *c,
         colo__log(c->log, COLO_LOG_WARNING, -1, "capture", "full resync: %s",
                   why.text);
     colo__bitmap_zero(&c->carry);
+    rc = colo__audit_take(&c->audit, &c->final, &c->live, &c->epoch, err);
+    if (rc)
+        return rc;
     info->final_pages = c->epoch.count - c->live_count;
     judge_live(c);
     return 0;

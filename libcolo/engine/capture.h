@@ -22,6 +22,7 @@ struct colo_capture {
     struct colo_bitmap final;   /* frames of the final set of this epoch */
     struct colo_bitmap carry;   /* to be sent in the next epoch whatever the
                                    dirty bitmap says */
+    struct colo_bitmap live;    /* frames of the live round of this epoch */
     uint64_t live_count;        /* epoch pages [0, live_count) were copied
                                    live; those also in final are void */
     struct colo_audit audit;
@@ -52,8 +53,10 @@ int colo__capture_final(struct colo_capture *c,
                         struct colo_checkpoint_info *info,
                         struct colo_error *err);
 /* colo__capture_seeded - the seed is written and the guest stands still:
- * dirty tracking on, everything the seed may have missed to carry. */
-int colo__capture_seeded(struct colo_capture *c, struct colo_error *err);
+ * dirty tracking on (*tracking says so, also when what follows fails),
+ * everything the seed may have missed to carry. */
+int colo__capture_seeded(struct colo_capture *c, bool *tracking,
+                         struct colo_error *err);
 
 /* is page i of the epoch void (copied live, then changed)? */
 static inline bool colo__capture_void(const struct colo_capture *c,

@@ -18,7 +18,11 @@
 #define BUF_SIZE (COLO_WIRE_HEADER + COLO_WIRE_MAX_PAGES *                     \
                   (COLO_WIRE_PAGE_ENTRY + COLO_PAGE_SIZE))
 #define SEED_CHUNK (128u * 1024u)
-#define PROBE_EVERY 32
+/* how long the better way is kept, and how long the other one is tried: its
+ * cache of sent content has to fill before it can show what it is worth */
+#define KEEP_EPOCHS 64
+#define TRY_EPOCHS 6
+#define TRY_WARM 3
 /* epochs smaller than this say nothing about the cost of coding */
 #define PROBE_MIN_PAGES 64
 
@@ -36,6 +40,7 @@ int colo__transfer_init(struct colo_transfer *t, struct colo_link *bulk,
     t->compress = compress;
     t->seed_fd = -1;
     t->coding = compress != 0;
+    t->keep_coding = TRY_EPOCHS;
     t->buf = malloc(BUF_SIZE);
     t->scratch = aligned_alloc(64, (sizeof(*t->scratch) + 63) & ~(size_t)63);
     t->digest = XXH3_createState();
@@ -234,27 +239,34 @@ static int send_audit(struct colo_transfer *t, struct colo_error *err)
 
 static void choose_coding(struct colo_transfer *t)
 {
-    bool better;
+    bool better = t->cost[1] < t->cost[0], next;
 
     if (t->compress >= 0) {
         t->coding = t->compress;
         return;
     }
-    better = t->cost[1] == 0 || (t->cost[0] != 0 && t->cost[1] < t->cost[0]);
-    if (++t->since_probe >= PROBE_EVERY) {
-        t->since_probe = 0;
-        better = !better;
+    t->in_coding++;
+    if (t->keep_coding) {
+        t->keep_coding--;
+        return;
     }
-    if (t->coding && !better)
+    /* after the better way the other is tried, and the other way round */
+    next = t->cost[0] && t->cost[1] && t->coding != better ? better
+                                                            : !t->coding;
+    t->keep_coding = t->cost[0] && t->cost[1] && next == better ? KEEP_EPOCHS
+                                                                : TRY_EPOCHS;
+    t->in_coding = 0;
+    if (t->coding && !next)
         colo__delta_cache_clear(t->cache); /* it would go stale */
-    t->coding = better;
+    t->coding = next;
 }
 
 static void learn_cost(struct colo_transfer *t, uint64_t took_us)
 {
     double *cost = &t->cost[t->coding], now;
 
-    if (t->pages < PROBE_MIN_PAGES)
+    if (t->pages < PROBE_MIN_PAGES || t->again ||
+        (t->coding && t->in_coding < TRY_WARM))
         return;
     now = (double)took_us / (double)t->pages;
     if (now <= 0)

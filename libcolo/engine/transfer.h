@@ -27,7 +27,8 @@ struct colo_transfer {
     bool again;                 /* send without differences */
     /* adaptive coding: microseconds per page, smoothed, with and without */
     double cost[2];
-    uint32_t since_probe;
+    uint32_t keep_coding;       /* epochs until this is looked at again */
+    uint32_t in_coding;         /* epochs since it last changed */
     bool coding;                /* this epoch is coded */
     /* results of the last epoch */
     uint64_t wire_bytes, zero_pages, delta_pages, pages;

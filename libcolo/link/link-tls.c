@@ -112,11 +112,16 @@ static int tls_broken(struct link_tls *l, ssize_t r, int sys_errno,
         return tls_dead(l, sys_errno, what, NULL, err);
     case 0:
     case GNUTLS_E_PREMATURE_TERMINATION:
+    case GNUTLS_E_SESSION_EOF:
+    case GNUTLS_E_INVALID_SESSION:
         return tls_dead(l, 0, "the peer closed the link", NULL, err);
     case GNUTLS_E_MEMORY_ERROR:
         return colo__fail(err, COLO_E_NOMEM, 0, WHERE, "%s", what);
     default:
-        return tls_dead(l, 0, what, gnutls_strerror((int)r), err);
+        /* Bytes came, so there is a living peer, or somebody between; what
+         * they say is not to be trusted.  That is no lost peer. */
+        return colo__fail(err, COLO_E_CORRUPT, 0, WHERE, "%s: %s", what,
+                          gnutls_strerror((int)r));
     }
 }
 

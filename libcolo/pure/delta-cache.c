@@ -54,9 +54,6 @@ struct colo_delta_cache *colo__delta_cache_new(uint32_t mib)
     if (map == MAP_FAILED)
         goto fail;
     cache->pages = map;
-    /* Slots fill in no order, so a cache that is small against the guest
-     * fills soon: fewer faults and TLB misses.  Only advice. */
-    (void)madvise(map, slots * COLO_PAGE_SIZE, MADV_HUGEPAGE);
     return cache;
 
 fail:
