@@ -32,6 +32,50 @@ bool check_report_begin(struct check_report *report, bool json,
     return true;
 }
 
+bool check_quote(char *buf, size_t cap, const char *option, const char *word)
+{
+    size_t start = strlen(buf), n = start, len = strlen(option);
+
+    if (n + len + 4 > cap)
+        return false;
+    n += (size_t)snprintf(buf + n, cap - n, " %s '", option);
+    for (; *word; word++) {
+        const char *piece = *word == '\'' ? "'\\''" : NULL;
+
+        len = piece ? 4 : 1;
+        if (n + len + 2 > cap) {
+            buf[start] = 0;
+            return false;
+        }
+        memcpy(buf + n, piece ? piece : word, len);
+        n += len;
+    }
+    buf[n++] = '\'';
+    buf[n] = 0;
+    return true;
+}
+
+/* What the guest needs at the peer: findings whose text begins with it. */
+static void note_need(struct check_report *report,
+                      const struct colo_check_item *item)
+{
+    char word[200];
+    size_t n = strcspn(item->text, " ");
+
+    if (!strcmp(item->id, "memory-needed")) {
+        report->need_pages = strtoull(item->text, NULL, 10);
+        return;
+    }
+    if (n >= sizeof(word))
+        return;
+    memcpy(word, item->text, n);
+    word[n] = 0;
+    if (!strcmp(item->id, "bridge-needed"))
+        check_quote(report->needs, sizeof(report->needs), "--bridge", word);
+    else if (!strcmp(item->id, "file-needed"))
+        check_quote(report->needs, sizeof(report->needs), "--file", word);
+}
+
 void check_report_item(void *user, const struct colo_check_item *item)
 {
     struct check_report *report = user;
@@ -41,8 +85,7 @@ void check_report_item(void *user, const struct colo_check_item *item)
         result = COLO_CHECK_REFUSED; /* unknown: be careful */
     report->refused += result == COLO_CHECK_REFUSED;
     report->warnings += result == COLO_CHECK_WARNING;
-    if (!strcmp(item->id, "memory-needed"))
-        report->need_pages = strtoull(item->text, NULL, 10);
+    note_need(report, item);
     if (report->gen) {
         yajl_gen_map_open(report->gen);
         cli_json_text(report->gen, "where", report->where);

@@ -14,7 +14,13 @@ struct check_report {
     const char *where;   /* "local" or the peer, for the items that follow */
     unsigned refused, warnings;
     uint64_t need_pages; /* from the finding "memory-needed"; 0 = unknown */
+    char needs[1024];    /* options for the peer's check, from "...-needed" */
 };
+
+/* check_quote - append OPTION and a quoted WORD for the other host's shell.
+ * False: it does not fit, nothing was appended. */
+bool check_quote(char *buf, size_t cap, const char *option,
+                 const char *word);
 
 /* check_report_begin - json: the object is left open for the items. */
 bool check_report_begin(struct check_report *report, bool json,

@@ -8,17 +8,21 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "check-report.h"
 #include "process.h"
 
 #define PEER_MS 60000
+#define NEEDS_MAX 16 /* more bridges or files are not looked at */
 
 struct check {
     struct check_report report;
     const char *ssh, *remote; /* the ssh command, colo on the other host */
     const char *name;         /* --host: a name that must be free */
     uint64_t pages;           /* --host: memory that must be free */
+    const char *bridges[NEEDS_MAX], *files[NEEDS_MAX]; /* --host */
+    int n_bridges, n_files;
     int32_t mode;
     bool host, json;
 };
@@ -52,6 +56,30 @@ static void check_name(struct check *check, const char *name)
             "rename or destroy it, or choose another host");
 }
 
+/* The guest's network is made on this bridge when it takes over. */
+static void check_bridge(struct check *check, const char *bridge)
+{
+    char path[128], text[160];
+
+    snprintf(text, sizeof(text), "there is no bridge %s", bridge);
+    if (strchr(bridge, '/') ||
+        snprintf(path, sizeof(path), "/sys/class/net/%s/bridge", bridge) >=
+        (int)sizeof(path) || access(path, F_OK))
+        add(&check->report, COLO_CHECK_REFUSED, "bridge-missing", text,
+            "make it, in the network that the guest is in");
+}
+
+static void check_file(struct check *check, const char *file)
+{
+    char text[240];
+
+    snprintf(text, sizeof(text), "there is no file %s", file);
+    if (access(file, R_OK))
+        add(&check->report, COLO_CHECK_WARNING, "file-missing", text,
+            "copy it to this host: without it the guest cannot boot again "
+            "here after a takeover");
+}
+
 static int check_host(struct check *check)
 {
     struct colo_error err;
@@ -70,6 +98,10 @@ static int check_host(struct check *check)
         snprintf(incoming, sizeof(incoming), "%s--incoming", check->name);
         check_name(check, incoming);
     }
+    for (int i = 0; i < check->n_bridges; i++)
+        check_bridge(check, check->bridges[i]);
+    for (int i = 0; i < check->n_files; i++)
+        check_file(check, check->files[i]);
     return check_report_end(&check->report,
                             "this host can hold a replica",
                             "this host cannot hold a replica");
@@ -77,46 +109,23 @@ static int check_host(struct check *check)
 
 /* ---- a guest of this host and the other host ---------------------------- */
 
-/* 'word' for the shell of the other host; false: does not fit. */
-static bool quote(const char *word, char *buf, size_t cap)
-{
-    size_t n = 0;
-
-    if (cap < 3)
-        return false;
-    buf[n++] = '\'';
-    for (; *word; word++) {
-        const char *piece = *word == '\'' ? "'\\''" : NULL;
-        size_t len = piece ? 4 : 1;
-
-        if (n + len + 2 > cap)
-            return false;
-        memcpy(buf + n, piece ? piece : word, len);
-        n += len;
-    }
-    buf[n++] = '\'';
-    buf[n] = 0;
-    return true;
-}
-
 static void check_peer(struct check *check, const char *domain,
                        const char *host)
 {
     struct check_report *report = &check->report;
-    char command[512], name[160], text[700];
+    char command[1600], text[700];
     char *answer = NULL;
     int status;
 
     report->where = host;
-    if (!quote(domain, name, sizeof(name))) {
+    snprintf(command, sizeof(command), "%s check --host --json --pages %"
+             PRIu64 "%s", check->remote, report->need_pages, report->needs);
+    /* a number is this host's: there it would be somebody else */
+    if (domain[strspn(domain, "0123456789")] &&
+        !check_quote(command, sizeof(command), "--name", domain)) {
         add(report, COLO_CHECK_REFUSED, "name-too-long", domain, "");
         return;
     }
-    /* a number is this host's: there it would be somebody else */
-    snprintf(command, sizeof(command), "%s check --host --json --pages %"
-             PRIu64 "%s%s", check->remote, report->need_pages,
-             domain[strspn(domain, "0123456789")] ? " --name " : "",
-             domain[strspn(domain, "0123456789")] ? name : "");
     status = cli_capture(check->ssh, host, command, PEER_MS, &answer);
     if (answer && (status == CLI_OK || status == CLI_NOT_PROTECTABLE) &&
         check_report_merge(report, answer)) {
@@ -164,9 +173,14 @@ static int check_domain(struct check *check, const char *domain,
 
 /* ---- command line ------------------------------------------------------- */
 
-enum { OPT_HOST = 256, OPT_MODE, OPT_NAME, OPT_PAGES, OPT_REMOTE, OPT_SSH };
+enum {
+    OPT_BRIDGE = 256, OPT_FILE, OPT_HOST, OPT_MODE, OPT_NAME, OPT_PAGES,
+    OPT_REMOTE, OPT_SSH
+};
 
 static const struct option options[] = {
+    { "bridge", required_argument, NULL, OPT_BRIDGE },
+    { "file", required_argument, NULL, OPT_FILE },
     { "help", no_argument, NULL, 'h' },
     { "host", no_argument, NULL, OPT_HOST },
     { "json", no_argument, NULL, 'j' },
@@ -190,6 +204,14 @@ static bool set_option(struct check *check, int c)
         return true;
     case 'v':
         check->report.verbose = true;
+        return true;
+    case OPT_BRIDGE:
+        if (check->n_bridges < NEEDS_MAX)
+            check->bridges[check->n_bridges++] = optarg;
+        return true;
+    case OPT_FILE:
+        if (check->n_files < NEEDS_MAX)
+            check->files[check->n_files++] = optarg;
         return true;
     case OPT_HOST:
         check->host = true;
@@ -255,6 +277,8 @@ const struct cli_command cli_cmd_check = {
     "      --remote CMD   the colo command on HOST (colo)\n"
     "      --host         check this host as a backup instead\n"
     "      --pages N      --host: so much memory must be free (4 KiB each)\n"
-    "      --name NAME    --host: this name must be free\n",
+    "      --name NAME    --host: this name must be free\n"
+    "      --bridge NAME  --host: this bridge must be there\n"
+    "      --file PATH    --host: this file should be there\n",
     run, 0
 };

@@ -32,7 +32,7 @@ _colo_operands() {
             --*=*) ;;
             --interval | -i | --transport | --address | --ssh | --remote | \
             --heartbeat | --dead | --audit | --live-round | --compress | \
-            --mode | --pages | --name | --timeout | -t | --attach) ((i++)) ;;
+            --mode | --pages | --name | --bridge | --file | --timeout | -t | --attach) ((i++)) ;;
             -*) ;;
             *) n=$((n + 1)) ;;
         esac
@@ -54,7 +54,7 @@ _colo() {
             --live-round | --compress) words="auto never always" ;;
             --mode) words="remus colo" ;;
             -i | --interval | --address | --ssh | --remote | --heartbeat | \
-            --dead | --audit | --pages | --name | -t | --timeout | --attach)
+            --dead | --audit | --pages | --name | --bridge | -t | --timeout | --attach)
                 return ;;
             *)
                 case $cmd:$(_colo_operands) in

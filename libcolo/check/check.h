@@ -49,6 +49,7 @@ struct colo_guest_facts {
     bool nested, iommu;       /* as its configuration says */
     uint64_t tot_pages, max_pages, pod_entries;
     uint32_t vcpus;
+    char kernel[160], ramdisk[160]; /* files it boots from, "" = none */
 };
 
 /* ---- facts-xen.c ------------------------------------------------------- */

@@ -116,7 +116,25 @@ static int32_t kind_of(const xc_domaininfo_t *info)
     return COLO_GUEST_PVH;
 }
 
-/* libxl keeps a guest's configuration as JSON; two settings of it cannot be
+/* The value of a string member, if it is a plain path. */
+static void read_path(const char *text, const char *key, char *buf,
+                      size_t cap)
+{
+    const char *value = strstr(text, key);
+    size_t n;
+
+    buf[0] = 0;
+    if (!value)
+        return;
+    value += strlen(key);
+    n = strcspn(value, "\"\\ \t\n'");
+    if (value[0] != '/' || value[n] != '"' || n >= cap)
+        return;
+    memcpy(buf, value, n);
+    buf[n] = 0;
+}
+
+/* libxl keeps a guest's configuration as JSON; some settings of it cannot be
  * asked of Xen. */
 static void read_configuration(struct colo_guest_facts *facts)
 {
@@ -133,6 +151,9 @@ static void read_configuration(struct colo_guest_facts *facts)
     value = strstr(text, "\"passthrough\": \"");
     facts->iommu = value && strncmp(value + 16, "disabled", 8) &&
                    strncmp(value + 16, "unknown", 7);
+    read_path(text, "\"kernel\": \"", facts->kernel, sizeof(facts->kernel));
+    read_path(text, "\"ramdisk\": \"", facts->ramdisk,
+              sizeof(facts->ramdisk));
     free(text);
 }
 

@@ -97,8 +97,14 @@ static void check_disk(struct walk *walk, const char *backend)
                         "writes would not follow the checkpoints", name);
 }
 
-static void check_net(struct walk *walk)
+static void check_net(struct walk *walk, const char *backend)
 {
+    char bridge[40];
+
+    read_below(walk, backend, "bridge", bridge, sizeof(bridge));
+    if (bridge[0])
+        colo__check_say(walk->out, OK, "bridge-needed", "", "%s is the bridge "
+                        "that its network needs on the backup", bridge);
     if (!has_proxy(walk, "net"))
         walk->nets++;
 }
@@ -186,7 +192,7 @@ static int check_device(void *user, const char *id)
     if (!strcmp(walk->kind, "vbd"))
         check_disk(walk, backend);
     else if (!strcmp(walk->kind, "vif"))
-        check_net(walk);
+        check_net(walk, backend);
     else
         check_other(walk, id);
     return 0;

@@ -86,6 +86,18 @@ uint64_t colo__check_need(const struct colo_guest_facts *guest)
            512u;
 }
 
+/* After a takeover it boots again from files of the backup. */
+static void check_files(const struct colo_guest_facts *guest,
+                        struct colo_check_out *out)
+{
+    if (guest->kernel[0])
+        colo__check_say(out, OK, "file-needed", "", "%s is its kernel, to "
+                        "boot again on the backup", guest->kernel);
+    if (guest->ramdisk[0])
+        colo__check_say(out, OK, "file-needed", "", "%s is its ramdisk, to "
+                        "boot again on the backup", guest->ramdisk);
+}
+
 void colo__check_guest_rules(const struct colo_host_facts *host,
                              const struct colo_guest_facts *guest, int mode,
                              struct colo_check_out *out)
@@ -103,6 +115,7 @@ void colo__check_guest_rules(const struct colo_host_facts *host,
     check_state(guest, out);
     check_cooperation(guest, out);
     check_memory(guest, out);
+    check_files(guest, out);
     if (guest->nested)
         colo__check_say(out, REFUSED, "nested", "remove nestedhvm=1 from its "
                         "configuration", "it may run guests of its own, "

@@ -67,6 +67,29 @@ START_TEST(test_round_trip)
 }
 END_TEST
 
+START_TEST(test_needs)
+{
+    struct colo_check_item items[] = {
+        { COLO_CHECK_OK, "bridge-needed", "xenbr0 is needed", "" },
+        { COLO_CHECK_OK, "file-needed", "/a/it's;$(x) is needed", "" },
+        { COLO_CHECK_OK, "file-needed", "/b", "" },
+    };
+    struct check_report report = { .where = "here" };
+    char small[16] = "x";
+
+    for (size_t i = 0; i < COLO_ARRAY_LEN(items); i++)
+        check_report_item(&report, &items[i]);
+    ck_assert_str_eq(report.needs, " --bridge 'xenbr0' --file "
+                     "'/a/it'\\''s;$(x)' --file '/b'");
+    ck_assert(!check_quote(small, sizeof(small), "--name", "longer-name"));
+    ck_assert_str_eq(small, "x");
+    ck_assert(!check_quote(small, sizeof(small), "--n", "''"));
+    ck_assert_str_eq(small, "x");
+    ck_assert(check_quote(small, sizeof(small), "--n", "1234567"));
+    ck_assert_str_eq(small, "x --n '1234567'");
+}
+END_TEST
+
 START_TEST(test_nonsense)
 {
     static const char *const bad[] = {
@@ -112,4 +135,5 @@ START_TEST(test_status)
 }
 END_TEST
 
-PURE_MAIN("cli-report", test_round_trip, test_nonsense, test_status)
+PURE_MAIN("cli-report", test_round_trip, test_needs, test_nonsense,
+          test_status)

@@ -115,7 +115,7 @@ START_TEST(test_nets)
     struct found found;
 
     setup();
-    device("vif", "0", 0);
+    below(device("vif", "0", 0), "bridge", "xenbr0");
     device("vif", "1", 0);
     device("vif", "2", 3);
     look(&found, true);
@@ -124,7 +124,8 @@ START_TEST(test_nets)
                      COLO_CHECK_REFUSED);
     ck_assert_int_eq(found_result(&found, "net-not-buffered"),
                      COLO_CHECK_WARNING);
-    ck_assert_int_eq(found.n, 3); /* said once, not for each */
+    ck_assert_int_eq(found_result(&found, "bridge-needed"), COLO_CHECK_OK);
+    ck_assert_int_eq(found.n, 4); /* the warning comes once, not for each */
 }
 END_TEST
 

@@ -87,6 +87,11 @@ START_TEST(test_need)
 
     found_init(&found);
     colo__check_guest_rules(&host, &guest, COLO_MODE_REMUS, &found.out);
+    ck_assert_int_eq(found_result(&found, "file-needed"), -1);
+    snprintf(guest.kernel, sizeof(guest.kernel), "/boot/k");
+    found_init(&found);
+    colo__check_guest_rules(&host, &guest, COLO_MODE_REMUS, &found.out);
+    ck_assert_int_eq(found_result(&found, "file-needed"), COLO_CHECK_OK);
     for (int i = 0; i < found.n; i++) {
         if (!strcmp(found.ids[i], "memory-needed")) {
             ck_assert_uint_eq(strtoull(found.texts[i], NULL, 10),
