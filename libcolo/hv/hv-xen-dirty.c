@@ -41,7 +41,6 @@ int colo__hv_xen_load_skip(struct colo_hv_xen *hv, struct colo_error *err)
         return colo__fail(err, COLO_E_UNSUPPORTED, 0, "hv-xen",
                           "domain %u has no xenstore page: it was not made "
                           "by libxl", hv->domid);
-    hv->dirty.sentinel = values[COLO_SKIP_STORE];
     hv->dirty.nr_skip = colo__skip_set(values, hv->dirty.skip,
                                        COLO_XEN_MAX_SKIP);
     return 0;
@@ -226,12 +225,46 @@ static int check_on(struct colo_hv_xen *hv, const char **lost,
 
 /* Somebody's CLEAN, or OFF and ENABLE (what a save by libxl does), cannot be
  * told from a guest that wrote little.  So we mark a frame ourselves, one
- * that never travels, and want to find the mark at the next look. */
+ * that never travels and that the guest does not write, and want to find the
+ * mark at the next look. */
+static int choose_sentinel(struct colo_hv_xen *hv, struct colo_error *err)
+{
+    /* no ring that a guest uses: it writes to xenstore's as it suspends */
+    static const uint32_t params[] = {
+        HVM_PARAM_PAGING_RING_PFN, HVM_PARAM_SHARING_RING_PFN,
+        HVM_PARAM_MONITOR_RING_PFN, HVM_PARAM_BUFIOREQ_PFN,
+    };
+
+    hv->dirty.sentinel = 0;
+    for (size_t i = 0; i < COLO_ARRAY_LEN(params); i++) {
+        uint64_t gfn = 0;
+        bool has = false;
+        int rc;
+
+        if (xc_hvm_param_get(hv->xch, hv->domid, params[i], &gfn) < 0 || !gfn)
+            continue;
+        rc = colo__hv_xen_types(hv, &gfn, 1, &has, err);
+        if (rc)
+            return rc;
+        /* a hole would take no mark, and say nothing */
+        if (has && gfn < hv->dirty.nr_gfns) {
+            hv->dirty.sentinel = gfn;
+            return 0;
+        }
+    }
+    colo__log(&hv->log, COLO_LOG_WARNING, -1, "hv-xen",
+              "domain %u: a save by another tool cannot be noticed",
+              hv->domid);
+    return 0;
+}
+
 static void set_sentinel(struct colo_hv_xen *hv)
 {
-    hv->dirty.sentinel_set =
+    struct colo_xen_dirty *d = &hv->dirty;
+
+    d->sentinel_set = d->sentinel &&
         xendevicemodel_modified_memory(hv->dmod, (domid_t)hv->domid,
-                                       hv->dirty.sentinel, 1) == 0;
+                                       d->sentinel, 1) == 0;
 }
 
 static void check_record(struct colo_hv_xen *hv, uint32_t flags,
@@ -243,7 +276,7 @@ static void check_record(struct colo_hv_xen *hv, uint32_t flags,
 
     if (*lost)
         return;
-    if (d->sentinel_set && d->sentinel < d->nr_gfns &&
+    if (d->sentinel_set &&
         !(d->words[d->sentinel / 64] >> (d->sentinel % 64) & 1))
         *lost = "somebody else has fetched or reset the record of writes";
     /* a guest that suspends itself writes while it does so */
@@ -270,6 +303,8 @@ int colo__hv_xen_track(struct colo_hv *chv, int on, struct colo_error *err)
     rc = colo__hv_xen_getinfo(hv, &info, err);
     if (!rc)
         rc = grow(hv, err);
+    if (!rc && on)
+        rc = choose_sentinel(hv, err);
     if (rc)
         return rc;
     if (!on) {

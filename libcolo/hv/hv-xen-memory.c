@@ -75,10 +75,8 @@ static int window_get(struct colo_hv_xen *hv, uint64_t gfn,
     return 0;
 }
 
-/* What Xen says of n <= 1024 frames: true in has[i] for memory of the guest,
- * false for a hole or a frame of Xen. */
-static int ask_types(struct colo_hv_xen *hv, const uint64_t *gfns, size_t n,
-                     bool *has, struct colo_error *err)
+int colo__hv_xen_types(struct colo_hv_xen *hv, const uint64_t *gfns, size_t n,
+                       bool *has, struct colo_error *err)
 {
     struct xen_domctl op = {
         .cmd = XEN_DOMCTL_getpageframeinfo3,
@@ -115,7 +113,7 @@ static int window_map(struct colo_hv_xen *hv, struct colo_xen_window *w,
 
     for (i = 0; i < COLO_XEN_WINDOW; i++)
         gfns[i] = base + i;
-    rc = ask_types(hv, gfns, COLO_XEN_WINDOW, has, err);
+    rc = colo__hv_xen_types(hv, gfns, COLO_XEN_WINDOW, has, err);
     if (rc)
         return rc;
     for (i = 0; i < COLO_XEN_WINDOW; i++) {
@@ -188,7 +186,7 @@ static int read_missing(struct colo_hv_xen *hv, const uint64_t *gfns,
 
     for (size_t i = 0; i < n; i++)
         ask[i] = gfns[idx[i]];
-    rc = ask_types(hv, ask, n, has, err);
+    rc = colo__hv_xen_types(hv, ask, n, has, err);
     if (rc)
         return rc;
     for (size_t i = 0; i < n; i++)
@@ -294,7 +292,7 @@ static int populate(struct colo_hv_xen *hv, struct colo_xen_window *w,
     size_t want = 0;
     int rc;
 
-    rc = ask_types(hv, gfns, n, has, err);
+    rc = colo__hv_xen_types(hv, gfns, n, has, err);
     if (rc)
         return rc;
     for (size_t i = 0; i < n; i++) {
@@ -364,7 +362,7 @@ static int drop_window(struct colo_hv_xen *hv, const uint64_t *gfns,
 
     rc = window_get(hv, gfns[from], &w, err);
     if (!rc)
-        rc = ask_types(hv, gfns + from, to - from, has, err);
+        rc = colo__hv_xen_types(hv, gfns + from, to - from, has, err);
     if (rc)
         return rc;
     window_drop(hv, w);
@@ -416,7 +414,7 @@ int colo__hv_xen_populated(struct colo_hv_xen *hv, struct colo_bitmap *bm,
             n = (size_t)(bm->bits - base);
         for (size_t i = 0; i < n; i++)
             gfns[i] = base + i;
-        rc = ask_types(hv, gfns, n, has, err);
+        rc = colo__hv_xen_types(hv, gfns, n, has, err);
         if (rc)
             return rc;
         for (size_t i = 0; i < n; i++) {

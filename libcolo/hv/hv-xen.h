@@ -58,7 +58,7 @@ struct colo_xen_dirty {
     struct colo_bitmap populated;     /* frames ever seen with memory */
     uint64_t skip[COLO_XEN_MAX_SKIP]; /* frames that never travel */
     size_t nr_skip;
-    uint64_t sentinel;                /* a frame of dom0's, see set_sentinel */
+    uint64_t sentinel;                /* see set_sentinel; 0: none */
     bool sentinel_set, tracking, p2m_tracked;
 };
 
@@ -162,6 +162,10 @@ int colo__hv_xen_read(struct colo_hv *hv, const uint64_t *gfns, size_t n,
                       uint8_t *dst, uint8_t *kinds, struct colo_error *err);
 int colo__hv_xen_write(struct colo_hv *hv, const uint64_t *gfns, size_t n,
                        const uint8_t *src, struct colo_error *err);
+/* types - what Xen says of n <= 1024 frames: true in has[i] for memory of the
+ * guest, false for a hole or a frame of Xen */
+int colo__hv_xen_types(struct colo_hv_xen *hv, const uint64_t *gfns, size_t n,
+                       bool *has, struct colo_error *err);
 void colo__hv_xen_map_drop(struct colo_hv_xen *hv);
 /* populated - add to bm every frame below nr_gfns that has memory */
 int colo__hv_xen_populated(struct colo_hv_xen *hv, struct colo_bitmap *bm,

@@ -45,8 +45,9 @@ struct colo_hv *fake_xen_start(const char *domain)
     fake.xen_minor = 17;
     fake.xen_extra = ".7";
     for (uint64_t i = 0; i < FAKE_GFNS; i++)
-        fake.has[i] = i < 1536 || i == FAKE_STORE || i == FAKE_CONSOLE;
-    fake.tot_pages = 1538;
+        fake.has[i] = i < 1536 || i == FAKE_STORE || i == FAKE_CONSOLE ||
+                      i == FAKE_PAGING;
+    fake.tot_pages = 1539;
     ck_assert_int_eq(pipe2(fake.evtchn_fd, O_CLOEXEC | O_NONBLOCK), 0);
     ck_assert_int_eq(pipe2(fake.watch_fd, O_CLOEXEC | O_NONBLOCK), 0);
     ck_assert_int_eq(colo__hv_xen_open(domain, "/nonexistent", NULL, &hv,
@@ -67,6 +68,7 @@ void fake_xen_suspend(void)
     fake.reason = COLO_HV_SUSPEND;
     fake.rax = 0;
     fake_xen_touch(100);
+    fake_xen_touch(FAKE_STORE); /* the answer in xenstore */
     if (fake.subscribed)
         notify();
 }
@@ -176,7 +178,7 @@ int xendevicemodel_modified_memory(xendevicemodel_handle *dmod,
 {
     (void)dmod, (void)domid;
     for (uint64_t i = first; fake.log_dirty && i < first + nr; i++)
-        fake.dirty[i] = true;
+        fake.dirty[i] = fake.has[i];
     return 0;
 }
 
@@ -432,6 +434,7 @@ int xc_hvm_param_get(xc_interface *xch, uint32_t domid, uint32_t param,
 {
     (void)xch, (void)domid;
     *value = param == HVM_PARAM_STORE_PFN ? FAKE_STORE :
+             param == HVM_PARAM_PAGING_RING_PFN ? FAKE_PAGING :
              param == HVM_PARAM_CONSOLE_PFN ? FAKE_CONSOLE :
              param == HVM_PARAM_CALLBACK_IRQ ? !fake.hvm_no_pv : 0;
     return gone();

@@ -16,6 +16,7 @@
 #define FAKE_DOMID 7
 #define FAKE_GFNS 2048 /* before it grows */
 #define FAKE_MAX_GFNS 4096
+#define FAKE_PAGING 2040
 #define FAKE_STORE 2044
 #define FAKE_CONSOLE 2047
 

@@ -125,6 +125,7 @@ START_TEST(test_somebody_off_and_on)
     xc_shadow_control(NULL, FAKE_DOMID,
                       XEN_DOMCTL_SHADOW_OP_ENABLE_LOGDIRTY, NULL, 0);
     fake_xen_touch(6);
+    fake_xen_touch(FAKE_STORE);
     expect_lost(&t, "somebody else", 1536);
     end(&t);
 }
@@ -138,6 +139,7 @@ START_TEST(test_somebody_cleaned)
     fake_xen_touch(5);
     memset(fake.dirty, 0, sizeof(fake.dirty));
     fake_xen_touch(6);
+    fake_xen_touch(FAKE_STORE);
     expect_lost(&t, "somebody else", 1536);
     end(&t);
 }
@@ -151,6 +153,23 @@ START_TEST(test_nothing_at_all)
     expect_lost(&t, "nothing was recorded", 1536);
     /* not for a guest that does not suspend itself, nor after a seed */
     ck_assert_uint_eq(dirty(&t, FINAL | COLO_DIRTY_SEED), 0);
+    ck_assert(!t.lost);
+    end(&t);
+}
+END_TEST
+
+/* nowhere to leave a mark: not every look may cry wolf */
+START_TEST(test_no_sentinel)
+{
+    struct setup t;
+
+    begin(&t);
+    ck_assert_int_eq(t.ops->track(t.hv, 0, &t.err), 0);
+    fake.has[FAKE_PAGING] = false;
+    fake.tot_pages--;
+    ck_assert_int_eq(t.ops->track(t.hv, 1, &t.err), 0);
+    fake_xen_touch(5);
+    ck_assert_uint_eq(dirty(&t, FINAL), 1);
     ck_assert(!t.lost);
     end(&t);
 }
@@ -321,6 +340,6 @@ END_TEST
 
 PURE_MAIN("hv-xen-dirty", test_plain, test_not_tracking, test_somebody_off,
           test_somebody_off_and_on, test_somebody_cleaned,
-          test_nothing_at_all, test_no_memory, test_balloon,
+          test_nothing_at_all, test_no_sentinel, test_no_memory, test_balloon,
           test_balloon_tracked, test_grows, test_grants, test_gone,
           test_target)
