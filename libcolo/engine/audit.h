@@ -4,10 +4,10 @@
  * The audit: at each checkpoint the hashes of a slice of all pages go along,
  * and the backup compares them with what it holds, so that every page is
  * verified (or sent anyway) within a chosen number of checkpoints.  The hashes
- * are taken while the guest still runs: a page that is written afterwards is in
- * the epoch's dirty set, and is left out.  So the audit costs no pause, and finds
- * exactly what it is for: pages that changed without being marked.  Primary
- * side; session's thread.  The backup's side is in apply.
+ * are taken while the guest still runs: a page that is written afterwards is
+ * in the epoch's dirty set, and is left out.  So the audit costs no pause, and
+ * finds exactly what it is for: pages that changed without being marked.
+ * Primary side; session's thread.  The backup's side is in apply.
  */
 #ifndef COLO_AUDIT_H
 #define COLO_AUDIT_H
