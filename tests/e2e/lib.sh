@@ -96,14 +96,14 @@ no_session() { # NAME HOST
     ! on "$2" "colo status $1 --json" >/dev/null 2>&1
 }
 
-# Nothing of a session is left on a host.
+# Nothing of a session of that guest is left on a host.
 clean_host() { # NAME HOST
     until_true 60 "end of the session of $1 on host$2" no_session "$1" "$2"
-    on "$2" "! pgrep -x colo >/dev/null; xenstore-ls /libcolo 2>/dev/null" |
-        grep -q . && fail "nodes are left in xenstore of host$2"
-    on "$2" "xl list" | grep -q -- --incoming &&
-        fail "a replica is left on host$2"
-    return 0
+    on "$2" "for u in \$(xenstore-list /libcolo 2>/dev/null); do
+        [ \"\$(xenstore-read /libcolo/\$u/name 2>/dev/null)\" = '$1' ] && exit 1
+        done; exit 0" || fail "nodes of $1 are left in xenstore of host$2"
+    on "$2" "! xl list $1--incoming >/dev/null 2>&1" ||
+        fail "a replica of $1 is left on host$2"
 }
 
 # The host is up, reachable from the other one, and can be a backup.
