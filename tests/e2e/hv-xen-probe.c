@@ -5,6 +5,9 @@
  *
  *   hv-xen-probe cycle DOMAIN N MS        N checkpoints to nowhere, timed
  *   hv-xen-probe seed DOMAIN FILE         a seed to a file; the guest goes on
+ *   hv-xen-probe hang DOMAIN asked|stopped  then sleeps, to be killed
+ *   hv-xen-probe life DOMAIN monitor|end REASON
+ *   hv-xen-probe cancel DOMAIN US         ask, cancel after US, 50 times
  *   hv-xen-probe state DOMAIN FILE        its machine state (also a fuzz seed)
  *   hv-xen-probe send DOMAIN N MS ADDR    seed and N checkpoints to recv
  *   hv-xen-probe recv [run]               the other side; run: take over
@@ -23,6 +26,7 @@
 #include <unistd.h>
 
 #include "hv/hv.h"
+#include "hv/watchdog.h"
 
 #define PORT 7790
 #define BATCH 4096
@@ -274,6 +278,77 @@ static int state(const char *domain, const char *file)
     return close(fd);
 }
 
+/* with a watchdog of its own, as a session has one */
+static int hang(const char *domain, bool stopped)
+{
+    const char *uuid = "00000000-0000-0000-0000-000000000001";
+    struct colo_error err = { 0 };
+    struct colo_hv_info info;
+    struct probe p;
+    pid_t pid;
+    int fd;
+
+    probe_open(&p, domain);
+    if (p.ops->info(p.hv, &info, &err) ||
+        colo__watchdog_start(info.domid, uuid, getenv("COLO_LIBEXECDIR"), &fd,
+                             &pid, &err) ||
+        p.ops->track(p.hv, 1, &err) ||
+        p.ops->stop->request(p.hv, &err))
+        die(&err, "hang");
+    if (stopped)
+        wait_for(&p, COLO_HV_EV_STOPPED, STOP_MS);
+    printf("hanging\n");
+    fflush(stdout);
+    return pause();
+}
+
+static int life(const char *domain, const char *what, int reason)
+{
+    struct colo_error err = { 0 };
+    struct probe p;
+
+    probe_open(&p, domain);
+    if (!strcmp(what, "monitor")) {
+        if (p.ops->life->abandon(p.hv, &err))
+            die(&err, "abandon");
+    } else {
+        if (p.ops->life->end_guest(p.hv, reason, &err))
+            die(&err, "end_guest");
+        wait_for(&p, COLO_HV_EV_ENDED, SEED_MS);
+    }
+    p.ops->close(p.hv);
+    return 0;
+}
+
+static int cancel(const char *domain, unsigned us)
+{
+    int late = 0, n = 50;
+    struct colo_error err = { 0 };
+    struct colo_hv_info info;
+    struct probe p;
+
+    probe_open(&p, domain);
+    for (int i = 0; i < n; i++) {
+        bool stopped = false;
+
+        if (p.ops->stop->request(p.hv, &err))
+            die(&err, "request");
+        usleep(us);
+        if (p.ops->stop->cancel(p.hv, &stopped, &err))
+            die(&err, "cancel");
+        late += stopped;
+        if (stopped && p.ops->stop->resume(p.hv, &err))
+            die(&err, "resume");
+        usleep(50000);
+        if (p.ops->info(p.hv, &info, &err) ||
+            info.state != COLO_HV_RUNNING)
+            printf("state %d after cancel %d\n", info.state, i);
+    }
+    printf("%d cancelled, of them %d had stopped\n", n, late);
+    p.ops->close(p.hv);
+    return 0;
+}
+
 /* ---- over the wire, for tests only: {n, state_len} gfns kinds pages state */
 
 static int connect_to(const char *addr)
@@ -438,6 +513,12 @@ int main(int argc, char **argv)
                      (unsigned)atoi(argv[4]));
     if (argc == 4 && !strcmp(mode, "seed"))
         return seed(argv[2], argv[3]);
+    if (argc == 4 && !strcmp(mode, "hang"))
+        return hang(argv[2], !strcmp(argv[3], "stopped"));
+    if (argc >= 4 && !strcmp(mode, "life"))
+        return life(argv[2], argv[3], argc > 4 ? atoi(argv[4]) : 0);
+    if (argc == 4 && !strcmp(mode, "cancel"))
+        return cancel(argv[2], (unsigned)atoi(argv[3]));
     if (argc == 4 && !strcmp(mode, "state"))
         return state(argv[2], argv[3]);
     if (argc == 6 && !strcmp(mode, "send"))
