@@ -222,6 +222,7 @@ static int act_release(struct colo_session *s, struct colo_error *err)
     p->info.delta_pages = p->transfer.delta_pages;
     p->info.wire_bytes = p->transfer.wire_bytes;
     p->info.commit_us = now - p->resumed_us;
+    colo__transfer_learn(&p->transfer, p->info.commit_us);
     s->audit_pages += p->capture.epoch.audit_count;
     colo__stats_add(&s->stats, now, &p->info);
     s->status_dirty = true;

@@ -18,13 +18,12 @@
 #define BUF_SIZE (COLO_WIRE_HEADER + COLO_WIRE_MAX_PAGES *                     \
                   (COLO_WIRE_PAGE_ENTRY + COLO_PAGE_SIZE))
 #define SEED_CHUNK (128u * 1024u)
-/* how long the better way is kept, and how long the other one is tried: its
- * cache of sent content has to fill before it can show what it is worth */
-#define KEEP_EPOCHS 64
-#define TRY_EPOCHS 6
-#define TRY_WARM 3
+/* Plain epochs until coding is tried again, and for how many: the cache of
+ * sent content has to fill before it can show what it is worth. */
+#define KEEP_PLAIN 64
+#define TRY_CODING 6
 /* epochs smaller than this say nothing about the cost of coding */
-#define PROBE_MIN_PAGES 64
+#define LEARN_MIN_PAGES 64
 
 int colo__transfer_init(struct colo_transfer *t, struct colo_link *bulk,
                         struct colo_capture *capture,
@@ -40,7 +39,6 @@ int colo__transfer_init(struct colo_transfer *t, struct colo_link *bulk,
     t->compress = compress;
     t->seed_fd = -1;
     t->coding = compress != 0;
-    t->keep_coding = TRY_EPOCHS;
     t->buf = malloc(BUF_SIZE);
     t->scratch = aligned_alloc(64, (sizeof(*t->scratch) + 63) & ~(size_t)63);
     t->digest = XXH3_createState();
@@ -151,13 +149,16 @@ static int send_pages(struct colo_transfer *t, struct colo_error *err)
         uint8_t *out = entries + n * COLO_WIRE_PAGE_ENTRY;
         struct colo_msg msg = { .type = COLO_MSG_PAGES, .value = n,
                                 .epoch = t->capture->epoch.number };
+        uint64_t t0;
         int rc;
 
         if (!n)
             continue;
+        t0 = colo__now_us(t->clock);
         for (uint64_t i = 0; i < n; i++)
             out += put_page(t, indexes[i],
                             entries + i * COLO_WIRE_PAGE_ENTRY, out);
+        t->encode_us += colo__now_us(t->clock) - t0;
         msg.len = (uint32_t)(out - entries);
         rc = send_msg(t, &msg, err);
         if (rc)
@@ -237,48 +238,61 @@ static int send_audit(struct colo_transfer *t, struct colo_error *err)
     return 0;
 }
 
+/* Microseconds for a page, sent plain or coded. */
+static bool plain_is_sooner(const struct colo_transfer *t)
+{
+    double plain = COLO_PAGE_SIZE * t->link_us_per_byte;
+    double coded = t->encode_us_per_page +
+                   t->coded_bytes_per_page * t->link_us_per_byte;
+
+    return plain < coded;
+}
+
 static void choose_coding(struct colo_transfer *t)
 {
-    bool better = t->cost[1] < t->cost[0], next;
+    bool coding = t->coding;
 
     if (t->compress >= 0) {
         t->coding = t->compress;
         return;
     }
     t->in_coding++;
-    if (t->keep_coding) {
-        t->keep_coding--;
+    if (coding)
+        coding = t->in_coding < TRY_CODING || !plain_is_sooner(t);
+    else
+        coding = t->in_coding >= KEEP_PLAIN || !plain_is_sooner(t);
+    if (coding == t->coding)
         return;
-    }
-    /* after the better way the other is tried, and the other way round */
-    next = t->cost[0] && t->cost[1] && t->coding != better ? better
-                                                            : !t->coding;
-    t->keep_coding = t->cost[0] && t->cost[1] && next == better ? KEEP_EPOCHS
-                                                                : TRY_EPOCHS;
     t->in_coding = 0;
-    if (t->coding && !next)
+    t->coding = coding;
+    if (!coding)
         colo__delta_cache_clear(t->cache); /* it would go stale */
-    t->coding = next;
 }
 
-static void learn_cost(struct colo_transfer *t, uint64_t took_us)
+static void smooth(double *mean, double value)
 {
-    double *cost = &t->cost[t->coding], now;
+    *mean = *mean == 0 ? value : *mean * 0.75 + value * 0.25;
+}
 
-    if (t->pages < PROBE_MIN_PAGES || t->again ||
-        (t->coding && t->in_coding < TRY_WARM))
+void colo__transfer_learn(struct colo_transfer *t, uint64_t commit_us)
+{
+    if (t->pages < LEARN_MIN_PAGES || t->again)
         return;
-    now = (double)took_us / (double)t->pages;
-    if (now <= 0)
-        now = 0.001;
-    *cost = *cost == 0 ? now : *cost * 0.75 + now * 0.25;
+    if (t->coding) {
+        smooth(&t->encode_us_per_page,
+               (double)t->encode_us / (double)t->pages);
+        smooth(&t->coded_bytes_per_page,
+               (double)t->wire_bytes / (double)t->pages);
+    }
+    if (commit_us > t->encode_us)
+        smooth(&t->link_us_per_byte, (double)(commit_us - t->encode_us) /
+                                         (double)t->wire_bytes);
 }
 
 int colo__transfer_epoch_job(void *arg, struct colo_error *err)
 {
     struct colo_transfer *t = arg;
     const struct colo_epoch *e = &t->capture->epoch;
-    uint64_t t0 = colo__now_us(t->clock);
     struct colo_msg msg = { .type = COLO_MSG_EPOCH_BEGIN,
                             .epoch = e->number, .value = e->nr_gfns };
     int rc;
@@ -286,7 +300,7 @@ int colo__transfer_epoch_job(void *arg, struct colo_error *err)
     choose_coding(t);
     if (t->again)
         colo__delta_cache_clear(t->cache);
-    t->pages = t->zero_pages = t->delta_pages = 0;
+    t->pages = t->zero_pages = t->delta_pages = t->encode_us = 0;
     if (!t->again)
         t->wire_bytes = 0;
     XXH3_64bits_reset(t->digest);
@@ -310,10 +324,7 @@ int colo__transfer_epoch_job(void *arg, struct colo_error *err)
     msg = (struct colo_msg){ .type = COLO_MSG_EPOCH_END, .epoch = e->number,
                              .value = t->digest_seen - 1, .len = 8 };
     colo__put64(t->buf + COLO_WIRE_HEADER, XXH3_64bits_digest(t->digest));
-    rc = send_msg(t, &msg, err);
-    if (!rc)
-        learn_cost(t, colo__now_us(t->clock) - t0);
-    return rc;
+    return send_msg(t, &msg, err);
 }
 
 /* Wait for the seed's writer; 1 readable, 0 aborted. The writer may be slow

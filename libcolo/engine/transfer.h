@@ -25,10 +25,11 @@ struct colo_transfer {
     uint8_t *buf;               /* one message */
     uint8_t session[16];
     bool again;                 /* send without differences */
-    /* adaptive coding: microseconds per page, smoothed, with and without */
-    double cost[2];
-    uint32_t keep_coding;       /* epochs until this is looked at again */
-    uint32_t in_coding;         /* epochs since it last changed */
+    /* What coding costs and what it saves, smoothed: coding is off while the
+     * link would carry the plain pages sooner. */
+    double link_us_per_byte, encode_us_per_page, coded_bytes_per_page;
+    uint64_t encode_us;         /* of the last epoch */
+    uint32_t in_coding;         /* epochs since coding went on or off */
     bool coding;                /* this epoch is coded */
     /* results of the last epoch */
     uint64_t wire_bytes, zero_pages, delta_pages, pages;
@@ -45,6 +46,10 @@ int colo__transfer_init(struct colo_transfer *t, struct colo_link *bulk,
                         int compress, uint32_t delta_mib,
                         struct colo_error *err);
 void colo__transfer_fini(struct colo_transfer *t); /* zeroed is fine */
+
+/* colo__transfer_learn - the epoch that was sent last was acknowledged
+ * commit_us after its sending began. */
+void colo__transfer_learn(struct colo_transfer *t, uint64_t commit_us);
 
 /* jobs; arg is the struct colo_transfer.  epoch: of what capture holds.
  * seed: ATTACH, then everything from seed_fd until its end. */
