@@ -285,8 +285,10 @@ COLO_PUBLIC uint64_t colo_session_get_deadline(struct colo_session *session);
 
 /* colo_session_process - do what can be done now; the first call starts the
  * session, as colo_set_replication(enable) does.
- * Returns  1 the session goes on, 0 it has ended as asked,
- *          < 0 it has ended by that error (the guest runs, wherever it must).
+ * Returns  1 the session goes on, 0 it has ended as asked (the secondary:
+ *          or it has taken over), < 0 it has ended by that error; the guest
+ *          runs, wherever it must.  COLO_E_GUEST on the primary: the guest
+ *          itself has ended; COLO_E_REFUSED: the other side has it.
  * Blocks   the capture of one epoch (milliseconds); never for the peer. */
 COLO_PUBLIC int colo_session_process(struct colo_session *session,
                                      struct colo_error *err);

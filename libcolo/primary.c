@@ -281,14 +281,31 @@ static int act_stop(struct colo_session *s, struct colo_error *err)
     return 0;
 }
 
+static const char *end_name(int reason)
+{
+    switch (reason) {
+    case COLO_HV_POWEROFF:
+        return "has powered off";
+    case COLO_HV_REBOOT:
+        return "reboots";
+    case COLO_HV_CRASH:
+        return "has crashed";
+    default:
+        return "has ended";
+    }
+}
+
 static int act_guest_end(struct colo_session *s, struct colo_error *err)
 {
     (void)err;
     atomic_store(&s->p.transfer.abort, true);
     s->p.guest_stopping = false;
     colo__session_set_mode(s, s->mode, COLO_REASON_PROCESSING);
-    colo__log(s->log, COLO_LOG_NOTICE, -1, "primary",
-              "the guest has ended (reason %d)", s->guest_reason);
+    colo__fail(&s->outcome, COLO_E_GUEST, 0, "primary", "the guest %s",
+               s->guest_gone ? "was destroyed"
+                             : end_name(s->guest_reason));
+    colo__log(s->log, COLO_LOG_NOTICE, -1, "primary", "%s",
+              s->outcome.text);
     /* Its last output must not get out while the replica could still come to
      * life: first the peer's answer, then the followers are released. */
     s->p.await_answer = s->peer_known;
@@ -315,6 +332,8 @@ static int act_yield(struct colo_session *s, struct colo_error *err)
     if (rc)
         return rc;
     s->guest_gone = true;
+    colo__fail(&s->outcome, COLO_E_REFUSED, 0, "primary",
+               "the guest was taken over by the other side");
     colo__control_send(s, COLO_MSG_STOP, s->epoch, 1, NULL, 0);
     colo__session_raise(s, COLO_EV_DONE);
     return 0;
@@ -587,8 +606,6 @@ void colo__primary_hv(struct colo_session *s)
             colo__log(s->log, COLO_LOG_DEBUG, -1, "primary", "%s", err.text);
         return;
     }
-    if (ev.events & COLO_HV_EV_PROGRESS)
-        colo__session_progress(s, ev.seed_done, ev.seed_total);
     if ((ev.events & COLO_HV_EV_SEEDED) && !s->p.seed_stopped) {
         if (seed_written(s, &err))
             colo__session_error(s, &err);
@@ -647,9 +664,27 @@ static void waiting(struct colo_session *s)
         colo__session_raise(s, COLO_EV_TIMER);
 }
 
+/* Once a second, while bytes go out: how far the first copy is. What the
+ * guest writes meanwhile is sent again, so it may be more than its memory. */
+static void seeding(struct colo_session *s)
+{
+    uint64_t now = colo__now_us(s->clock);
+    uint64_t pages = atomic_load(&s->p.transfer.seed_bytes) / COLO_PAGE_SIZE;
+
+    if (now < s->p.timer_us)
+        return;
+    s->p.timer_us = now + 1000000;
+    if (pages != s->seed_done)
+        colo__session_progress(s, pages, pages > s->info.tot_pages
+                                             ? pages : s->info.tot_pages);
+}
+
 void colo__primary_poll(struct colo_session *s)
 {
     switch (s->state) {
+    case COLO_STATE_SEEDING:
+        seeding(s);
+        break;
     case COLO_STATE_WAITING:
         waiting(s);
         break;
@@ -669,6 +704,8 @@ void colo__primary_poll(struct colo_session *s)
 
 uint64_t colo__primary_deadline(struct colo_session *s)
 {
+    if (s->state == COLO_STATE_SEEDING)
+        return s->p.timer_us;
     if (s->state == COLO_STATE_WAITING)
         return s->p.checkpoint_wanted ? 0 : s->p.timer_us;
     return COLO_NEVER;

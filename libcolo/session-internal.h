@@ -80,6 +80,8 @@ struct colo_session {
     const struct colo_state_table *table;
     int role, state, mode, last_mode, reason, failover;
     struct colo_error error;            /* what ended it; code 0 = none */
+    struct colo_error outcome;          /* no error, but not as asked either:
+                                           the guest ended, the peer has it */
     struct colo_hv_info info;           /* the guest, as last seen */
     uint64_t epoch;      /* primary: begun last; secondary: applied last */
     uint64_t committed;  /* last committed, 0 = none */

@@ -407,8 +407,9 @@ static void end_session(struct colo_session *s)
     if (s->operator_failover)
         s->reason = COLO_REASON_REQUEST;
     publish(s);
-    ev.code = ended_well(s) ? 0 : s->error.code;
-    ev.text = s->error.code ? s->error.text : NULL;
+    ev.code = ended_well(s) ? s->outcome.code : s->error.code;
+    ev.text = s->error.code ? s->error.text
+              : s->outcome.code ? s->outcome.text : NULL;
     tell(s, &ev);
     colo__publish_close(s->publish);
     s->publish = NULL;
@@ -568,8 +569,11 @@ int colo_session_process(struct colo_session *s, struct colo_error *err)
         work(s);
     if (s->state != COLO_STATE_ENDED)
         return 1;
-    if (ended_well(s))
-        return 0;
+    if (ended_well(s)) {
+        if (err && s->outcome.code)
+            *err = s->outcome;
+        return s->outcome.code;
+    }
     if (err)
         *err = s->error;
     return s->error.code;

@@ -97,7 +97,7 @@ START_TEST(test_forged_record)
     ck_assert_int_eq(send(colo__link_ops(l[0])->fd(l[0]), forged,
                           sizeof(forged), 0), sizeof(forged));
     ck_assert_int_eq(link_recv(l[1], b, sizeof(b), 1000, &len, &err),
-                     COLO_E_PEER);
+                     COLO_E_CORRUPT);
     ck_assert_int_eq(link_recv(l[1], b, sizeof(b), 1000, &len, &err),
                      COLO_E_PEER);
     link_close(l[0]);
