@@ -236,7 +236,7 @@ struct colo_config {
     const char *remote_command; /* NULL: "colo receive" */
     int32_t control_fd, bulk_fd;   /* COLO_TRANSPORT_FD, else -1 */
     int32_t boot_in_fd, boot_out_fd; /* secondary: what ssh gave us, or -1 */
-    uint32_t interval_ms;       /* epoch length, default 100 */
+    uint32_t interval_ms;       /* from stop to stop, default 100 */
     uint32_t heartbeat_ms;      /* default 100 */
     uint32_t dead_ms;           /* silence that means dead, default 1000 */
     uint32_t stop_ms;           /* guest may take to suspend, default 10000 */

@@ -226,8 +226,8 @@ static int act_release(struct colo_session *s, struct colo_error *err)
     s->audit_pages += p->capture.epoch.audit_count;
     colo__stats_add(&s->stats, now, &p->info);
     s->status_dirty = true;
-    /* the interval is the time the guest runs between two stops */
-    p->timer_us = p->resumed_us + interval;
+    /* from stop to stop: "a checkpoint every so many milliseconds" */
+    p->timer_us = p->stop_us + interval;
     if (p->timer_us < now)
         p->timer_us = now;
     colo__session_step_hook(s, "committed");
