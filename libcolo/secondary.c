@@ -431,6 +431,32 @@ void colo__secondary_message(struct colo_session *s,
     colo__session_error(s, &err);
 }
 
+/* A restore fails by itself, or because what it was fed ended early: then
+ * the job that feeds it knows why.  The first one here waits for the other. */
+static void seed_failed(struct colo_session *s, const struct colo_error *err)
+{
+    if (s->state == COLO_STATE_SEEDING && s->s.job == COLO_JOB_SEED) {
+        if (!s->s.seed_error.code)
+            s->s.seed_error = *err;
+        atomic_store(&s->s.receive.abort, true);
+    } else if (s->state < COLO_STATE_ENDING) {
+        colo__session_error(s, err);
+    }
+}
+
+static void feeding_failed(struct colo_session *s, int rc,
+                           const struct colo_error *err)
+{
+    bool restores_fault = rc == COLO_E_SYS || rc == COLO_E_STATE;
+
+    if (restores_fault && s->s.seed_error.code)
+        colo__session_error(s, &s->s.seed_error);
+    else if (restores_fault)
+        s->s.seed_error = *err; /* its own error is about to come */
+    else
+        colo__session_error(s, err);
+}
+
 void colo__secondary_hv(struct colo_session *s)
 {
     struct colo_hv_event ev = { 0 };
@@ -445,8 +471,7 @@ void colo__secondary_hv(struct colo_session *s)
         return;
     }
     if (hv_ops(s)->poll(s->parts.hv, &ev, &err)) {
-        if (s->state != COLO_STATE_ENDED)
-            colo__session_error(s, &err);
+        seed_failed(s, &err);
         return;
     }
     if (ev.events & COLO_HV_EV_PROGRESS)
@@ -510,6 +535,8 @@ void colo__secondary_worker(struct colo_session *s, int rc,
         return; /* it was told to end */
     if (rc == COLO_E_PEER) {
         colo__session_bulk_broken(s, err);
+    } else if (rc && job == COLO_JOB_SEED) {
+        feeding_failed(s, rc, err);
     } else if (rc) {
         colo__session_error(s, err);
     } else if (job == COLO_JOB_SEED) {

@@ -59,6 +59,8 @@ struct colo_secondary {
     int job;                            /* COLO_JOB_*: what the worker does */
     bool seed_restored;                 /* the replica exists */
     bool seed_received;                 /* the seed's job is over */
+    struct colo_error seed_error;       /* of the restore, while its job may
+                                           still tell the cause */
     bool await_yield;                   /* the primary was told to end */
     bool whole;                         /* the epoch under way is */
     bool request_waits;                 /* REQUEST came while loading */

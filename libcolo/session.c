@@ -247,6 +247,9 @@ static void publish(struct colo_session *s)
     if (!s->publish || !s->status_dirty ||
         (passing_state(s->state) && now - s->published_us < PUBLISH_US))
         return;
+    /* xenstored has the guest's suspend to serve now: not in its way */
+    if (s->state == COLO_STATE_REQUESTED || s->state == COLO_STATE_STOPPING)
+        return;
     s->status_dirty = false;
     s->published_us = now;
     if (colo_query_status(s, &status, &err))

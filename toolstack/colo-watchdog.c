@@ -34,6 +34,17 @@ static void ignore_signals(void)
         signal(list[i], SIG_IGN);
 }
 
+/* It outlives a command in a pipeline, whose end would wait for us. */
+static void forget_stderr(void)
+{
+    int fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+
+    if (fd < 0)
+        return;
+    dup2(fd, STDERR_FILENO);
+    close(fd);
+}
+
 /* The one process that must outlive a host short of memory. */
 static void do_not_kill_me(void)
 {
@@ -87,6 +98,7 @@ int main(int argc, char **argv)
         return 2;
     }
     ignore_signals();
+    forget_stderr();
     openlog("colo-watchdog", LOG_PID, LOG_DAEMON);
     do_not_kill_me();
     if (chdir("/") < 0)

@@ -14,8 +14,9 @@
 #define LIVE_REST 32
 /* a live round pays when at least this share of it is not dirtied again */
 #define LIVE_PAYS_PERCENT 50
-/* below this many pages the stop itself is the cost, not the copy */
-#define LIVE_MIN_PAGES 64
+/* Every look at the dirty record makes the guest fault its pages in again, so
+ * a second look is worth it only where the copy itself would take long. */
+#define LIVE_MIN_US 10000
 
 int colo__capture_init(struct colo_capture *c, struct colo_hv *hv,
                        const struct colo_log *log,
@@ -157,6 +158,8 @@ static bool want_live(struct colo_capture *c)
 {
     if (c->live_mode >= 0)
         return c->live_mode;
+    if ((double)c->last_dirty * c->us_per_page < LIVE_MIN_US)
+        return false;
     if (c->live_skip) {
         c->live_skip--;
         return false;
@@ -201,13 +204,25 @@ static void judge_live(struct colo_capture *c)
         return;
     for (uint64_t i = 0; i < c->live_count; i++)
         again += colo__bitmap_test(&c->final, c->epoch.gfns[i]);
-    if (c->live_count >= LIVE_MIN_PAGES &&
-        (c->live_count - again) * 100 >= c->live_count * LIVE_PAYS_PERCENT) {
+    if ((c->live_count - again) * 100 >= c->live_count * LIVE_PAYS_PERCENT) {
         c->live_bad = 0;
         return;
     }
     if (++c->live_bad >= LIVE_BAD_MAX)
         c->live_skip = LIVE_REST;
+}
+
+static void learn_copy(struct colo_capture *c, uint64_t took_us)
+{
+    uint64_t pages = c->epoch.count - c->live_count;
+
+    c->last_dirty = c->epoch.count;
+    if (pages >= 64) {
+        double now = (double)took_us / (double)pages;
+
+        c->us_per_page = c->us_per_page == 0 ? now
+                         : c->us_per_page * 0.75 + now * 0.25;
+    }
 }
 
 static int copy_state(struct colo_capture *c, struct colo_error *err)
@@ -259,6 +274,7 @@ int colo__capture_final(struct colo_capture *c,
     rc = copy_set(c, &c->final, err);
     if (rc)
         return rc;
+    learn_copy(c, colo__now_us(c->clock) - t0);
     t1 = colo__now_us(c->clock);
     info->copy_us = t1 - t0;
     rc = copy_state(c, err);

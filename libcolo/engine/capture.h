@@ -32,6 +32,8 @@ struct colo_capture {
     int32_t live_mode;          /* -1 adaptive, 0 never, 1 always */
     uint32_t live_skip;         /* epochs until it is tried again */
     uint32_t live_bad;          /* times it did not pay in a row */
+    uint64_t last_dirty;        /* pages of the last epoch */
+    double us_per_page;         /* of the final copy, smoothed */
     bool live_lost;             /* the live round lost the record */
     uint64_t resyncs;
 };

@@ -7,6 +7,7 @@
  */
 #include "transfer.h"
 
+#include <lz4.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +18,7 @@
 
 #define BUF_SIZE (COLO_WIRE_HEADER + COLO_WIRE_MAX_PAGES *                     \
                   (COLO_WIRE_PAGE_ENTRY + COLO_PAGE_SIZE))
-#define SEED_CHUNK (128u * 1024u)
+#define SEED_CHUNK COLO_WIRE_SEED_CHUNK
 /* Plain epochs until coding is tried again, and for how many: the cache of
  * sent content has to fill before it can show what it is worth. */
 #define KEEP_PLAIN 64
@@ -327,6 +328,29 @@ int colo__transfer_epoch_job(void *arg, struct colo_error *err)
     return send_msg(t, &msg, err);
 }
 
+/* A freshly booted guest is mostly zeros.  What was read is in the second
+ * half of the buffer; what does not get shorter is moved down as it is. */
+static int send_seed(struct colo_transfer *t, uint32_t len,
+                     struct colo_error *err)
+{
+    char *out = (char *)t->buf + COLO_WIRE_HEADER;
+    const char *raw = out + SEED_CHUNK;
+    struct colo_msg msg = { .type = COLO_MSG_SEED_DATA, .value = len };
+    int n = 0;
+
+    if (t->compress)
+        n = LZ4_compress_fast_extState(t->scratch->lz4_state, raw, out,
+                                       (int)len, (int)len - 1, 1);
+    if (n > 0) {
+        msg.len = (uint32_t)n;
+    } else {
+        memmove(out, raw, len);
+        msg.value = 0;
+        msg.len = len;
+    }
+    return send_msg(t, &msg, err);
+}
+
 /* Wait for the seed's writer; 1 readable, 0 aborted. The writer may be slow
  * but not silent: the session watches its progress and sets abort. */
 static int wait_seed(struct colo_transfer *t)
@@ -356,7 +380,8 @@ int colo__transfer_seed_job(void *arg, struct colo_error *err)
             rc = colo__fail(err, COLO_E_STATE, 0, "transfer", "seed aborted");
             break;
         }
-        r = read(t->seed_fd, t->buf + COLO_WIRE_HEADER, SEED_CHUNK);
+        r = read(t->seed_fd, t->buf + COLO_WIRE_HEADER + SEED_CHUNK,
+                 SEED_CHUNK);
 
         if (r < 0 && errno == EINTR)
             continue;
@@ -367,9 +392,7 @@ int colo__transfer_seed_job(void *arg, struct colo_error *err)
         }
         if (!r)
             break;
-        msg = (struct colo_msg){ .type = COLO_MSG_SEED_DATA,
-                                 .len = (uint32_t)r };
-        rc = send_msg(t, &msg, err);
+        rc = send_seed(t, (uint32_t)r, err);
         total += (uint64_t)r;
         atomic_store(&t->seed_bytes, total);
     }

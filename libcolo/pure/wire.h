@@ -55,7 +55,9 @@
 /* Bulk link, P>S, in this order: ATTACH, SEED_DATA*, SEED_END, then per
  * epoch EPOCH_BEGIN, (PAGES | GONE)*, STATE*, AUDIT*, EPOCH_END. */
 #define COLO_MSG_ATTACH            32  /* body: 16-byte session id */
-#define COLO_MSG_SEED_DATA         33  /* body: bytes of the seed stream */
+#define COLO_MSG_SEED_DATA         33  /* body: bytes of the seed stream;
+                                          value 0: as they are, else LZ4 of
+                                          so many, at most SEED_CHUNK */
 #define COLO_MSG_SEED_END          34  /* value: total bytes of the seed */
 #define COLO_MSG_EPOCH_BEGIN       35  /* value: nr_gfns of the guest */
 #define COLO_MSG_PAGES             36  /* value: count; body below */
@@ -139,6 +141,7 @@ int colo__hello_parse(const uint8_t *body, size_t len,
 #define COLO_CODING_XOR  3  /* LZ4 of (page XOR last sent page) */
 #define COLO_WIRE_PAGE_ENTRY 24
 #define COLO_WIRE_MAX_PAGES 128u /* per message */
+#define COLO_WIRE_SEED_CHUNK (128u * 1024u)
 #define COLO_GFN_MAX ((UINT64_C(1) << 52) - 1)
 
 struct colo_wire_page {

@@ -9,6 +9,7 @@
 
 #include <check.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -96,6 +97,8 @@ static inline void side_init(struct side *side, int role)
 static inline void pair_init(struct session_pair *t)
 {
     memset(t, 0, sizeof(*t));
+    /* the simulated toolstack writes its seed in this process */
+    signal(SIGPIPE, SIG_IGN);
     sim_config_init(&t->sim);
     side_init(&t->p, COLO_ROLE_PRIMARY);
     side_init(&t->s, COLO_ROLE_SECONDARY);

@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Copyright (C) libcolo developers
+ *
+ * Every call of the hypervisor seam fails once, at the first use and in the
+ * middle of protection, on either side; so do a follower and the arbiter.  The
+ * session ends with that error or goes on, the primary's guest runs, the
+ * replica is gone or right, and nothing hangs.
+ */
+#include "session-pair.h"
+
+#include "pure-common.h"
+
+static const char *const op_names[SIM_OP_COUNT] = {
+    "poll", "info", "track", "dirty", "unmarked", "read", "write", "request",
+    "cancel", "resume", "get", "check", "set", "seed_out", "seed_in", "start",
+    "destroy", "end", "abandon",
+};
+
+static bool both_over(struct session_pair *t)
+{
+    return t->p.rc <= 0 && t->s.rc <= 0;
+}
+
+/* Drive until both have ended or the primary has made many checkpoints. */
+static void run_on(struct session_pair *t)
+{
+    uint64_t more = t->p.checkpoints + 20, until = now_ms() + 15000;
+
+    while (!both_over(t) && t->p.checkpoints < more) {
+        ck_assert_msg(now_ms() < until, "hangs: P %s, S %s",
+                      colo_state_name(t->p.session->state),
+                      colo_state_name(t->s.session->state));
+        pair_turn(t);
+    }
+    if (!both_over(t)) {
+        ck_assert_int_eq(colo_session_stop(t->p.session, NULL), 0);
+        pair_until(t, 15000, both_over(t));
+    }
+}
+
+static void judge(struct session_pair *t, const char *side, int op, int when)
+{
+    struct sim_guest *replica = sim_hv_guest(t->s.hv);
+    int runs_here = guest_state(t->guest) == COLO_HV_RUNNING;
+
+    ck_assert_msg(runs_here, "%s %s (%d): the primary's guest is in state %d",
+                  side, op_names[op], when, guest_state(t->guest));
+    if (replica)
+        ck_assert_msg(guest_state(replica) != COLO_HV_RUNNING,
+                      "%s %s (%d): both run", side, op_names[op], when);
+}
+
+static void try_fault(bool primary, int op, int when)
+{
+    struct session_pair t;
+    struct side *side;
+
+    pair_init(&t);
+    t.p.config.interval_ms = 1;
+    pair_open(&t, NULL, NULL);
+    side = primary ? &t.p : &t.s;
+    if (when == 0)
+        sim_hv_fail(side->hv, op, 1, COLO_E_HV, false);
+    else
+        pair_protected(&t, 5);
+    if (when == 1)
+        sim_hv_fail(side->hv, op, 1, COLO_E_HV, false);
+    run_on(&t);
+    judge(&t, primary ? "primary" : "secondary", op, when);
+    pair_close(&t);
+}
+
+START_TEST(primary_calls_fail)
+{
+    for (int op = 0; op < SIM_OP_COUNT; op++) {
+        try_fault(true, op, 0);
+        try_fault(true, op, 1);
+    }
+}
+END_TEST
+
+START_TEST(secondary_calls_fail)
+{
+    for (int op = 0; op < SIM_OP_COUNT; op++) {
+        try_fault(false, op, 0);
+        try_fault(false, op, 1);
+    }
+}
+END_TEST
+
+/* ---- a follower that refuses ------------------------------------------- */
+
+enum { F_START, F_CHECKPOINT, F_COMMIT, F_PENDING, F_NOTHING };
+
+struct colo_replication {
+    const struct colo_replication_ops *ops;
+    int refuse;
+    int starts, checkpoints, commits, stops, closes;
+    uint64_t committed;
+    bool pending_forever;
+};
+
+static int maybe(struct colo_replication *r, int what, struct colo_error *err)
+{
+    if (r->refuse == what)
+        return colo__fail(err, COLO_E_PEER_SAID, 0, "follower", "refused");
+    return 0;
+}
+
+static void f_close(struct colo_replication *r)
+{
+    r->closes++;
+}
+
+static int f_fd(struct colo_replication *r)
+{
+    (void)r;
+    return -1;
+}
+
+static int f_start(struct colo_replication *r, int mode,
+                   struct colo_error *err)
+{
+    ck_assert_int_eq(mode, COLO_MODE_REMUS);
+    r->starts++;
+    return maybe(r, F_START, err);
+}
+
+static int f_checkpoint(struct colo_replication *r, uint64_t epoch,
+                        struct colo_error *err)
+{
+    /* one closed epoch at a time */
+    ck_assert_uint_eq(epoch, r->committed + 1);
+    r->checkpoints++;
+    return maybe(r, F_CHECKPOINT, err);
+}
+
+static int f_commit(struct colo_replication *r, uint64_t epoch,
+                    struct colo_error *err)
+{
+    ck_assert_uint_eq(epoch, r->committed + 1);
+    r->committed = epoch;
+    r->commits++;
+    return maybe(r, F_COMMIT, err);
+}
+
+static int f_end(struct colo_replication *r, struct colo_error *err)
+{
+    (void)err;
+    r->stops++;
+    return 0;
+}
+
+static int f_pending(struct colo_replication *r, bool *ret_diverged,
+                     struct colo_error *err)
+{
+    (void)ret_diverged;
+    if (r->checkpoints > 2 && r->pending_forever)
+        return 1;
+    return r->checkpoints > 2 ? maybe(r, F_PENDING, err) : 0;
+}
+
+static const struct colo_replication_ops f_ops = {
+    f_close, f_fd, f_start, f_checkpoint, f_commit, f_end, f_end, f_pending,
+};
+
+START_TEST(followers_refuse)
+{
+    for (int refuse = 0; refuse <= F_NOTHING; refuse++) {
+        struct colo_replication r = { .ops = &f_ops, .refuse = refuse };
+        struct colo_parts parts = { .replication = { &r } };
+        struct session_pair t;
+
+        pair_init(&t);
+        t.p.config.interval_ms = 1;
+        pair_open(&t, &parts, NULL);
+        run_on(&t);
+        ck_assert_int_eq(guest_state(t.guest), COLO_HV_RUNNING);
+        if (refuse == F_NOTHING)
+            ck_assert_int_eq(t.p.rc, 0);
+        else
+            ck_assert_int_eq(t.p.rc, COLO_E_PEER_SAID);
+        if (refuse != F_START)
+            ck_assert_int_eq(r.stops, 1);
+        pair_close(&t);
+        ck_assert_int_eq(r.closes, 1);
+    }
+}
+END_TEST
+
+/* The epoch is at the backup, but a disk has not answered: no commit. */
+START_TEST(no_commit_before_the_followers)
+{
+    struct colo_replication r = { .ops = &f_ops, .refuse = F_NOTHING,
+                                  .pending_forever = true };
+    struct colo_parts parts = { .replication = { &r } };
+    struct session_pair t;
+
+    pair_init(&t);
+    t.p.config.interval_ms = 1;
+    t.p.config.commit_ms = 500;
+    pair_open(&t, &parts, NULL);
+    pair_until(&t, 10000, t.p.rc <= 0);
+    ck_assert_int_eq(t.p.rc, COLO_E_TIMEOUT);
+    ck_assert_int_eq(r.commits, 2);
+    ck_assert_int_eq(guest_state(t.guest), COLO_HV_RUNNING);
+    pair_close(&t);
+}
+END_TEST
+
+/* ---- an arbiter that says no ------------------------------------------- */
+
+struct colo_arbiter {
+    const struct colo_arbiter_ops *ops;
+    int asked;
+};
+
+static void a_close(struct colo_arbiter *a)
+{
+    (void)a;
+}
+
+static int a_fd(struct colo_arbiter *a)
+{
+    (void)a;
+    return -1;
+}
+
+static int a_ask(struct colo_arbiter *a, int role, struct colo_error *err)
+{
+    (void)role;
+    (void)err;
+    a->asked++;
+    return 0;
+}
+
+static int a_answer(struct colo_arbiter *a, struct colo_error *err)
+{
+    (void)a;
+    return colo__fail(err, COLO_E_REFUSED, 0, "arbiter", "no");
+}
+
+static const struct colo_arbiter_ops a_ops = { a_close, a_fd, a_ask,
+                                               a_answer };
+
+START_TEST(the_arbiter_refuses_the_secondary)
+{
+    struct colo_arbiter a = { .ops = &a_ops };
+    struct colo_parts parts = { .arbiter = &a };
+    struct session_pair t;
+
+    pair_init(&t);
+    pair_open(&t, NULL, &parts);
+    pair_protected(&t, 5);
+    shutdown(t.p.control_fd, SHUT_RDWR);
+    t.p.rc = 0;
+    pair_until(&t, 10000, t.s.rc <= 0);
+    ck_assert_int_eq(a.asked, 1);
+    ck_assert_uint_eq(sim_hv_calls(t.s.hv, SIM_OP_START), 0);
+    ck_assert_uint_ge(sim_hv_calls(t.s.hv, SIM_OP_DESTROY), 1);
+    pair_close(&t);
+}
+END_TEST
+
+START_TEST(the_arbiter_refuses_the_primary)
+{
+    struct colo_arbiter a = { .ops = &a_ops };
+    struct colo_parts parts = { .arbiter = &a };
+    struct session_pair t;
+
+    pair_init(&t);
+    pair_open(&t, &parts, NULL);
+    pair_protected(&t, 5);
+    shutdown(t.s.control_fd, SHUT_RDWR);
+    t.s.rc = 0;
+    pair_until(&t, 10000, t.p.rc <= 0);
+    ck_assert_int_eq(a.asked, 1);
+    ck_assert_int_eq(guest_state(t.guest), COLO_HV_GONE);
+    pair_close(&t);
+}
+END_TEST
+
+PURE_MAIN("session-faults", primary_calls_fail, secondary_calls_fail,
+          followers_refuse, no_commit_before_the_followers,
+          the_arbiter_refuses_the_secondary, the_arbiter_refuses_the_primary)

@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Copyright (C) libcolo developers
+ *
+ * A peer that says what it must not: the test speaks for the other side.  The
+ * session ends with a named error, loads nothing, and the primary's guest runs.
+ */
+#include "session-pair.h"
+
+#include "pure-common.h"
+
+struct peer {
+    struct session_pair t;
+    int control, bulk;   /* the test's ends */
+};
+
+static const char id[16] = "fifteen and one";
+
+/* One real side; the other end of its links is the test's. */
+static void peer_open(struct peer *p, bool primary)
+{
+    struct colo_parts parts = { 0 };
+    struct side *side = primary ? &p->t.p : &p->t.s;
+    int control[2], bulk[2];
+
+    pair_init(&p->t);
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, control), 0);
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, bulk), 0);
+    side->control_fd = control[0];
+    side->bulk_fd = bulk[0];
+    p->control = control[1];
+    p->bulk = bulk[1];
+    if (primary) {
+        ck_assert_int_eq(sim_guest_new(&p->t.sim, &p->t.guest, &side->err),
+                         0);
+        side_open(side, sim_hv_primary(p->t.guest), &parts);
+        ck_assert_int_eq(sim_guest_run(p->t.guest, &side->err), 0);
+    } else {
+        side_open(side, sim_hv_secondary(&p->t.sim), &parts);
+    }
+}
+
+static void say(int fd, uint32_t type, uint64_t epoch, uint64_t value,
+                const void *body, uint32_t len)
+{
+    uint8_t buf[COLO_WIRE_HEADER + COLO_WIRE_MAX_CONTROL];
+    struct colo_msg msg = { .type = type, .epoch = epoch, .value = value,
+                            .len = len, .body = buf + COLO_WIRE_HEADER };
+
+    if (len)
+        memcpy(buf + COLO_WIRE_HEADER, body, len);
+    ck_assert_int_eq(colo__wire_build(&msg, buf, NULL), 0);
+    ck_assert_int_eq(send(fd, buf, COLO_WIRE_HEADER + len, MSG_NOSIGNAL),
+                     COLO_WIRE_HEADER + len);
+}
+
+static void say_hello(struct peer *p, uint32_t role, uint16_t major)
+{
+    struct colo_hello hello = {
+        .major = major, .role = role, .mode = COLO_MODE_REMUS,
+        .nr_gfns = 1024, .heartbeat_ms = 20, .dead_ms = 400,
+        .name = "guest",
+    };
+    uint8_t body[COLO_WIRE_HELLO_MAX];
+    int n;
+
+    memcpy(hello.session, id, 16);
+    n = colo__hello_build(&hello, body, sizeof(body), NULL);
+    ck_assert_int_gt(n, 0);
+    say(p->control, COLO_MSG_HELLO, 0, 0, body, (uint32_t)n);
+}
+
+static void ends_with(struct peer *p, bool primary, int code,
+                      const char *word)
+{
+    struct side *side = primary ? &p->t.p : &p->t.s;
+
+    pair_until(&p->t, 10000, side->rc <= 0);
+    ck_assert_msg(side->rc == code, "%d: %s", side->rc, side->err.text);
+    ck_assert_msg(!word || strstr(side->err.text, word), "text: %s",
+                  side->err.text);
+    if (primary)
+        ck_assert_int_eq(guest_state(p->t.guest), COLO_HV_RUNNING);
+    else
+        ck_assert_uint_eq(sim_hv_calls(side->hv, SIM_OP_START), 0);
+    close(p->control);
+    close(p->bulk);
+    pair_close(&p->t);
+}
+
+START_TEST(another_major)
+{
+    struct peer p;
+
+    peer_open(&p, true);
+    say_hello(&p, COLO_ROLE_SECONDARY, 7);
+    ends_with(&p, true, COLO_E_VERSION, "7");
+}
+END_TEST
+
+START_TEST(the_same_role)
+{
+    struct peer p;
+
+    peer_open(&p, true);
+    say_hello(&p, COLO_ROLE_PRIMARY, COLO_WIRE_MAJOR);
+    ends_with(&p, true, COLO_E_PROTO, "primary");
+}
+END_TEST
+
+START_TEST(garbage)
+{
+    struct peer p;
+
+    peer_open(&p, true);
+    ck_assert_int_eq(send(p.control, "GET / HTTP/1.1\r\nHost: nobody\r\n"
+                          "Accept: everything\r\n\r\n", 54, 0), 54);
+    ends_with(&p, true, COLO_E_PROTO, NULL);
+}
+END_TEST
+
+START_TEST(before_hello)
+{
+    struct peer p;
+
+    peer_open(&p, false);
+    say(p.control, COLO_MSG_CHECKPOINT_REQUEST, 1, 0, NULL, 0);
+    ends_with(&p, false, COLO_E_PROTO, "before HELLO");
+}
+END_TEST
+
+START_TEST(received_out_of_turn)
+{
+    struct peer p;
+
+    peer_open(&p, true);
+    say_hello(&p, COLO_ROLE_SECONDARY, COLO_WIRE_MAJOR);
+    say(p.control, COLO_MSG_VMSTATE_RECEIVED, 1, 0, NULL, 0);
+    ends_with(&p, true, COLO_E_PROTO, "VMSTATE_RECEIVED");
+}
+END_TEST
+
+START_TEST(bulk_of_another_session)
+{
+    struct peer p;
+
+    peer_open(&p, false);
+    say_hello(&p, COLO_ROLE_PRIMARY, COLO_WIRE_MAJOR);
+    say(p.bulk, COLO_MSG_ATTACH, 0, 0, "somebody else's!", 16);
+    ends_with(&p, false, COLO_E_AUTH, "another session");
+}
+END_TEST
+
+START_TEST(no_seed_at_all)
+{
+    struct peer p;
+
+    peer_open(&p, false);
+    say_hello(&p, COLO_ROLE_PRIMARY, COLO_WIRE_MAJOR);
+    say(p.bulk, COLO_MSG_EPOCH_BEGIN, 1, 1024, NULL, 0);
+    ends_with(&p, false, COLO_E_PROTO, "ATTACH");
+}
+END_TEST
+
+/* The peer says why it ends: that is what the user hears. */
+START_TEST(the_peers_own_words)
+{
+    struct peer p;
+
+    peer_open(&p, true);
+    say_hello(&p, COLO_ROLE_SECONDARY, COLO_WIRE_MAJOR);
+    say(p.control, COLO_MSG_ERROR, 0, (uint64_t)COLO_E_NOMEM,
+        "no memory for the guest\n\033[2J", 28);
+    ends_with(&p, true, COLO_E_PEER_SAID, "no memory for the guest?");
+}
+END_TEST
+
+START_TEST(silence)
+{
+    struct peer p;
+
+    peer_open(&p, true);
+    say_hello(&p, COLO_ROLE_SECONDARY, COLO_WIRE_MAJOR);
+    ends_with(&p, true, COLO_E_PEER, "nothing heard");
+}
+END_TEST
+
+PURE_MAIN("session-peer", another_major, the_same_role, garbage, before_hello,
+          received_out_of_turn, bulk_of_another_session, no_seed_at_all,
+          the_peers_own_words, silence)
