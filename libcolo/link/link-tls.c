@@ -10,6 +10,9 @@
  * update that one direction receives is answered by the other; waiting is
  * done without it.
  */
+#if defined(__x86_64__) || defined(__i386__)
+#include <cpuid.h>
+#endif
 #include <gnutls/gnutls.h>
 #include <poll.h>
 #include <pthread.h>
@@ -48,7 +51,10 @@ struct link_tls {
 static const char *priority(void)
 {
 #if defined(__x86_64__) || defined(__i386__)
-    if (!__builtin_cpu_supports("aes") || !__builtin_cpu_supports("pclmul"))
+    unsigned a, b, c, d;
+
+    if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & bit_AES) ||
+        !(c & bit_PCLMUL))
         return CHACHA_FIRST;
 #endif
     return AES_FIRST;

@@ -90,8 +90,9 @@ static int make_hello(uint8_t *body, const char *name)
 static void save_hello(struct out *out)
 {
     static const char *const names[] = {
-        "", "guest", "a-name-of-sixty-three-bytes-which-is-as-long-as-it-can-"
-        "ever-beXX",
+        "", "guest",
+        ("a-name-of-sixty-three-bytes-which-is-as-long-as-it-can-"
+         "ever-beXX"),
     };
     uint8_t body[COLO_WIRE_HELLO_MAX];
 

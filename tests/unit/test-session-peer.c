@@ -109,11 +109,13 @@ END_TEST
 
 START_TEST(garbage)
 {
+    static const char words[] = "GET / HTTP/1.1\r\nHost: nobody\r\n"
+                                "Accept: everything\r\n\r\n";
     struct peer p;
 
     peer_open(&p, true);
-    ck_assert_int_eq(send(p.control, "GET / HTTP/1.1\r\nHost: nobody\r\n"
-                          "Accept: everything\r\n\r\n", 54, 0), 54);
+    ck_assert_int_eq(send(p.control, words, sizeof(words), 0),
+                     sizeof(words));
     ends_with(&p, true, COLO_E_PROTO, NULL);
 }
 END_TEST
