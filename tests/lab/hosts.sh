@@ -56,7 +56,7 @@ start_host() { # host
     # ten years has, and what TLS and ssh are slow without.
     local cpu=phenom,+svm,+npt,-rdtscp,+ssse3,+sse4.1,+sse4.2,+aes,+pclmulqdq
     with_big_udp timeout 60 setsid qemu-system-x86_64 \
-        -name "$(host_tag "$n")" \
+        -name "$(host_name "$n")" \
         -accel tcg,thread=multi -cpu $cpu \
         -m 4G -smp 2 -nodefaults -display none -no-reboot \
         -daemonize -pidfile "$base.pid" \
@@ -103,6 +103,23 @@ stop_host() { # host; the plug is pulled
             die "QEMU of host$1 (pid $pid) does not end"
     fi
     rm -f "$LAB_RUN/host$1.pid"
+}
+
+# For measurements: as on a real host, dom0's work takes no time from the
+# guest's processor.  Guests are pinned to Xen's CPU 1; its thread gets the
+# second processor of this machine, everything else the first.  Slower.
+lab_pin() {
+    local n pid task core
+    [ "$(nproc)" -ge 2 ] || die "pin: this machine has one processor"
+    for n in 1 2; do
+        pid=$(host_pid $n) || continue
+        for task in /proc/"$pid"/task/*; do
+            core=0
+            [ "$(cat "$task/comm")" = "CPU 1/TCG" ] && core=1
+            taskset -pc $core "${task##*/}" >/dev/null ||
+                die "pin: thread ${task##*/} of host$n"
+        done
+    done
 }
 
 # --- verbs --------------------------------------------------------------------

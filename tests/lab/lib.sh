@@ -65,6 +65,8 @@ lab_lock_run() { "$@" 9>&-; }
 
 # --- the process of a host ----------------------------------------------------
 
+# The value of QEMU's -name; threads have names for `lab pin`.
+host_name() { echo "guest=$(host_tag "$1"),debug-threads=on"; } # host
 host_tag() { echo "colo-lab-$LAB_INSTANCE-host$1"; } # host
 
 # Print the pid of a host's QEMU; fails if it does not run.  A pid file alone
@@ -74,7 +76,7 @@ host_pid() { # host
     pid=$(cat "$LAB_RUN/host$1.pid" 2>/dev/null) || return 1
     [ -n "$pid" ] || return 1
     # Not grep -q: it would end early, and tr's SIGPIPE look like a failure.
-    { tr '\0' '\n' <"/proc/$pid/cmdline" | grep -x "$(host_tag "$1")"; } \
+    { tr '\0' '\n' <"/proc/$pid/cmdline" | grep -x "$(host_name "$1")"; } \
         >/dev/null 2>&1 || return 1
     echo "$pid"
 }
