@@ -9,7 +9,7 @@ set -euo pipefail
 e2e_top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 lab=$e2e_top/tests/lab/lab
 # The lab is slow: one emulated CPU does everything on a host.
-E2E_PROTECT="--interval 200 --heartbeat 500 --dead 5000"
+E2E_PROTECT="--interval 200 --heartbeat 500 --dead 8000"
 
 say() { echo "  $(date +%T) $*"; }
 fail() { say "FAILED: $*"; exit 1; }
