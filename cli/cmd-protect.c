@@ -121,6 +121,10 @@ static int say_end(const struct protect *protect, int rc,
     const char *name = protect->name, *peer = protect->config.peer;
     int code;
 
+    if (rc == COLO_E_GUEST) {
+        cli_say("%s: protection has ended: %s", name, err->text);
+        return CLI_GUEST_ENDED;
+    }
     if (!is_here(name))
         return say_gone(protect, rc, err);
     if (rc == 0) {

@@ -64,9 +64,10 @@ start_guest() { # NAME HOST [key=value...]
 # ---- protection -----------------------------------------------------------------
 
 status_field() { # NAME HOST FIELD
+    # nobody stops reading early: with pipefail that would look like a failure
     on "$2" "colo status $1 --json" 2>/dev/null | tr ',{}' '\n' |
-        sed -n "s/^ *\"$3\" *: *\"\{0,1\}\([^\"]*\)\"\{0,1\} *$/\1/p" |
-        head -n 1
+        awk -F: -v key="\"$3\"" '$1 == key && !seen {
+            gsub(/"/, "", $2); print $2; seen = 1 }' || true
 }
 
 # protect NAME FROM TO: returns when the first epoch is committed
