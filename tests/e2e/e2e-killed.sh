@@ -36,5 +36,5 @@ epochs_pass g1 1 3
 on 1 "pkill -KILL -x colo-watchdog; pkill -KILL -x colo; colo recover"
 pulse_good g1 1
 clean_host g1 1
-on 2 "xl list" | grep -q "^g1 " && on 2 "xl destroy g1"
+on 2 "xl list" | grep "^g1 " >/dev/null && on 2 "xl destroy g1"
 until_true 60 "end of the session on host2" no_session g1 2

@@ -11,7 +11,7 @@ epochs_pass g2 1 3
 pulse_good g1 1
 pulse_good g2 1
 on 1 "colo stop g2"
-clean_replica() { ! on 2 "xl list" | grep -q "^g2--incoming"; }
+clean_replica() { ! on 2 "xl list" | grep "^g2--incoming" >/dev/null; }
 until_true 60 "end of g2's replica" clean_replica
 "$lab" guest stop g2
 start_guest g2 2 rate=100
