@@ -10,6 +10,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,7 +22,10 @@
 
 #include "hv/watchdog.h"
 
-#define LATE_SUSPEND_MS 10000
+/* A guest that has said yes to a suspend shows nothing until it stands still:
+ * look again so often. */
+#define LATE_LOOKS 10
+#define LATE_LOOK_MS 500
 
 static void ignore_signals(void)
 {
@@ -72,16 +76,50 @@ static void to_syslog(void *user, int level, int sys_errno,
            text);
 }
 
-static void remove_nodes(const char *uuid)
+/* Whose nodes are there?  0: nobody's, or it cannot be told. */
+static long owner_pid(struct xs_handle *xs, const char *uuid)
 {
-    struct xs_handle *xs = xs_open(0);
+    char path[80], *value;
+    unsigned len;
+    long pid;
+
+    snprintf(path, sizeof(path), "/libcolo/%s/owner", uuid);
+    value = xs_read(xs, XBT_NULL, path, &len);
+    pid = value ? strtol(value, NULL, 10) : 0;
+    free(value);
+    return pid;
+}
+
+/* Only of the session that has died: by now there may be another one. */
+static void remove_nodes(struct xs_handle *xs, const char *uuid, long session)
+{
     char path[64];
 
-    if (!xs)
+    if (owner_pid(xs, uuid) != session)
         return;
     snprintf(path, sizeof(path), "/libcolo/%s", uuid);
     xs_rm(xs, XBT_NULL, path);
+}
+
+/* At once, and again while a suspend could still be under way; a new session
+ * sees to the guest itself, and nothing of it may be touched. */
+static int see_to_guest(uint32_t domid, const char *uuid, long session,
+                        const struct colo_log *log, struct colo_error *err)
+{
+    struct xs_handle *xs = xs_open(0);
+    int rc = colo__hv_xen_recover(domid, 0, log, err);
+
+    if (!xs)
+        return rc;
+    remove_nodes(xs, uuid, session);
+    for (int i = 0; i < LATE_LOOKS && !rc; i++) {
+        poll(NULL, 0, LATE_LOOK_MS);
+        if (owner_pid(xs, uuid))
+            break;
+        rc = colo__hv_xen_recover(domid, 0, log, err);
+    }
     xs_close(xs);
+    return rc;
 }
 
 int main(int argc, char **argv)
@@ -89,6 +127,7 @@ int main(int argc, char **argv)
     struct colo_log log = { to_syslog, NULL, COLO_LOG_NOTICE };
     struct colo_error err = { 0 };
     unsigned long domid;
+    long session = getppid();
     int control, rc;
 
     domid = argc == 3 ? strtoul(argv[1], NULL, 10) : 0;
@@ -109,9 +148,8 @@ int main(int argc, char **argv)
      * not take over meanwhile. */
     colo__watchdog_last_words(control);
     syslog(LOG_WARNING, "the session of domain %lu has died", domid);
-    rc = colo__hv_xen_recover((uint32_t)domid, LATE_SUSPEND_MS, &log, &err);
+    rc = see_to_guest((uint32_t)domid, argv[2], session, &log, &err);
     if (rc && rc != COLO_E_NOTFOUND)
         syslog(LOG_ERR, "%s", err.text);
-    remove_nodes(argv[2]);
     return rc ? 1 : 0;
 }
