@@ -5,6 +5,7 @@
  * killed too.  Any thread; uses a xenstore handle of its own.
  */
 #include <stdio.h>
+#include <string.h>
 
 #include "../xenstore/sessions.h"
 #include "hv/watchdog.h"
@@ -23,14 +24,22 @@ struct recovery {
 static int recover_one(void *user, const struct colo_session_node *node)
 {
     struct recovery *r = user;
-    char path[64];
+    struct colo_error ignored;
+    char path[80], role[16];
     int rc = 0;
 
     if (node->alive)
         return 0;
     colo__log(r->log, COLO_LOG_NOTICE, -1, "recover",
               "the session of '%s' has died: cleaning up", node->name);
-    if (node->domid_known)
+    snprintf(path, sizeof(path), "/libcolo/%s/" COLO_XS_ROLE, node->uuid);
+    if (colo__store_ops(r->store)->read(r->store, path, role, sizeof(role),
+                                        &ignored))
+        role[0] = 0;
+    if (node->domid_known && !strcmp(role,
+                                     colo_role_name(COLO_ROLE_SECONDARY)))
+        rc = colo__hv_xen_drop_replica(node->domid, r->log, r->err);
+    else if (node->domid_known)
         rc = colo__hv_xen_recover(node->domid, WAIT_MS, r->log, r->err);
     /* its guest may be gone with it */
     if (rc && rc != COLO_E_NOTFOUND && rc != COLO_E_GUEST) {

@@ -70,3 +70,36 @@ int colo__hv_xen_recover(uint32_t domid, uint32_t wait_ms,
     colo__hv_ops(chv)->close(chv);
     return rc;
 }
+
+/* Only what can be nothing else than an unfinished replica: paused, and still
+ * under the name that it has before a takeover. */
+static bool is_replica(const struct colo_hv_info *info)
+{
+    static const char suffix[] = "--incoming";
+    size_t len = strlen(info->name), tail = sizeof(suffix) - 1;
+
+    return info->state == COLO_HV_PAUSED && len > tail &&
+           !strcmp(info->name + len - tail, suffix);
+}
+
+int colo__hv_xen_drop_replica(uint32_t domid, const struct colo_log *log,
+                              struct colo_error *err)
+{
+    struct colo_hv *chv = NULL;
+    struct colo_hv_info info;
+    char number[16];
+    int rc;
+
+    snprintf(number, sizeof(number), "%u", domid);
+    rc = colo__hv_xen_open(number, NULL, log, &chv, err);
+    if (rc)
+        return rc;
+    rc = colo__hv_ops(chv)->info(chv, &info, err);
+    if (!rc && is_replica(&info)) {
+        colo__log(log, COLO_LOG_NOTICE, -1, "recover",
+                  "'%s' has no session any more: destroyed", info.name);
+        rc = colo__hv_ops(chv)->life->destroy(chv, err);
+    }
+    colo__hv_ops(chv)->close(chv);
+    return rc;
+}

@@ -56,4 +56,11 @@ void colo__watchdog_disarm(int fd, pid_t pid);
 int colo__hv_xen_recover(uint32_t domid, uint32_t wait_ms,
                          const struct colo_log *log, struct colo_error *err);
 
+/* colo__hv_xen_drop_replica - the session of a replica has died: destroy the
+ * replica, unless it has become the guest (then nothing is done).
+ * Errors   COLO_E_NOTFOUND the domain has gone: nothing to do
+ * Blocks   up to 30 s. */
+int colo__hv_xen_drop_replica(uint32_t domid, const struct colo_log *log,
+                              struct colo_error *err);
+
 #endif
