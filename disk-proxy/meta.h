@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Copyright (C) libcolo developers
+ *
+ * What a host remembers of its copy of a disk across crashes: is it the
+ * newest, is it consistent, of which generation, and which chunks may differ
+ * from the peer's.  One file for each backing.
+ *
+ * The header is small, checksummed and written twice in turn, so that one of
+ * the two is always whole.  The bitmap has one bit for each 64 KiB.  Marking
+ * costs a write to the file only when the 4 MiB extent around it was not
+ * marked of late (an activity log): a set bit is never lost by a crash, a
+ * cleared one may come back.
+ *
+ * Used by the disk plugin; colo__meta_may_start by the block script.
+ * Threads: mark, clear and next may be called by any thread at any time; open,
+ * close, set and merge by one at a time.
+ */
+#ifndef COLO_DISK_META_H
+#define COLO_DISK_META_H
+
+#include "../libcolo/internal.h"
+
+#define COLO_META_CHUNK 65536u     /* bytes for each bit of the bitmap */
+#define COLO_META_EXTENT 4194304u  /* bytes that become hot together */
+#define COLO_META_GENERATION 16    /* bytes; random, equal on both sides */
+
+#define COLO_META_ALONE     1 /* newest copy, no peer */
+#define COLO_META_PRIMARY   2 /* newest, in step with a peer; chunks not yet
+                                 committed there are in the bitmap */
+#define COLO_META_SECONDARY 3 /* consistent copy of a generation, not known
+                                 to be the newest */
+#define COLO_META_SYNCING   4 /* inconsistent: the first copy runs */
+#define COLO_META_OUTDATED  5 /* the other side took over */
+
+struct colo_meta;
+
+/* colo__meta_open - open the metadata of a backing of size bytes.
+ * Shape    made as ALONE with a new generation if there is no such file.
+ * Owner    colo__meta_close().
+ * Errors   COLO_E_INVAL the file is of a disk of another size;
+ *          COLO_E_CORRUPT no whole header; COLO_E_EXISTS somebody else has it
+ *          open; COLO_E_SYS */
+int colo__meta_open(const char *path, uint64_t size,
+                    struct colo_meta **ret_meta, struct colo_error *err);
+
+/* colo__meta_close - write what is lazy; NULL is fine. */
+void colo__meta_close(struct colo_meta *meta);
+
+int colo__meta_state(const struct colo_meta *meta); /* COLO_META_* */
+
+/* 16 bytes, valid until the next colo__meta_set or close */
+const uint8_t *colo__meta_generation(const struct colo_meta *meta);
+
+/* colo__meta_set - change the state, and the generation unless it is NULL.
+ * Shape    durable on return, bits included. */
+int colo__meta_set(struct colo_meta *meta, int state,
+                   const uint8_t *generation, struct colo_error *err);
+
+/* colo__meta_mark - before a write begins: the chunks may differ.
+ * Shape    durable on return. */
+int colo__meta_mark(struct colo_meta *meta, uint64_t offset, uint64_t len,
+                    struct colo_error *err);
+
+/* colo__meta_clear - the peer has these chunks too.
+ * Shape    clears every chunk that the range touches; durable later. */
+int colo__meta_clear(struct colo_meta *meta, uint64_t offset, uint64_t len,
+                     struct colo_error *err);
+
+/* colo__meta_next - the next run of marked chunks at or after *offset.
+ * Shape    *offset_inout: in: bytes, multiple of the chunk; out: where the
+ *          run begins.  *ret_len: bytes, cut at the disk's end.
+ * Returns  false: no more. */
+bool colo__meta_next(const struct colo_meta *meta, uint64_t *offset_inout,
+                     uint64_t *ret_len);
+
+/* colo__meta_merge - or the peer's bitmap into ours.
+ * Shape    bits: bit i of byte i / 8 is chunk i; at most len bytes are looked
+ *          at, bits beyond the disk's end are ignored. */
+int colo__meta_merge(struct colo_meta *meta, const uint8_t *bits, size_t len,
+                     struct colo_error *err);
+
+/* colo__meta_may_start - may a guest run on this copy?
+ * Returns  0 yes (also when there is no file), 1 no: why says why not and
+ *          what to do. */
+int colo__meta_may_start(const char *path, char *why, size_t cap);
+
+#endif
