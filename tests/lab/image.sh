@@ -100,6 +100,7 @@ add_files() { # root
         "$here/image/lab-run.c"
     install -m 755 "$here/image/lab-cut" "$root/usr/local/sbin/lab-cut"
     install -m 755 "$here/image/lab-init" "$root/lab-init"
+    install -m 755 "$here/image/lab-vm-init" "$root/lab-vm-init"
     echo 'autoballoon="off"' >"$root/etc/xen/xl.conf"
     {   echo "127.0.0.1 localhost"
         for n in 1 2; do
