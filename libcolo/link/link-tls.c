@@ -41,6 +41,7 @@ struct link_tls {
     bool more;              /* the sender has more to come: fill segments */
     uint64_t pushed;        /* bytes the kernel took: progress */
     int push_errno, pull_errno;
+    bool ended;             /* the last pull met the end of the stream */
     atomic_bool down;       /* shutdown was called */
     struct handshake *handshake; /* NULL: it is over */
     uint8_t stage[RECORD_MAX]; /* the sender's: small pieces of a record */
@@ -92,6 +93,7 @@ static ssize_t pull(gnutls_transport_ptr_t ptr, void *data, size_t len)
     struct link_tls *l = ptr;
     ssize_t r = recv(l->fd, data, len, MSG_DONTWAIT);
 
+    l->ended = r == 0;
     if (r >= 0)
         return r;
     l->pull_errno = errno;
@@ -136,6 +138,13 @@ static int tls_broken(struct link_tls *l, ssize_t r, int sys_errno,
         return tls_dead(l, 0, "the peer closed the link", NULL, err);
     case GNUTLS_E_MEMORY_ERROR:
         return colo__fail(err, COLO_E_NOMEM, 0, WHERE, "%s", what);
+    case GNUTLS_E_UNEXPECTED_PACKET_LENGTH:
+        /* GnuTLS calls it so, too, when the stream ends within a record: a
+         * host that died while it sent, and no garbage */
+        if (l->ended)
+            return tls_dead(l, 0, "the peer closed the link within a record",
+                            NULL, err);
+        /* fallthrough */
     default:
         /* Bytes came, so there is a living peer, or somebody between; what
          * they say is not to be trusted.  That is no lost peer. */

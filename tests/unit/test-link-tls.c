@@ -82,6 +82,62 @@ START_TEST(test_truncated)
 }
 END_TEST
 
+/* A host that dies may have sent any part of a record: that is a lost peer,
+ * who is taken over from, and no garbage, after which nobody is. */
+START_TEST(test_cut_within_record)
+{
+    static const uint8_t record[37] = { 0x17, 3, 3, 0, 32 };
+
+    for (size_t sent = 1; sent < sizeof(record); sent++) {
+        struct colo_link *l[2];
+        struct colo_error err;
+        uint8_t b[8];
+        size_t len;
+        int rc;
+
+        make_pair(l);
+        ck_assert_int_eq(send(colo__link_ops(l[0])->fd(l[0]), record, sent,
+                              0), sent);
+        colo__link_ops(l[0])->shutdown(l[0]);
+        rc = link_recv(l[1], b, sizeof(b), 1000, &len, &err);
+        ck_assert_msg(rc == COLO_E_PEER, "%zu bytes: %d %s", sent, rc,
+                      err.text);
+        link_close(l[0]);
+        link_close(l[1]);
+    }
+}
+END_TEST
+
+/* What the watchdog of a killed session sends is not taken for a lost peer,
+ * wherever in a record the session was and though the stream ends then. */
+START_TEST(test_last_words)
+{
+    static const uint8_t record[37] = { 0x17, 3, 3, 0, 32 };
+
+    for (size_t sent = 0; sent < sizeof(record); sent++) {
+        static uint8_t words[20480];
+        struct colo_link *l[2];
+        struct colo_error err;
+        uint8_t b[8];
+        size_t len;
+        int rc;
+
+        memset(words, 0xff, sizeof(words));
+        make_pair(l);
+        ck_assert_int_eq(send(colo__link_ops(l[0])->fd(l[0]), record, sent,
+                              0), sent);
+        ck_assert_int_eq(send(colo__link_ops(l[0])->fd(l[0]), words,
+                              sizeof(words), 0), sizeof(words));
+        colo__link_ops(l[0])->shutdown(l[0]);
+        rc = link_recv(l[1], b, sizeof(b), 1000, &len, &err);
+        ck_assert_msg(rc == COLO_E_CORRUPT, "%zu bytes: %d %s", sent, rc,
+                      err.text);
+        link_close(l[0]);
+        link_close(l[1]);
+    }
+}
+END_TEST
+
 /* Somebody writes into the connection. */
 START_TEST(test_forged_record)
 {
@@ -108,7 +164,8 @@ END_TEST
 int main(void)
 {
     const TTest *const tests[] = {
-        COMMON_TESTS, test_pending, test_truncated, test_forged_record, NULL,
+        COMMON_TESTS, test_pending, test_truncated,
+        test_cut_within_record, test_last_words, test_forged_record, NULL,
     };
 
     return run_suite("link-tls", tests);
