@@ -11,7 +11,8 @@
  * marked of late (an activity log): a set bit is never lost by a crash, a
  * cleared one may come back.
  *
- * Used by the disk plugin; colo__meta_may_start by the block script.
+ * Used by the disk plugin; colo__meta_may_start, _peek, _untracked and _force
+ * by colo-disk, also while the plugin has the file open.
  * Threads: mark, clear and next may be called by any thread at any time; open,
  * close, set and merge by one at a time.
  */
@@ -31,6 +32,10 @@
                                  to be the newest */
 #define COLO_META_SYNCING   4 /* inconsistent: the first copy runs */
 #define COLO_META_OUTDATED  5 /* the other side took over */
+#define COLO_META_APPLYING  6 /* took over, and epochs that the log holds are
+                                 not all applied: newest, but useless once the
+                                 proxy that knows the log has died */
+#define COLO_META_LAST COLO_META_APPLYING
 
 struct colo_meta;
 
@@ -83,5 +88,31 @@ int colo__meta_merge(struct colo_meta *meta, const uint8_t *bits, size_t len,
  * Returns  0 yes (also when there is no file), 1 no: why says why not and
  *          what to do. */
 int colo__meta_may_start(const char *path, char *why, size_t cap);
+
+/* colo__meta_peek - the state and generation that the file says now, without
+ * taking it.
+ * Shape    generation: 16 bytes, or NULL.
+ * Returns  COLO_META_*, 0 there is no file, or < 0 (COLO_E_CORRUPT,
+ *          COLO_E_VERSION, COLO_E_SYS). */
+int colo__meta_peek(const char *path, uint8_t *generation,
+                    struct colo_error *err);
+
+/* colo__meta_untracked - before a guest writes past the bitmap: whatever the
+ * file says of the peer's copy does not hold any more.  The next open takes a
+ * new generation (everything is compared), and PRIMARY becomes ALONE.
+ * Shape    durable on return; nothing is done if there is no file. */
+int colo__meta_untracked(const char *path, struct colo_error *err);
+
+/* colo__meta_force - an operator says that this copy is the truth: ALONE, new
+ * generation, every chunk marked.
+ * Shape    inconsistent: also when it is not consistent, or when the file is
+ *          not readable (it is then made anew).
+ * Errors   COLO_E_REFUSED inconsistent was not said; COLO_E_NOTFOUND no file;
+ *          COLO_E_EXISTS a proxy has it open */
+int colo__meta_force(const char *path, uint64_t size, bool inconsistent,
+                     struct colo_error *err);
+
+/* colo__meta_state_name - a word for COLO_META_*. */
+const char *colo__meta_state_name(int state);
 
 #endif

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Copyright (C) libcolo developers
+ *
+ * What colo-disk asks of a copy's metadata and does to it from outside: may a
+ * guest run on it, guests that write past the bitmap, an operator's word.
+ * See meta.h.  Any thread.
+ */
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "meta-file.h"
+
+#define WHERE "disk-meta"
+
+static const struct {
+    const char *name;
+    const char *why;  /* why no guest may start on it, NULL: it may */
+} states[] = {
+    [COLO_META_ALONE] = { "alone", NULL },
+    [COLO_META_PRIMARY] = { "primary",
+        "this host ended while it protected the guest, and the other host may "
+        "have taken over; protect the guest from there, or if it does not run "
+        "there: colo-disk force TARGET" },
+    [COLO_META_SECONDARY] = { "secondary",
+        "this is a copy of another host's disk and may be behind it; start "
+        "the guest there, or if that host is lost: colo-disk force TARGET" },
+    [COLO_META_SYNCING] = { "syncing",
+        "the first copy from the other host did not finish, so this one is "
+        "not consistent; start the guest there and protect it again, or to "
+        "use it as it is: colo-disk force --inconsistent TARGET" },
+    [COLO_META_OUTDATED] = { "outdated",
+        "the other host has taken over the guest; protect it from there, or "
+        "to throw away what was written there: colo-disk force TARGET" },
+    [COLO_META_APPLYING] = { "applying",
+        "this host took over and ended before all committed writes were on "
+        "its disk, so this copy is not consistent; use the other host's, or "
+        "as it is: colo-disk force --inconsistent TARGET" },
+};
+
+const char *colo__meta_state_name(int state)
+{
+    if (state < COLO_META_ALONE || state > COLO_META_LAST)
+        return "unknown";
+    return states[state].name;
+}
+
+static int open_quietly(const char *path, int flags, int *ret_fd,
+                        struct colo_error *err)
+{
+    *ret_fd = open(path, flags | O_CLOEXEC);
+    if (*ret_fd < 0 && errno != ENOENT)
+        return colo__fail(err, COLO_E_SYS, errno, WHERE, "cannot open %s",
+                          path);
+    return 0;
+}
+
+int colo__meta_peek(const char *path, uint8_t *generation,
+                    struct colo_error *err)
+{
+    struct colo_meta_header header;
+    int fd, rc;
+
+    rc = open_quietly(path, O_RDONLY, &fd, err);
+    if (rc || fd < 0)
+        return rc;
+    rc = colo__meta_read_header(fd, path, &header, NULL, err);
+    close(fd);
+    if (rc)
+        return rc;
+    if (generation)
+        memcpy(generation, header.generation, sizeof(header.generation));
+    return header.state;
+}
+
+int colo__meta_may_start(const char *path, char *why, size_t cap)
+{
+    struct colo_error err;
+    int state = colo__meta_peek(path, NULL, &err);
+
+    if (state < 0) {
+        snprintf(why, cap, "%s, so nobody knows whether this copy is the "
+                 "newest; if it is: colo-disk force --inconsistent TARGET",
+                 err.text);
+        return 1;
+    }
+    if (!state || !states[state].why)
+        return 0;
+    snprintf(why, cap, "%s", states[state].why);
+    return 1;
+}
+
+int colo__meta_untracked(const char *path, struct colo_error *err)
+{
+    int fd, rc;
+
+    rc = open_quietly(path, O_RDWR, &fd, err);
+    if (rc || fd < 0)
+        return rc;
+    rc = colo__meta_set_untracked(fd, true, err);
+    close(fd);
+    return rc;
+}
+
+/* All ones, as the peer's bitmap. */
+static int mark_all(struct colo_meta *meta, uint64_t size,
+                    struct colo_error *err)
+{
+    size_t len = (size_t)(size / COLO_META_CHUNK / 8) + 1;
+    uint8_t *bits = malloc(len);
+    int rc;
+
+    if (!bits)
+        return colo__fail(err, COLO_E_NOMEM, ENOMEM, WHERE, "bitmap");
+    memset(bits, 0xff, len);
+    rc = colo__meta_merge(meta, bits, len, err);
+    free(bits);
+    return rc;
+}
+
+int colo__meta_force(const char *path, uint64_t size, bool inconsistent,
+                     struct colo_error *err)
+{
+    uint8_t generation[COLO_META_GENERATION];
+    struct colo_meta *meta = NULL;
+    int state, rc;
+
+    state = colo__meta_peek(path, NULL, err);
+    if (!state)
+        return colo__fail(err, COLO_E_NOTFOUND, 0, WHERE,
+                          "nothing is known of this disk: any guest may use "
+                          "it");
+    if (state == COLO_E_CORRUPT && inconsistent) {
+        if (unlink(path))
+            return colo__fail(err, COLO_E_SYS, errno, WHERE,
+                              "cannot remove %s", path);
+    } else if (state < 0) {
+        return state;
+    }
+    if (!inconsistent &&
+        (state == COLO_META_SYNCING || state == COLO_META_APPLYING))
+        return colo__fail(err, COLO_E_REFUSED, 0, WHERE,
+                          "this copy is not consistent; to use it as it is, "
+                          "say --inconsistent");
+    rc = colo__meta_open(path, size, &meta, err);
+    if (rc)
+        return rc;
+    rc = colo__meta_random(generation, err);
+    if (!rc)
+        rc = mark_all(meta, size, err);
+    if (!rc)
+        rc = colo__meta_set(meta, COLO_META_ALONE, generation, err);
+    colo__meta_close(meta);
+    return rc;
+}
