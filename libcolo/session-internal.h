@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Copyright (C) libcolo developers
  *
- * A session from the inside: what session.c (loop, public calls), control.c
- * (messages), primary.c and secondary.c (actions) share.  Everything here is
- * the session's thread's, except the atomics.
+ * A session from the inside: what session*.c (loop, xenstore, life, public
+ * calls), control.c (messages), primary.c and secondary.c (actions) share.
+ * Everything here is the session's thread's, except the atomics.
  */
 #ifndef COLO_SESSION_INTERNAL_H
 #define COLO_SESSION_INTERNAL_H
@@ -149,16 +149,37 @@ void colo__session_step_hook(struct colo_session *s, const char *step);
 int colo__session_watch_fd(struct colo_session *s, int fd, uint32_t id,
                            struct colo_error *err);
 void colo__session_unwatch_fd(struct colo_session *s, int fd);
-/* the guest's name and uuid are known: join xenstore */
-int colo__session_publish(struct colo_session *s, struct colo_error *err);
 void colo__session_progress(struct colo_session *s, uint64_t done,
                             uint64_t total);
+/* give *ev to the caller's event_fn, what all events carry filled in */
+void colo__session_tell(struct colo_session *s, struct colo_event *ev);
+/* it is closed while it runs: stop it, by force after a second */
+void colo__session_wind_up(struct colo_session *s);
 
 /* what a descriptor in the epoll set is */
 enum {
     COLO_FD_WAKE, COLO_FD_HV, COLO_FD_CONTROL, COLO_FD_WORKER, COLO_FD_STORE,
     COLO_FD_BOOT, COLO_FD_ARBITER, COLO_FD_REPLICATION
 };
+
+/* ---- session-store.c --------------------------------------------------- */
+
+/* the guest's name and uuid are known: join xenstore */
+int colo__session_publish(struct colo_session *s, struct colo_error *err);
+/* the store's descriptor is readable: its watches, and what they ask for */
+void colo__session_read_store(struct colo_session *s);
+/* write the status if it has changed and this is a moment for it */
+void colo__session_publish_status(struct colo_session *s);
+void colo__session_publish_checkpoint(struct colo_session *s,
+                                      const struct colo_checkpoint_info *info);
+/* a step of one checkpoint, as opposed to a state that lasts */
+bool colo__session_passing_state(int state);
+
+/* ---- session-life.c ---------------------------------------------------- */
+
+/* the table has led to ENDED: take everything down and say so */
+void colo__session_end(struct colo_session *s);
+bool colo__session_ended_well(const struct colo_session *s);
 
 /* ---- connect.c --------------------------------------------------------- */
 

@@ -4,26 +4,20 @@
  * The loop of a session: collects what has happened (descriptors, deadlines,
  * requests of other threads), turns it into events, and walks the state table.
  * One step function looks up, logs and refuses; the actions are in primary.c
- * and secondary.c.  Everything runs on the thread that is in
+ * and secondary.c, xenstore is in session-store.c, beginning and end are in
+ * session-life.c.  Everything runs on the thread that is in
  * colo_session_process().
  */
 #include <poll.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
-#include "../xenstore/publish.h"
-#include "hv/watchdog.h"
 #include "session-internal.h"
 
 #define ARBITER_MS 10000
 #define TAKEOVER_MS 30000
 #define ENDING_MS 60000
-/* figures in xenstore are this fresh while checkpoints follow each other */
-#define PUBLISH_US 500000
+#define CLOSE_US 1000000 /* for a session closed while it runs */
 
 /* ---- small services for the other files -------------------------------- */
 
@@ -33,7 +27,7 @@ void colo__session_step_hook(struct colo_session *s, const char *step)
         s->parts.step_fn(s->parts.step_user, step);
 }
 
-static void tell(struct colo_session *s, struct colo_event *ev)
+void colo__session_tell(struct colo_session *s, struct colo_event *ev)
 {
     if (!s->config.event_fn)
         return;
@@ -49,7 +43,7 @@ void colo__session_warn(struct colo_session *s, const char *text)
     struct colo_event ev = { .type = COLO_EVENT_WARNING, .text = text };
 
     colo__log(s->log, COLO_LOG_WARNING, -1, "session", "%s", text);
-    tell(s, &ev);
+    colo__session_tell(s, &ev);
 }
 
 void colo__session_raise(struct colo_session *s, int event)
@@ -122,7 +116,7 @@ void colo__session_progress(struct colo_session *s, uint64_t done,
     ev.seed_done = done;
     ev.seed_total = total;
     ev.seed_bytes_per_second = s->seed_rate;
-    tell(s, &ev);
+    colo__session_tell(s, &ev);
 }
 
 int colo__session_watch_fd(struct colo_session *s, int fd, uint32_t id,
@@ -140,139 +134,6 @@ void colo__session_unwatch_fd(struct colo_session *s, int fd)
 {
     if (fd >= 0)
         (void)epoll_ctl(s->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
-}
-
-/* ---- xenstore ---------------------------------------------------------- */
-
-int colo__session_publish(struct colo_session *s, struct colo_error *err)
-{
-    char uuid[COLO_UUID_TEXT];
-    int rc;
-
-    if (!s->parts.store || s->publish)
-        return 0;
-    colo__uuid_text(s->info.uuid, uuid);
-    rc = colo__publish_open(s->parts.store, uuid, s->role, &s->publish, err);
-    if (rc)
-        return rc;
-    for (size_t i = 0; i < COLO_MAX_REPLICATION; i++) {
-        if (s->parts.replication[i])
-            continue;
-        rc = colo__replication_xenstore_new(s->parts.store, uuid, s->log,
-                                            &s->proxies, err);
-        if (rc)
-            return rc;
-        s->parts.replication[i] = s->proxies;
-        rc = colo__session_watch_fd(
-            s, colo__replication_ops(s->proxies)->fd(s->proxies),
-            COLO_FD_REPLICATION, err);
-        if (rc)
-            return rc;
-        break;
-    }
-    return colo__session_watch_fd(
-        s, colo__store_ops(s->parts.store)->fd(s->parts.store), COLO_FD_STORE,
-        err);
-}
-
-static int carry_out(struct colo_session *s, const struct colo_control *c,
-                     struct colo_error *err)
-{
-    switch (c->verb) {
-    case COLO_CONTROL_CHECKPOINT:
-        return colo_do_checkpoint(s, err);
-    case COLO_CONTROL_FAILOVER:
-        return colo_session_failover(s, err);
-    case COLO_CONTROL_STOP:
-        return colo_session_stop(s, err);
-    case COLO_CONTROL_DELAY:
-        return colo_session_set_delay(s, c->arg, err);
-    default:
-        return colo__fail(err, COLO_E_INVAL, 0, "session", "control verb %d",
-                          c->verb);
-    }
-}
-
-static void read_store(struct colo_session *s)
-{
-    const struct colo_store_ops *ops;
-    struct colo_error err = { 0 };
-    char token[256];
-
-    if (!s->publish)
-        return;
-    ops = colo__store_ops(s->parts.store);
-    for (;;) {
-        struct colo_control control;
-        int r = ops->next(s->parts.store, token, sizeof(token), &err);
-
-        if (r < 0)
-            colo__session_warn(s, err.text);
-        if (r <= 0)
-            return;
-        if (s->proxies) {
-            r = colo__replication_xenstore_watch(s->proxies, token, &err);
-            if (r < 0)
-                colo__session_error(s, &err);
-            if (r)
-                continue;
-        }
-        r = colo__publish_control(s->publish, token, &control, &err);
-        if (r < 0)
-            colo__session_warn(s, err.text);
-        if (r <= 0)
-            continue;
-        r = carry_out(s, &control, &err);
-        if (colo__publish_reply(s->publish, control.seq,
-                                r ? err.text : NULL, &err))
-            colo__session_warn(s, err.text);
-    }
-}
-
-/* The steps of one checkpoint are not worth a xenstore write each: what
- * watchers see is the state between checkpoints. */
-static bool passing_state(int state)
-{
-    return state == COLO_STATE_REQUESTED || state == COLO_STATE_STOPPING ||
-           state == COLO_STATE_COMMITTING || state == COLO_STATE_RECEIVING ||
-           state == COLO_STATE_LOADING;
-}
-
-static void publish(struct colo_session *s)
-{
-    struct colo_status status = { .size = sizeof(status) };
-    struct colo_error err = { 0 };
-    uint64_t now = colo__now_us(s->clock);
-
-    if (!s->publish || !s->status_dirty ||
-        (passing_state(s->state) && now - s->published_us < PUBLISH_US))
-        return;
-    /* xenstored has the guest's suspend to serve now: not in its way */
-    if (s->state == COLO_STATE_REQUESTED || s->state == COLO_STATE_STOPPING)
-        return;
-    s->status_dirty = false;
-    s->published_us = now;
-    if (colo_query_status(s, &status, &err))
-        return;
-    if (passing_state(s->state))
-        status.state = s->role == COLO_ROLE_PRIMARY ? COLO_STATE_WAITING
-                                                    : COLO_STATE_READY;
-    if (
-        colo__publish_status(s->publish, &status, &err))
-        colo__log(s->log, COLO_LOG_WARNING, -1, "xenstore", "%s", err.text);
-}
-
-static void tell_checkpoint(struct colo_session *s)
-{
-    size_t last = (s->stats.count - 1) % COLO_STATS_KEEP;
-    struct colo_event ev = { .type = COLO_EVENT_CHECKPOINT,
-                             .checkpoint = &s->stats.infos[last] };
-    struct colo_error err;
-
-    tell(s, &ev);
-    if (s->publish &&
-        colo__publish_checkpoint(s->publish, ev.checkpoint, &err))
-        colo__log(s->log, COLO_LOG_WARNING, -1, "xenstore", "%s", err.text);
 }
 
 /* ---- the state machine ------------------------------------------------- */
@@ -314,7 +175,15 @@ static int run_action(struct colo_session *s, int action,
                : colo__secondary_action(s, action, err);
 }
 
-static void end_session(struct colo_session *s);
+static void tell_checkpoint(struct colo_session *s)
+{
+    size_t last = (s->stats.count - 1) % COLO_STATS_KEEP;
+    struct colo_event ev = { .type = COLO_EVENT_CHECKPOINT,
+                             .checkpoint = &s->stats.infos[last] };
+
+    colo__session_tell(s, &ev);
+    colo__session_publish_checkpoint(s, ev.checkpoint);
+}
 
 static void step(struct colo_session *s, int event)
 {
@@ -341,8 +210,8 @@ static void step(struct colo_session *s, int event)
         ms = state_ms(s, t->to);
         s->state_deadline_us = ms ? colo__now_us(s->clock) + ms * 1000
                                   : COLO_NEVER;
-        s->status_dirty |= !passing_state(t->to);
-        tell(s, &ev);
+        s->status_dirty |= !colo__session_passing_state(t->to);
+        colo__session_tell(s, &ev);
     }
     if (event == COLO_EV_DEADLINE && !s->error.code)
         colo__fail(&s->error, COLO_E_TIMEOUT, 0, "session", "%s (state %s)",
@@ -352,7 +221,7 @@ static void step(struct colo_session *s, int event)
     if (t->action == COLO_ACT_RELEASE || t->action == COLO_ACT_LOADED)
         tell_checkpoint(s);
     if (s->state == COLO_STATE_ENDED)
-        end_session(s);
+        colo__session_end(s);
 }
 
 static void drain(struct colo_session *s)
@@ -364,58 +233,6 @@ static void drain(struct colo_session *s)
         s->queue_len--;
         step(s, event);
     }
-}
-
-/* ---- the end ----------------------------------------------------------- */
-
-static bool ended_well(const struct colo_session *s)
-{
-    return !s->error.code || s->failover == COLO_FAILOVER_COMPLETED;
-}
-
-static void end_session(struct colo_session *s)
-{
-    struct colo_event ev = { .type = COLO_EVENT_EXIT };
-
-    /* Say so before the links go: a peer that only saw them go would take it
-     * for the loss of a host. */
-    if (s->error.code && !s->link_dead)
-        colo__control_send_error(s, &s->error);
-    if (s->parts.bulk)
-        colo__link_ops(s->parts.bulk)->shutdown(s->parts.bulk);
-    if (s->role == COLO_ROLE_PRIMARY)
-        atomic_store(&s->p.transfer.abort, true);
-    else
-        atomic_store(&s->s.receive.abort, true);
-    colo__worker_free(s->worker);
-    s->worker = NULL;
-    if (s->role == COLO_ROLE_PRIMARY)
-        colo__primary_finish(s);
-    else
-        colo__secondary_finish(s);
-    if (s->parts.watchdog_fd >= 0) {
-        /* if the guest could not be let go, the watchdog has its turn */
-        if (s->guest_stuck)
-            close(s->parts.watchdog_fd);
-        else
-            colo__watchdog_disarm(s->parts.watchdog_fd,
-                                  s->parts.watchdog_pid);
-        s->parts.watchdog_fd = -1;
-    }
-    s->replication_error = !ended_well(s);
-    colo__session_set_mode(s, COLO_MODE_NONE,
-                           ended_well(s) && !s->error.code
-                               ? COLO_REASON_REQUEST
-                               : COLO_REASON_ERROR);
-    if (s->operator_failover)
-        s->reason = COLO_REASON_REQUEST;
-    publish(s);
-    ev.code = ended_well(s) ? s->outcome.code : s->error.code;
-    ev.text = s->error.code ? s->error.text
-              : s->outcome.code ? s->outcome.text : NULL;
-    tell(s, &ev);
-    colo__publish_close(s->publish);
-    s->publish = NULL;
 }
 
 /* ---- process ----------------------------------------------------------- */
@@ -470,7 +287,7 @@ static void take_fd(struct colo_session *s, uint32_t id)
         take_worker(s);
         break;
     case COLO_FD_STORE:
-        read_store(s);
+        colo__session_read_store(s);
         break;
     case COLO_FD_BOOT:
         colo__connect_ready(s);
@@ -561,7 +378,31 @@ static void work(struct colo_session *s)
         colo__session_raise(s, COLO_EV_DEADLINE);
         drain(s);
     }
-    publish(s);
+    colo__session_publish_status(s);
+}
+
+void colo__session_wind_up(struct colo_session *s)
+{
+    struct colo_error stopped;
+    uint64_t until = colo__now_us(s->clock) + CLOSE_US;
+
+    colo__fail(&stopped, COLO_E_STATE, 0, "session", "closed while it ran");
+    colo__session_raise(s, COLO_EV_STOP);
+    while (s->state != COLO_STATE_ENDED && colo__now_us(s->clock) < until) {
+        struct pollfd pfd = { .fd = s->epoll_fd, .events = POLLIN };
+
+        work(s);
+        if (s->state != COLO_STATE_ENDED)
+            (void)poll(&pfd, 1, 10);
+    }
+    if (s->state != COLO_STATE_ENDED) {
+        colo__session_error(s, &stopped);
+        drain(s);
+    }
+    if (s->state != COLO_STATE_ENDED) {
+        s->state = COLO_STATE_ENDED;
+        colo__session_end(s);
+    }
 }
 
 int colo_session_process(struct colo_session *s, struct colo_error *err)
@@ -572,7 +413,7 @@ int colo_session_process(struct colo_session *s, struct colo_error *err)
         work(s);
     if (s->state != COLO_STATE_ENDED)
         return 1;
-    if (ended_well(s)) {
+    if (colo__session_ended_well(s)) {
         if (err && s->outcome.code)
             *err = s->outcome;
         return s->outcome.code;
@@ -624,192 +465,4 @@ int colo_session_run(struct colo_session *s, struct colo_error *err)
         wait = at == UINT64_MAX ? 1000 : at > now ? (int64_t)(at - now) : 0;
         (void)poll(&pfd, 1, wait < 1000 ? (int)wait : 1000);
     }
-}
-
-/* ---- life -------------------------------------------------------------- */
-
-static char *copy_text(const char *text, bool *ok)
-{
-    char *copy = text ? strdup(text) : NULL;
-
-    if (text && !copy)
-        *ok = false;
-    return copy;
-}
-
-static bool copy_config(struct colo_session *s, const struct colo_config *c)
-{
-    bool ok = true;
-
-    s->config = *c;
-    s->config.domain = copy_text(c->domain, &ok);
-    s->config.peer = copy_text(c->peer, &ok);
-    s->config.address = copy_text(c->address, &ok);
-    s->config.ssh_command = copy_text(c->ssh_command, &ok);
-    s->config.remote_command = copy_text(c->remote_command, &ok);
-    s->config.libexecdir = copy_text(c->libexecdir, &ok);
-    return ok;
-}
-
-static int set_up(struct colo_session *s, struct colo_error *err)
-{
-    struct colo_hv *hv = s->parts.hv;
-    int rc;
-
-    s->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-    s->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (s->epoll_fd < 0 || s->wake_fd < 0)
-        return colo__fail(err, COLO_E_SYS, errno, "session", "descriptors");
-    rc = colo__worker_new(&s->worker, err);
-    if (rc)
-        return rc;
-    if (s->role == COLO_ROLE_PRIMARY) {
-        rc = colo__hv_ops(hv)->info(hv, &s->info, err);
-        if (rc)
-            return rc;
-        rc = colo__session_publish(s, err);
-        if (rc)
-            return rc;
-    }
-    rc = colo__session_watch_fd(s, s->wake_fd, COLO_FD_WAKE, err);
-    if (!rc)
-        rc = colo__session_watch_fd(s, colo__hv_ops(hv)->fd(hv), COLO_FD_HV,
-                                    err);
-    if (!rc)
-        rc = colo__session_watch_fd(s, colo__worker_fd(s->worker),
-                                    COLO_FD_WORKER, err);
-    if (!rc)
-        rc = colo__session_watch_fd(
-            s, colo__arbiter_ops(s->parts.arbiter)->fd(s->parts.arbiter),
-            COLO_FD_ARBITER, err);
-    for (size_t i = 0; !rc && i < COLO_MAX_REPLICATION; i++) {
-        struct colo_replication *r = s->parts.replication[i];
-
-        if (r)
-            rc = colo__session_watch_fd(s, colo__replication_ops(r)->fd(r),
-                                        COLO_FD_REPLICATION, err);
-    }
-    return rc;
-}
-
-int colo__session_new(const struct colo_config *config,
-                      struct colo_parts *parts,
-                      struct colo_session **ret_session,
-                      struct colo_error *err)
-{
-    struct colo_session *s;
-    int rc;
-
-    s = calloc(1, sizeof(*s));
-    if (!s)
-        return colo__fail(err, COLO_E_NOMEM, ENOMEM, "session", "session");
-    s->epoll_fd = s->wake_fd = -1;
-    s->parts = *parts;
-    s->role = config->role;
-    s->table = s->role == COLO_ROLE_PRIMARY ? &colo__primary_table
-                                            : &colo__secondary_table;
-    s->clock = parts->clock ? parts->clock : &colo__clock_monotonic;
-    s->log = &s->config.log;
-    s->guest_reason = -1;
-    s->state_deadline_us = COLO_NEVER;
-    s->status_dirty = true;
-    if (!s->parts.arbiter)
-        s->parts.arbiter = colo__arbiter_none();
-    if (parts->session_id)
-        memcpy(s->id, parts->session_id, 16);
-    colo__heartbeat_init(&s->heartbeat, config->heartbeat_ms,
-                         config->dead_ms);
-    atomic_store(&s->interval_ms, config->interval_ms);
-    if (!copy_config(s, config)) {
-        rc = colo__fail(err, COLO_E_NOMEM, ENOMEM, "session", "settings");
-        goto out;
-    }
-    snprintf(s->peer_name, sizeof(s->peer_name), "%s",
-             config->peer ? config->peer : "");
-    rc = set_up(s, err);
-    if (rc) goto out;
-    *ret_session = s;
-    s = NULL;
-out:
-    colo_session_close(s);
-    return rc;
-}
-
-static void free_session(struct colo_session *s)
-{
-    if (s->role == COLO_ROLE_PRIMARY) {
-        colo__transfer_fini(&s->p.transfer);
-        colo__capture_fini(&s->p.capture);
-    } else {
-        colo__receive_fini(&s->s.receive);
-        colo__apply_fini(&s->s.apply);
-        free(s->s.state);
-    }
-    for (size_t i = 0; i < COLO_MAX_REPLICATION; i++) {
-        struct colo_replication *r = s->parts.replication[i];
-
-        if (r)
-            colo__replication_ops(r)->close(r);
-    }
-    if (s->parts.control)
-        colo__link_ops(s->parts.control)->close(s->parts.control);
-    if (s->parts.bulk)
-        colo__link_ops(s->parts.bulk)->close(s->parts.bulk);
-    colo__bootstrap_end(s->boot);
-    if (s->parts.hv)
-        colo__hv_ops(s->parts.hv)->close(s->parts.hv);
-    colo__publish_close(s->publish);
-    if (s->parts.store)
-        colo__store_ops(s->parts.store)->close(s->parts.store);
-    colo__arbiter_ops(s->parts.arbiter)->close(s->parts.arbiter);
-    if (s->wake_fd >= 0)
-        close(s->wake_fd);
-    if (s->epoll_fd >= 0)
-        close(s->epoll_fd);
-    if (s->config.boot_in_fd >= 0)
-        close(s->config.boot_in_fd);
-    if (s->config.boot_out_fd >= 0)
-        close(s->config.boot_out_fd);
-    free((char *)s->config.domain);
-    free((char *)s->config.peer);
-    free((char *)s->config.address);
-    free((char *)s->config.ssh_command);
-    free((char *)s->config.remote_command);
-    free((char *)s->config.libexecdir);
-    free(s);
-}
-
-void colo_session_close(struct colo_session *s)
-{
-    if (!s)
-        return;
-    if (s->state != COLO_STATE_NEW && s->state != COLO_STATE_ENDED) {
-        struct colo_error stopped;
-        uint64_t until = colo__now_us(s->clock) + 1000 * 1000;
-
-        colo__fail(&stopped, COLO_E_STATE, 0, "session",
-                   "closed while it ran");
-        colo__session_raise(s, COLO_EV_STOP);
-        while (s->state != COLO_STATE_ENDED && colo__now_us(s->clock) < until) {
-            struct pollfd pfd = { .fd = s->epoll_fd, .events = POLLIN };
-
-            work(s);
-            if (s->state != COLO_STATE_ENDED)
-                (void)poll(&pfd, 1, 10);
-        }
-        if (s->state != COLO_STATE_ENDED) {
-            colo__session_error(s, &stopped);
-            drain(s);
-        }
-        if (s->state != COLO_STATE_ENDED) {
-            s->state = COLO_STATE_ENDED;
-            end_session(s);
-        }
-    } else if (s->worker) {
-        colo__worker_free(s->worker);
-        if (s->parts.watchdog_fd >= 0)
-            colo__watchdog_disarm(s->parts.watchdog_fd,
-                                  s->parts.watchdog_pid);
-    }
-    free_session(s);
 }
