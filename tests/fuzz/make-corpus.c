@@ -13,6 +13,7 @@
 #include "pure/delta.h"
 #include "pure/wire.h"
 
+#include "../../disk-proxy/wire.h"
 #include "../../xenstore/schema.h"
 
 struct out {
@@ -325,6 +326,54 @@ static void save_bootstrap(struct out *out)
     save(out, "bootstrap", "ssh-connection");
 }
 
+static void put_dmsg(struct out *out, struct colo_dmsg msg)
+{
+    uint8_t header[COLO_DWIRE_HEADER];
+
+    colo__dwire_build(&msg, header);
+    put(out, header, sizeof(header));
+    put(out, msg.body, msg.len);
+}
+
+static void save_disk_wire(struct out *out)
+{
+    struct colo_dhello hello = { .role = 1, .state = 1, .size = 1 << 30 };
+    uint8_t body[4096];
+    const uint64_t chunks = 3 * COLO_DWIRE_CHUNK;
+
+    memset(body, 0x5a, sizeof(body));
+    put_number(out, 1, 1); /* the target's choice: make checksums right */
+    put_dmsg(out, (struct colo_dmsg){ .type = COLO_DMSG_HASHES, .len = 48,
+                                      .value = chunks, .body = body });
+    put_dmsg(out, (struct colo_dmsg){ .type = COLO_DMSG_WANT, .len = 1,
+                                      .value = chunks, .body = body });
+    put_dmsg(out, (struct colo_dmsg){ .type = COLO_DMSG_WRITE, .len = 4096,
+                                      .offset = 8192, .body = body });
+    put_dmsg(out, (struct colo_dmsg){ .type = COLO_DMSG_SYNC_DONE, .len = 16,
+                                      .body = body });
+    save(out, "disk-wire", "sync");
+    put_number(out, 0, 1);
+    put_dmsg(out, (struct colo_dmsg){ .type = COLO_DMSG_WRITE, .len = 512,
+                                      .flags = COLO_DFLAG_FUA,
+                                      .body = body });
+    put_dmsg(out, (struct colo_dmsg){ .type = COLO_DMSG_ZERO,
+                                      .value = 123456 });
+    put_dmsg(out, (struct colo_dmsg){ .type = COLO_DMSG_FLUSH });
+    put_dmsg(out, (struct colo_dmsg){ .type = COLO_DMSG_BARRIER,
+                                      .value = 1 });
+    put_dmsg(out, (struct colo_dmsg){ .type = COLO_DMSG_APPLIED, .epoch = 1,
+                                      .value = 1 });
+    put_dmsg(out, (struct colo_dmsg){ .type = COLO_DMSG_ERROR, .len = 3,
+                                      .body = body });
+    save(out, "disk-wire", "epoch");
+    put_number(out, 2, 1);
+    colo__dhello_build(&hello, body);
+    put_dmsg(out, (struct colo_dmsg){ .type = COLO_DMSG_HELLO,
+                                      .len = COLO_DHELLO_BODY,
+                                      .value = hello.size, .body = body });
+    save(out, "disk-wire", "hello");
+}
+
 int main(int argc, char **argv)
 {
     struct out *out;
@@ -345,6 +394,7 @@ int main(int argc, char **argv)
     save_delta(out);
     save_schema(out);
     save_bootstrap(out);
+    save_disk_wire(out);
     free(out);
     return 0;
 }
