@@ -16,7 +16,7 @@
 #include "bootstrap-internal.h"
 
 #define WHERE "bootstrap"
-#define MAX_CALLERS 8
+#define MAX_CALLERS 12     /* a few more than there are links */
 #define MAX_REFUSED 1000   /* then somebody floods us */
 #define CALLER_MS 5000u    /* handshake and tag of one connection */
 #define ORPHAN_MS 1500u    /* after the primary's ssh has ended */
@@ -74,19 +74,21 @@ static struct caller *place_for_one_more(struct door *d)
 /* The whole message is one of ours, and its place is free. */
 static bool seat(struct colo_bootstrap *boot, struct caller *c)
 {
-    struct colo_link **place = NULL;
-    bool bulk = memcmp(c->tag, COLO_BOOT_TAG_BULK, COLO_BOOT_TAG) == 0;
+    struct colo_link **place;
+    char tag[COLO_BOOT_TAG];
 
-    if (bulk)
-        place = &boot->result.bulk;
-    else if (memcmp(c->tag, COLO_BOOT_TAG_CONTROL, COLO_BOOT_TAG) == 0)
-        place = &boot->result.control;
-    if (!place || *place)
-        return false;
-    colo__boot_tune(boot, c->fd, bulk);
-    *place = c->link;
-    c->link = NULL;
-    return true;
+    for (unsigned i = 0; (place = colo__boot_place(boot, i)); i++) {
+        colo__boot_tag(i, tag);
+        if (memcmp(c->tag, tag, COLO_BOOT_TAG) != 0)
+            continue;
+        if (*place)
+            return false;
+        colo__boot_tune(boot, c->fd, i != COLO_BOOT_CONTROL);
+        *place = c->link;
+        c->link = NULL;
+        return true;
+    }
+    return false;
 }
 
 /* As far as it goes without waiting. */
@@ -244,7 +246,7 @@ int colo__boot_accept(struct colo_bootstrap *boot, int listener,
     do {
         rc = one_round(&d, err);
         if (rc) goto out;
-        if (boot->result.control && boot->result.bulk)
+        if (colo__boot_complete(boot))
             goto out;
         if (d.refused > MAX_REFUSED) {
             rc = colo__fail(err, COLO_E_AUTH, 0, WHERE,

@@ -82,8 +82,15 @@ static bool is_same_primary(const struct colo_bootstrap *boot,
                   sizeof(line->session)) == 0;
 }
 
-/* rc 0 and *ret_ok: this one is the bulk link.  rc: nobody can be. */
-static int try_one(struct colo_bootstrap *boot, int fd, bool *ret_ok,
+static bool is_missing(struct colo_bootstrap *boot, unsigned link)
+{
+    struct colo_link **place = colo__boot_place(boot, link);
+
+    return link != COLO_BOOT_CONTROL && place && !*place;
+}
+
+/* rc 0 and *ret_link: this one is that link.  rc: nobody can be. */
+static int try_one(struct colo_bootstrap *boot, int fd, unsigned *ret_link,
                    struct colo_error *err)
 {
     uint64_t deadline = colo__deadline_us(LINE_MS);
@@ -92,7 +99,7 @@ static int try_one(struct colo_bootstrap *boot, int fd, bool *ret_ok,
     size_t len;
     int rc;
 
-    *ret_ok = false;
+    *ret_link = 0;
     if (!same_user(fd))
         return 0;
     if (deadline > boot->deadline_us)
@@ -100,33 +107,35 @@ static int try_one(struct colo_bootstrap *boot, int fd, bool *ret_ok,
     rc = colo__boot_read_line(fd, boot->cancel_fd, deadline, buf, sizeof(buf),
                               &len, err);
     if (!rc && !colo__boot_line_parse(buf, len, &line) &&
-        is_same_primary(boot, &line)) {
+        is_same_primary(boot, &line) && is_missing(boot, line.link)) {
         rc = colo__boot_write_line(fd, boot->cancel_fd, deadline, &ok, err);
-        *ret_ok = !rc;
+        if (!rc)
+            *ret_link = line.link;
     }
     explicit_bzero(buf, sizeof(buf));
     explicit_bzero(&line, sizeof(line));
     return rc == COLO_E_STATE ? rc : 0;
 }
 
-int colo__boot_attach_accept(struct colo_bootstrap *boot, int listener,
-                             struct colo_error *err)
+/* One more link than there was. */
+static int accept_one(struct colo_bootstrap *boot, int listener,
+                      struct colo_error *err)
 {
     for (unsigned refused = 0; refused < MAX_REFUSED; refused++) {
-        bool ok = false;
+        unsigned link = 0;
         int fd, rc;
 
         rc = colo__boot_wait(listener, POLLIN, boot->cancel_fd,
                              boot->deadline_us,
-                             "the second ssh did not come", err);
+                             "a further ssh did not come", err);
         if (rc)
             return rc;
         fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
         if (fd < 0)
             continue;
-        rc = try_one(boot, fd, &ok, err);
-        if (!rc && ok)
-            return colo__link_fd_new(fd, &boot->result.bulk, err);
+        rc = try_one(boot, fd, &link, err);
+        if (!rc && link)
+            return colo__link_fd_new(fd, colo__boot_place(boot, link), err);
         close(fd);
         if (rc)
             return rc;
@@ -135,6 +144,18 @@ int colo__boot_attach_accept(struct colo_bootstrap *boot, int listener,
     }
     return colo__fail(err, COLO_E_AUTH, 0, WHERE,
                       "too many local connections did not prove the key");
+}
+
+int colo__boot_attach_accept(struct colo_bootstrap *boot, int listener,
+                             struct colo_error *err)
+{
+    for (unsigned i = COLO_BOOT_BULK; colo__boot_place(boot, i); i++) {
+        int rc = accept_one(boot, listener, err);
+
+        if (rc)
+            return rc;
+    }
+    return 0;
 }
 
 /* ---- the attaching process --------------------------------------------- */

@@ -15,10 +15,19 @@
 #include "link-internal.h"
 #include "child.h"
 
-/* The first message on each TLS connection. */
+struct colo_bootstrap;
+
+/* The links of a bootstrap by number: what they are, and the first message on
+ * each TLS connection, which says so ("COLOCTRL", "COLOBULK", "COLOSTR0"). */
+#define COLO_BOOT_CONTROL 0u
+#define COLO_BOOT_BULK 1u
+#define COLO_BOOT_STREAM 2u
+#define COLO_BOOT_LINKS (COLO_BOOT_STREAM + COLO_MAX_STREAMS)
 #define COLO_BOOT_TAG 8
-#define COLO_BOOT_TAG_CONTROL "COLOCTRL"
-#define COLO_BOOT_TAG_BULK "COLOBULK"
+void colo__boot_tag(unsigned link, char ret_tag[COLO_BOOT_TAG]);
+/* place - where a link of this bootstrap belongs; NULL: it has none such. */
+struct colo_link **colo__boot_place(struct colo_bootstrap *boot,
+                                    unsigned link);
 
 struct colo_bootstrap {
     char *peer, *address, *ssh_command, *remote_command; /* or NULL */
@@ -37,7 +46,8 @@ struct colo_bootstrap {
     int in_fd, out_fd;      /* secondary */
     uint8_t key[COLO_BOOT_KEY];
     char identity[2 * COLO_BOOT_SESSION + 1];
-    struct colo_child child[2]; /* primary: ssh; the second carries bulk */
+    struct colo_child child[COLO_BOOT_LINKS]; /* primary: ssh; [0] alone, or
+                                                one for each link */
     bool pumping;           /* secondary, ssh: pump copies stdio */
     pthread_t pump;
     int pump_fd;            /* its end of the control link */
@@ -80,6 +90,7 @@ int colo__boot_wait(int fd, short events, int cancel_fd, uint64_t deadline_us,
 
 /* bootstrap.c */
 void colo__boot_raise(int event_fd);
+bool colo__boot_complete(struct colo_bootstrap *boot);
 
 /* bootstrap-attach.c: the local socket that a second ssh comes in by */
 int colo__boot_attach_listen(struct colo_bootstrap *boot, int *ret_fd,

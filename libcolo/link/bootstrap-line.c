@@ -128,6 +128,8 @@ static bool copy_address(struct span s, char *ret_address, size_t cap)
 #define HAS_TRANSPORT 4u
 #define HAS_PORT      8u
 #define HAS_ADDRESS   16u
+#define HAS_STREAMS   32u
+#define HAS_LINK      64u
 
 /* One NAME=VALUE; *has collects what was there.  Twice is an error. */
 static bool take_field(struct colo_boot_line *line, struct span word,
@@ -164,6 +166,13 @@ static bool take_field(struct colo_boot_line *line, struct span word,
     } else if (span_is(name, "address")) {
         bit = HAS_ADDRESS;
         good = copy_address(value, line->address, sizeof(line->address));
+    } else if (span_is(name, "streams")) {
+        bit = HAS_STREAMS;
+        good = span_number(value, COLO_MAX_STREAMS, &line->streams);
+    } else if (span_is(name, "link")) {
+        bit = HAS_LINK;
+        good = span_number(value, 1 + COLO_MAX_STREAMS, &line->link) &&
+               line->link > 0;
     }
     if (*has & bit)
         good = false;
@@ -242,6 +251,8 @@ int colo__boot_line_parse(const char *buf, size_t len,
     }
     if ((has & needed(ret_line->verb)) != needed(ret_line->verb))
         return COLO_E_PROTO;
+    if (ret_line->verb == COLO_BOOT_ATTACH && !(has & HAS_LINK))
+        ret_line->link = 1;
     return 0;
 }
 
@@ -272,6 +283,12 @@ size_t colo__boot_line_format(const struct colo_boot_line *line, char *buf,
             n += (size_t)snprintf(buf + n, cap - n, " transport=%s",
                                   line->transport == COLO_TRANSPORT_SSH
                                   ? "ssh" : "tls");
+        if (line->verb == COLO_BOOT_OPEN && line->streams)
+            n += (size_t)snprintf(buf + n, cap - n, " streams=%u",
+                                  (unsigned)line->streams);
+        if (line->verb == COLO_BOOT_ATTACH && line->link > 1)
+            n += (size_t)snprintf(buf + n, cap - n, " link=%u",
+                                  (unsigned)line->link);
         break;
     case COLO_BOOT_OK:
         if (line->port)

@@ -7,17 +7,18 @@
  * A line is "colo-bootstrap VERSION VERB [NAME=VALUE]...\n", at most 1024
  * bytes.  Names that are not known are ignored, so that a later release can
  * add some without a new version.
- *   primary    open session=HEX32 key=HEX64 transport=tls|ssh
- *   secondary  ok port=N address=ADDR      tls: connect there, twice
- *              ok                          ssh: say attach on another ssh
- *   primary    attach session=HEX32 key=HEX64   (that other ssh)
+ *   primary    open session=HEX32 key=HEX64 transport=tls|ssh [streams=N]
+ *   secondary  ok port=N address=ADDR      tls: connect there, 2 + N times
+ *              ok                          ssh: say attach on 1 + N more
+ *   primary    attach session=HEX32 key=HEX64 [link=I]   (those: 1 is bulk,
+ *                                          2 the first stream)
  *   secondary  ok
  *   secondary  error TEXT                  to the end of the line
  */
 #ifndef COLO_BOOTSTRAP_LINE_H
 #define COLO_BOOTSTRAP_LINE_H
 
-#include "../internal.h"
+#include "link.h"
 
 #define COLO_BOOT_LINE_MAX 1024
 #define COLO_BOOT_VERSION 1
@@ -34,6 +35,8 @@ struct colo_boot_line {
     int32_t verb;
     int32_t transport;                  /* open: COLO_TRANSPORT_* */
     uint16_t port;                      /* ok: 0 = none */
+    uint32_t streams;                   /* open: links beside the two */
+    uint32_t link;                      /* attach: which one; 1 = bulk */
     uint8_t session[COLO_BOOT_SESSION]; /* open, attach */
     uint8_t key[COLO_BOOT_KEY];         /* open, attach: wipe it */
     char address[64];                   /* ok: "" = none */

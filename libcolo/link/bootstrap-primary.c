@@ -158,15 +158,21 @@ static int read_answer(struct colo_bootstrap *boot, struct colo_child *child,
                       "%s", boot->peer, noise);
 }
 
-static int exchange(struct colo_bootstrap *boot, int verb,
-                    struct colo_child *child, struct colo_boot_line *ret_line,
+/* link: which one this ssh is for; the first opens, the others attach. */
+static int exchange(struct colo_bootstrap *boot, unsigned link, struct colo_boot_line *ret_line,
                     struct colo_error *err)
 {
-    struct colo_boot_line line = { .verb = verb,
-                                   .transport = boot->transport };
+    bool attach = link != COLO_BOOT_CONTROL;
+    struct colo_child *child = &boot->child[link];
+    struct colo_boot_line line = {
+        .verb = attach ? COLO_BOOT_ATTACH : COLO_BOOT_OPEN,
+        .transport = boot->transport,
+        .streams = boot->result.streams,
+        .link = link,
+    };
     int rc;
 
-    rc = start_ssh(boot, verb == COLO_BOOT_ATTACH, child, err);
+    rc = start_ssh(boot, attach, child, err);
     if (rc)
         return rc;
     memcpy(line.session, boot->result.session, sizeof(line.session));
@@ -183,20 +189,19 @@ static int exchange(struct colo_bootstrap *boot, int verb,
 /* ---- TLS ---------------------------------------------------------------- */
 
 static int make_tls(struct colo_bootstrap *boot, const char *address,
-                    uint16_t port, bool bulk, struct colo_link **ret_link,
-                    struct colo_error *err)
+                    uint16_t port, unsigned number, struct colo_error *err)
 {
-    struct iovec tag = { (void *)(uintptr_t)(bulk ? COLO_BOOT_TAG_BULK
-                                                  : COLO_BOOT_TAG_CONTROL),
-                         COLO_BOOT_TAG };
+    char name[COLO_BOOT_TAG];
+    struct iovec tag = { name, sizeof(name) };
     struct colo_link *link = NULL;
     struct colo_error why = { 0 };
     int fd = -1, rc;
 
+    colo__boot_tag(number, name);
     rc = colo__boot_connect(boot, address, port, &fd, err);
     if (rc)
         return rc;
-    colo__boot_tune(boot, fd, bulk);
+    colo__boot_tune(boot, fd, number != COLO_BOOT_CONTROL);
     rc = colo__link_tls_open(fd, false, boot->key, boot->identity,
                              boot->deadline_us, boot->cancel_fd, &link,
                              &why);
@@ -209,7 +214,7 @@ static int make_tls(struct colo_bootstrap *boot, const char *address,
         colo__link_ops(link)->close(link);
         return rc;
     }
-    *ret_link = link;
+    *colo__boot_place(boot, number) = link;
     return 0;
 }
 
@@ -238,7 +243,7 @@ static int open_tls(struct colo_bootstrap *boot, struct colo_error *err)
     const char *address;
     int rc;
 
-    rc = exchange(boot, COLO_BOOT_OPEN, &boot->child[0], &answer, err);
+    rc = exchange(boot, COLO_BOOT_CONTROL, &answer, err);
     if (rc)
         return rc;
     if (!answer.port)
@@ -247,13 +252,11 @@ static int open_tls(struct colo_bootstrap *boot, struct colo_error *err)
     address = where_to(boot, &answer);
     colo__log(&boot->log, COLO_LOG_DEBUG, -1, WHERE, "connecting to %s port "
               "%u", address, (unsigned)answer.port);
-    rc = make_tls(boot, address, answer.port, false, &boot->result.control,
-                  err);
-    if (rc)
-        return rc;
-    rc = make_tls(boot, address, answer.port, true, &boot->result.bulk, err);
-    if (rc)
-        return rc;
+    for (unsigned i = 0; colo__boot_place(boot, i); i++) {
+        rc = make_tls(boot, address, answer.port, i, err);
+        if (rc)
+            return rc;
+    }
     /* From here on the links speak for the peer. */
     colo__child_end(&boot->child[0], GRACE_MS);
     return 0;
@@ -273,19 +276,21 @@ static int link_to(struct colo_child *child, struct colo_link **ret_link,
 static int open_ssh(struct colo_bootstrap *boot, struct colo_error *err)
 {
     struct colo_boot_line answer;
+    struct colo_link **place;
     int rc;
 
-    rc = exchange(boot, COLO_BOOT_OPEN, &boot->child[0], &answer, err);
-    if (rc)
-        return rc;
-    rc = exchange(boot, COLO_BOOT_ATTACH, &boot->child[1], &answer, err);
-    if (rc)
-        return rc;
-    rc = link_to(&boot->child[0], &boot->result.control, err);
-    if (rc)
-        return rc;
+    for (unsigned i = 0; colo__boot_place(boot, i); i++) {
+        rc = exchange(boot, i, &answer, err);
+        if (rc)
+            return rc;
+    }
     boot->result.helper_pid = boot->child[0].pid;
-    return link_to(&boot->child[1], &boot->result.bulk, err);
+    for (unsigned i = 0; (place = colo__boot_place(boot, i)); i++) {
+        rc = link_to(&boot->child[i], place, err);
+        if (rc)
+            return rc;
+    }
+    return 0;
 }
 
 static int new_secrets(struct colo_bootstrap *boot, struct colo_error *err)

@@ -57,6 +57,7 @@ static int read_open(struct colo_bootstrap *boot, struct colo_error *err)
         goto out;
     }
     boot->transport = line.transport;
+    boot->result.streams = line.streams;
     memcpy(boot->key, line.key, sizeof(boot->key));
     memcpy(boot->result.session, line.session, sizeof(line.session));
     colo__hex_encode(line.session, sizeof(line.session), boot->identity);

@@ -37,11 +37,54 @@ static void close_fd(int *fd)
     *fd = -1;
 }
 
-static void close_link(struct colo_link **link)
+/* ---- the links --------------------------------------------------------- */
+
+void colo__boot_tag(unsigned link, char ret_tag[COLO_BOOT_TAG])
 {
-    if (*link)
-        colo__link_ops(*link)->close(*link);
-    *link = NULL;
+    memcpy(ret_tag, link == COLO_BOOT_CONTROL ? "COLOCTRL"
+                    : link == COLO_BOOT_BULK  ? "COLOBULK"
+                                              : "COLOSTR0", COLO_BOOT_TAG);
+    if (link >= COLO_BOOT_STREAM)
+        ret_tag[COLO_BOOT_TAG - 1] = (char)('0' + link - COLO_BOOT_STREAM);
+}
+
+struct colo_link **colo__boot_place(struct colo_bootstrap *boot,
+                                    unsigned link)
+{
+    if (link == COLO_BOOT_CONTROL)
+        return &boot->result.control;
+    if (link == COLO_BOOT_BULK)
+        return &boot->result.bulk;
+    if (link - COLO_BOOT_STREAM < boot->result.streams)
+        return &boot->result.stream[link - COLO_BOOT_STREAM];
+    return NULL;
+}
+
+bool colo__boot_complete(struct colo_bootstrap *boot)
+{
+    struct colo_link **place;
+
+    for (unsigned i = 0; (place = colo__boot_place(boot, i)); i++)
+        if (!*place)
+            return false;
+    return true;
+}
+
+static void close_links(struct colo_bootstrap *boot)
+{
+    struct colo_link **place;
+
+    for (unsigned i = 0; (place = colo__boot_place(boot, i)); i++) {
+        if (*place)
+            colo__link_ops(*place)->close(*place);
+        *place = NULL;
+    }
+}
+
+static void end_children(struct colo_bootstrap *boot)
+{
+    for (unsigned i = 0; i < COLO_BOOT_LINKS; i++)
+        colo__child_end(&boot->child[i], GRACE_MS);
 }
 
 /* ---- the thread -------------------------------------------------------- */
@@ -66,12 +109,10 @@ static void *boot_main(void *arg)
                        : colo__boot_secondary(boot, &boot->err);
     explicit_bzero(boot->key, sizeof(boot->key));
     if (rc) {
-        close_link(&boot->result.control);
-        close_link(&boot->result.bulk);
-        log_stderr(boot, &boot->child[0]);
-        log_stderr(boot, &boot->child[1]);
-        colo__child_end(&boot->child[0], GRACE_MS);
-        colo__child_end(&boot->child[1], GRACE_MS);
+        close_links(boot);
+        for (unsigned i = 0; i < COLO_BOOT_LINKS; i++)
+            log_stderr(boot, &boot->child[i]);
+        end_children(boot);
     }
     /* ssh learns that we need it no more; the pump owns them otherwise. */
     if (!boot->pumping) {
@@ -136,6 +177,10 @@ static int check_config(const struct colo_bootstrap_config *config,
         return colo__fail(err, COLO_E_INVAL, 0, WHERE,
                           "transport %d needs no bootstrap",
                           (int)config->transport);
+    if (config->streams > COLO_MAX_STREAMS)
+        return colo__fail(err, COLO_E_LIMIT, 0, WHERE,
+                          "%u disks: at most %d are protected",
+                          (unsigned)config->streams, COLO_MAX_STREAMS);
     if (config->address && (!is_host(config->address) ||
                             strlen(config->address) > 63))
         return colo__fail(err, COLO_E_INVAL, 0, WHERE,
@@ -160,6 +205,7 @@ static bool copy_config(struct colo_bootstrap *boot,
     const char *ssh = config->ssh_command, *remote = config->remote_command;
 
     boot->transport = config->transport;
+    boot->result.streams = boot->primary ? config->streams : 0;
     boot->timeout_ms = config->timeout_ms ? config->timeout_ms : TIMEOUT_MS;
     boot->dead_ms = config->dead_ms ? config->dead_ms : DEAD_MS;
     boot->deadline_us = colo__deadline_us(boot->timeout_ms);
@@ -241,7 +287,8 @@ int colo__bootstrap_start(const struct colo_bootstrap_config *config,
     boot->cancel_fd = boot->done_fd = boot->pump_done_fd = -1;
     boot->in_fd = primary ? -1 : config->in_fd;
     boot->out_fd = primary ? -1 : config->out_fd;
-    boot->child[0] = boot->child[1] = (struct colo_child)COLO_CHILD_INIT;
+    for (unsigned i = 0; i < COLO_BOOT_LINKS; i++)
+        boot->child[i] = (struct colo_child)COLO_CHILD_INIT;
     rc = set_up(boot, config, err);
     if (rc) goto out;
     *ret_boot = boot;
@@ -276,7 +323,7 @@ int colo__bootstrap_finish(struct colo_bootstrap *boot,
     }
     boot->taken = true;
     *ret_result = boot->result;
-    boot->result.control = boot->result.bulk = NULL;
+    memset(&boot->result, 0, sizeof(boot->result));
     return 0;
 }
 
@@ -291,7 +338,7 @@ static void end_helpers(struct colo_bootstrap *boot)
         colo__boot_raise(boot->cancel_fd);
         pthread_join(boot->pump, NULL);
     }
-    for (int i = 0; i < 2; i++)
+    for (unsigned i = 0; i < COLO_BOOT_LINKS; i++)
         (void)colo__child_wait(&boot->child[i], deadline);
 }
 
@@ -302,11 +349,9 @@ void colo__bootstrap_end(struct colo_bootstrap *boot)
     if (boot->started && !atomic_load(&boot->over))
         colo__boot_raise(boot->cancel_fd);
     join_thread(boot);
-    close_link(&boot->result.control);
-    close_link(&boot->result.bulk);
+    close_links(boot);
     end_helpers(boot);
-    colo__child_end(&boot->child[0], GRACE_MS);
-    colo__child_end(&boot->child[1], GRACE_MS);
+    end_children(boot);
     if (!boot->pumping) {
         if (boot->in_fd > 2)
             close(boot->in_fd);

@@ -57,9 +57,14 @@ void colo__link_tune(int fd, uint32_t dead_ms);
 
 /* ---- bootstrap: from "ssh HOST colo receive" to two links -------------- */
 
+/* Links beside control and bulk: one for each disk, so that a burst of pages
+ * does not delay its writes. */
+#define COLO_MAX_STREAMS 8
+
 struct colo_bootstrap_config {
     const char *peer, *address, *ssh_command, *remote_command;
     int32_t transport;     /* primary: COLO_TRANSPORT_TLS or _SSH */
+    uint32_t streams;      /* primary: so many more links */
     int in_fd, out_fd;     /* secondary: the ends that ssh gave us.  Owned,
                               also on failure; 0, 1 and 2 are duplicated and
                               left alone, so the caller has to close those
@@ -69,6 +74,8 @@ struct colo_bootstrap_config {
 
 struct colo_bootstrap_result {
     struct colo_link *control, *bulk;
+    struct colo_link *stream[COLO_MAX_STREAMS]; /* the first streams */
+    uint32_t streams;
     uint8_t session[16];
     char peer[128];        /* who it is, for people */
     int helper_pid;        /* ssh that carries a link, or 0; reaped by

@@ -15,20 +15,20 @@
 
 #include "link-pair.h"
 
-/* The other end of both links: sends back what comes, in capitals, until
- * they are closed. */
-static inline void echo_upper(struct colo_link **l)
+/* The other end of n links: sends back what comes, in capitals, until one is
+ * closed. */
+static inline void echo_upper(struct colo_link **l, unsigned n)
 {
     for (;;) {
-        struct pollfd p[2];
+        struct pollfd p[2 + COLO_MAX_STREAMS];
 
-        for (int i = 0; i < 2; i++) {
+        for (unsigned i = 0; i < n; i++) {
             p[i].fd = colo__link_ops(l[i])->fd(l[i]);
             p[i].events = POLLIN;
         }
-        if (poll(p, 2, 10000 * (int)SLOW) <= 0)
+        if (poll(p, n, 10000 * (int)SLOW) <= 0)
             return;
-        for (int i = 0; i < 2; i++) {
+        for (unsigned i = 0; i < n; i++) {
             char buf[64];
             size_t len = 0;
 
@@ -50,7 +50,8 @@ static inline int fake_receive(void)
     struct colo_bootstrap_result result = { 0 };
     struct colo_bootstrap *boot = NULL;
     struct colo_error err = { 0 };
-    struct colo_link *l[2];
+    struct colo_link *l[2 + COLO_MAX_STREAMS];
+    unsigned n = 2;
     struct pollfd p = { .events = POLLIN };
 
     if (colo__bootstrap_start(&config, false, NULL, &boot, &err))
@@ -63,9 +64,13 @@ static inline int fake_receive(void)
     if (!colo__bootstrap_finish(boot, &result, &err)) {
         l[0] = result.control;
         l[1] = result.bulk;
-        echo_upper(l);
-        link_close(l[0]);
-        link_close(l[1]);
+        while (n - 2 < result.streams) {
+            l[n] = result.stream[n - 2];
+            n++;
+        }
+        echo_upper(l, n);
+        while (n)
+            link_close(l[--n]);
     }
     colo__bootstrap_end(boot);
     return 0;

@@ -48,10 +48,18 @@ START_TEST(test_round_trip)
     line.transport = COLO_TRANSPORT_SSH;
     expect_same(&line, "colo-bootstrap 1 open session=" SESSION " key=" KEY
                 " transport=ssh");
+    line.streams = 3;
+    expect_same(&line, "colo-bootstrap 1 open session=" SESSION " key=" KEY
+                " transport=ssh streams=3");
+    line.streams = 0;
     line.transport = 0;
     line.verb = COLO_BOOT_ATTACH;
+    line.link = 1;
     expect_same(&line, "colo-bootstrap 1 attach session=" SESSION " key="
                 KEY);
+    line.link = 9;
+    expect_same(&line, "colo-bootstrap 1 attach session=" SESSION " key="
+                KEY " link=9");
     memset(&line, 0, sizeof(line));
     line.verb = COLO_BOOT_OK;
     expect_same(&line, "colo-bootstrap 1 ok");
@@ -125,6 +133,10 @@ static const char *const bad[] = {
     "colo-bootstrap 1 open session=" SESSION "0 key=" KEY " transport=tls",
     "colo-bootstrap 1 open session=" SESSION " key=0" KEY " transport=tls",
     "colo-bootstrap 1 attach session=" SESSION " key=" SESSION,
+    "colo-bootstrap 1 attach session=" SESSION " key=" KEY " link=0",
+    "colo-bootstrap 1 attach session=" SESSION " key=" KEY " link=10",
+    "colo-bootstrap 1 open session=" SESSION " key=" KEY
+        " transport=tls streams=9",
     "colo-bootstrap 1 attach session=00010203040506070809 key=" KEY,
     "colo-bootstrap 1 attach session=000102030405060708090A0B0C0D0E0F key="
         KEY,

@@ -161,7 +161,7 @@ START_TEST(test_strangers)
     struct colo_link *control, *again, *bulk, *odd, *none = NULL;
     uint64_t before = now_ms();
     struct far f;
-    int silent[12], fd;
+    int silent[16], fd;
 
     far_open(&f, 4000 * SLOW);
     for (size_t i = 0; i < COLO_ARRAY_LEN(silent); i++)

@@ -66,7 +66,7 @@ static void expect_echo(struct colo_link *link, const char *word)
         ck_assert_int_eq(back[i], word[i] & ~0x20);
 }
 
-static void expect_links(const char *mode, int transport)
+static void expect_streams(const char *mode, int transport, uint32_t streams)
 {
     struct colo_bootstrap_config config = config_of(mode);
     struct colo_bootstrap_result r = { 0 };
@@ -75,6 +75,7 @@ static void expect_links(const char *mode, int transport)
     int fds = count_fds(), rc;
 
     config.transport = transport;
+    config.streams = streams;
     rc = run(&config, &boot, &r, &err);
     ck_assert_msg(rc == 0, "%d %s", rc, err.text);
     ck_assert_str_eq(r.peer, "root@far");
@@ -82,7 +83,13 @@ static void expect_links(const char *mode, int transport)
     expect_echo(r.control, "control");
     expect_echo(r.bulk, "bulk");
     expect_echo(r.control, "again");
-    ck_assert_int_eq(colo__bootstrap_finish(boot, &r, &err), COLO_E_STATE);
+    ck_assert_uint_eq(r.streams, streams);
+    for (uint32_t i = streams; i-- > 0;)
+        expect_echo(r.stream[i], "stream");
+    ck_assert_int_eq(colo__bootstrap_finish(boot, &(struct
+                     colo_bootstrap_result){ 0 }, &err), COLO_E_STATE);
+    for (uint32_t i = 0; i < streams; i++)
+        link_close(r.stream[i]);
     link_close(r.control);
     link_close(r.bulk);
     colo__bootstrap_end(boot);
@@ -90,6 +97,20 @@ static void expect_links(const char *mode, int transport)
     /* no child is left */
     ck_assert_int_eq(waitpid(-1, NULL, WNOHANG), -1);
 }
+
+static void expect_links(const char *mode, int transport)
+{
+    expect_streams(mode, transport, 0);
+}
+
+/* Links for disks, beside the two that each session has. */
+START_TEST(test_streams)
+{
+    expect_streams("good", COLO_TRANSPORT_TLS, 1);
+    expect_streams("good", COLO_TRANSPORT_TLS, COLO_MAX_STREAMS);
+    expect_streams("good", COLO_TRANSPORT_SSH, 2);
+}
+END_TEST
 
 START_TEST(test_tls)
 {
@@ -324,7 +345,7 @@ END_TEST
 int main(int argc, char **argv)
 {
     const TTest *const tests[] = {
-        test_tls, test_ssh, test_login_scripts_that_print,
+        test_streams, test_tls, test_ssh, test_login_scripts_that_print,
         test_address_by_name, test_no_ssh, test_timeout, test_cancel,
         test_end_without_finish, test_settings, test_out_of_descriptors, NULL,
     };
