@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Copyright (C) libcolo developers
+ *
+ * A packet socket that listens to what an interface receives.  Its first use
+ * is that it exists: as soon as anybody listens, the kernel copies frames
+ * that a guest has only lent to it.  Held without that copy, they would keep
+ * the guest's transmit ring full.  Its second use: it learns addresses.
+ */
+#ifndef COLO_NET_TAP_H
+#define COLO_NET_TAP_H
+
+#include "learn.h"
+
+/* colo__tap_open - learn: the socket is given ARP, neighbour discovery and a
+ * sample of the rest; else nothing. */
+int colo__tap_open(int dev, bool learn, int *ret_fd, struct colo_error *err);
+
+/* colo__tap_read - learn from what has come, without waiting, a bounded
+ * number of frames. */
+void colo__tap_read(int fd, struct colo_learn *learn);
+
+#endif
