@@ -2,7 +2,7 @@
 /* Copyright (C) libcolo developers
  *
  * One proxy as the session sees it: who it is, how to reach it, the requests
- * that wait for it.  Used by replication-xenstore.c only.  One thread.
+ * that wait for it.  Used by replication-*.c only.  One thread.
  *
  * A proxy has one request at a time, by either way; the others wait in a
  * short queue.  failover and stop do not wait: they take the place of

@@ -9,13 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "owner.h"
+#include "claim.h"
 #include "publish.h"
 
 #define CONTROL_TOKEN "control"
 #define RECENT 16       /* control requests whose answers are kept */
 #define STALE_NAMES 64
-#define CLAIM_TRIES 4
 
 /* state comes last: who watches it finds the others up to date. */
 static const char *const status_nodes[] = {
@@ -63,53 +62,21 @@ static int write_node(struct colo_publish *p, const char *node,
 
 /* ---- open and close ---------------------------------------------------- */
 
-/* Somebody has the node: 0 if he has died and old holds what he wrote. */
-static int check_owner(struct colo_publish *p, const char *path, char *old,
-                       size_t cap, struct colo_error *err)
-{
-    struct colo_owner owner;
-    int rc;
-
-    rc = colo__store_ops(p->store)->read(p->store, path, old, cap, err);
-    if (rc)
-        return rc;
-    if (colo__xs_owner_parse(old, &owner, NULL) == 0 &&
-        colo__owner_alive(&owner))
-        return colo__fail(err, COLO_E_EXISTS, 0, "publish",
-                          "process %d protects this guest already: see "
-                          "colo status", owner.pid);
-    return 0;
-}
-
 static int claim(struct colo_publish *p, struct colo_error *err)
 {
-    const struct colo_store_ops *ops = colo__store_ops(p->store);
-    char path[COLO_XS_PATH_MAX], old[128] = "";
-    struct colo_owner self;
+    char path[COLO_XS_PATH_MAX];
+    struct colo_claim claim = {
+        .path = path,
+        .where = "publish",
+        .taken = "protects this guest already: see colo status",
+    };
     int rc;
 
-    rc = colo__owner_self(&self, err);
-    if (rc)
-        return rc;
-    rc = colo__xs_owner_build(p->owner, sizeof(p->owner), &self, err);
-    if (rc)
-        return rc;
     rc = colo__xs_path(path, sizeof(path), p->uuid, COLO_XS_OWNER, err);
     if (rc)
         return rc;
-    /* again when the owner changes between our look and our claim */
-    for (int i = 0; i < CLAIM_TRIES; i++) {
-        rc = ops->claim(p->store, path, p->owner, old[0] ? old : NULL, err);
-        if (rc != COLO_E_EXISTS)
-            break;
-        rc = check_owner(p, path, old, sizeof(old), err);
-        if (rc == COLO_E_NOTFOUND)
-            old[0] = '\0';
-        else if (rc)
-            break;
-    }
-    if (rc == 0)
-        p->claimed = true;
+    rc = colo__claim(p->store, &claim, p->owner, sizeof(p->owner), err);
+    p->claimed = rc == 0;
     return rc;
 }
 
@@ -203,15 +170,14 @@ out:
 /* Our directory, unless somebody has taken it over. */
 static void remove_all(struct colo_publish *p)
 {
-    const struct colo_store_ops *ops = colo__store_ops(p->store);
-    char path[COLO_XS_PATH_MAX], owner[128];
+    char path[COLO_XS_PATH_MAX];
 
     if (colo__xs_path(path, sizeof(path), p->uuid, COLO_XS_OWNER, NULL) ||
-        ops->read(p->store, path, owner, sizeof(owner), NULL) ||
-        strcmp(owner, p->owner) != 0)
+        colo__claim_holder(p->store, path, p->owner, NULL) !=
+            COLO_HOLDER_SELF)
         return;
     if (colo__xs_path(path, sizeof(path), p->uuid, NULL, NULL) == 0)
-        ops->remove(p->store, path, NULL);
+        colo__store_ops(p->store)->remove(p->store, path, NULL);
 }
 
 void colo__publish_close(struct colo_publish *publish)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Copyright (C) libcolo developers
  *
- * The replication seam through proxies that joined in xenstore: asks all,
- * collects their answers, notices who has gone.  Source: replication.h,
- * libcolo-xenstore(7).  One thread, the session's.
+ * The replication seam through proxies that joined in xenstore: asks all and
+ * collects their answers; who they are is replication-peers.c's.  Source:
+ * replication.h, libcolo-xenstore(7).  One thread, the session's.
  *
  * A proxy that is there at start counts from then on; one that joins later
  * is asked to start and counts once it has answered.
@@ -13,216 +13,17 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-#include "../libcolo/replication/replication.h"
 #include "fast.h"
 #include "owner.h"
-#include "proxy-peer.h"
 #include "publish.h"
+#include "replication-internal.h"
 
 #define TOKEN "proxy@"
-#define MAX_PEERS 64
 #define ANSWER_MS 10000 /* a proxy that takes longer has failed */
-
-struct replication_xenstore {
-    const struct colo_replication_ops *ops;
-    struct colo_peer_place place;
-    struct colo_log log;
-    char uuid[COLO_XS_UUID_MAX];
-    uint64_t seq;
-    bool watching;
-    bool active;   /* start was called, neither failover nor stop since */
-    int mode;
-    bool diverged;
-    struct colo_error failure; /* code 0: none */
-    struct colo_peer *peers;
-    unsigned int count;
-};
 
 static struct replication_xenstore *to_rx(struct colo_replication *r)
 {
     return (struct replication_xenstore *)r;
-}
-
-/* ---- peers come and go ------------------------------------------------- */
-
-static struct colo_peer *find_peer(struct replication_xenstore *rx,
-                                   const char *class_name, const char *id)
-{
-    for (struct colo_peer *p = rx->peers; p; p = p->next) {
-        if (strcmp(p->class_name, class_name) == 0 && strcmp(p->id, id) == 0)
-            return p;
-    }
-    return NULL;
-}
-
-/* The first failure is the one that is told. */
-static void set_failure(struct replication_xenstore *rx, int code,
-                        const struct colo_peer *p, const char *what)
-{
-    if (rx->failure.code == 0)
-        colo__fail(&rx->failure, code, 0, "replication", "proxy %s/%s %s",
-                   p->class_name, p->id, what);
-}
-
-static void unlink_peer(struct replication_xenstore *rx, struct colo_peer *p)
-{
-    struct colo_peer **at = &rx->peers;
-
-    while (*at != p)
-        at = &(*at)->next;
-    *at = p->next;
-    rx->count--;
-    colo__peer_free(p);
-}
-
-/* Its process has ended or its node is no longer there. */
-static void peer_gone(struct replication_xenstore *rx, struct colo_peer *p,
-                      const char *how)
-{
-    if (rx->active && p->counts)
-        set_failure(rx, COLO_E_NOTFOUND, p, how);
-    colo__log(&rx->log, rx->active ? COLO_LOG_WARNING : COLO_LOG_DEBUG, -1,
-              "replication", "proxy %s/%s %s", p->class_name, p->id, how);
-    unlink_peer(rx, p);
-}
-
-/* The node of a dead process: nobody else removes it. */
-static void remove_node(struct replication_xenstore *rx,
-                        const struct colo_peer *p)
-{
-    char path[COLO_XS_PATH_MAX], owner[64];
-
-    if (colo__peer_read(&rx->place, p, COLO_XS_OWNER, owner, sizeof(owner),
-                        NULL) == 1 &&
-        strcmp(owner, p->owner_text) == 0 &&
-        colo__peer_path(&rx->place, p, NULL, path, sizeof(path), NULL) == 0)
-        colo__store_ops(rx->place.store)->remove(rx->place.store, path, NULL);
-}
-
-static int add_peer(struct replication_xenstore *rx, const char *class_name,
-                    const char *id, const char *owner,
-                    struct colo_error *err)
-{
-    struct colo_peer *p = NULL;
-    struct colo_error why;
-    int rc;
-
-    if (rx->count == MAX_PEERS) {
-        colo__log(&rx->log, COLO_LOG_WARNING, -1, "replication",
-                  "proxy %s/%s: more than %d proxies, it is left out",
-                  class_name, id, MAX_PEERS);
-        return 0;
-    }
-    rc = colo__peer_new(&rx->place, class_name, id, owner, &p, &why);
-    if (rc == COLO_E_NOMEM || rc == COLO_E_SYS) {
-        if (err)
-            *err = why;
-        return rc;
-    }
-    if (rc) {
-        colo__log(&rx->log, COLO_LOG_DEBUG, -1, "replication",
-                  "proxy %s/%s is left out: %s", class_name, id, why.text);
-        return 0;
-    }
-    p->next = rx->peers;
-    p->seen = true;
-    rx->peers = p;
-    rx->count++;
-    colo__peer_fast(&rx->place, p);
-    colo__log(&rx->log, COLO_LOG_INFO, -1, "replication",
-              "proxy %s/%s has joined (process %d, by %s)", class_name, id,
-              p->owner.pid, p->fast >= 0 ? "socket" : "xenstore");
-    if (rx->active)
-        return colo__peer_ask(&rx->place, p, COLO_PROXY_START,
-                              (uint64_t)rx->mode, err);
-    return 0;
-}
-
-struct scan {
-    struct replication_xenstore *rx;
-    struct colo_error *err;
-    const char *class_name;
-    int rc;
-};
-
-static int scan_id(void *user, const char *id)
-{
-    struct scan *s = user;
-    struct replication_xenstore *rx = s->rx;
-    char path[COLO_XS_PATH_MAX], owner[64];
-    struct colo_peer *p;
-
-    if (colo__xs_proxy_path(path, sizeof(path), rx->uuid, s->class_name, id,
-                            COLO_XS_OWNER, NULL))
-        return 0; /* not a name that a proxy can have */
-    s->rc = colo__store_ops(rx->place.store)->read(rx->place.store, path,
-                                                   owner, sizeof(owner),
-                                                   s->err);
-    if (s->rc == COLO_E_NOTFOUND || s->rc == COLO_E_LIMIT) {
-        s->rc = 0;
-        return 0;
-    }
-    if (s->rc)
-        return 1;
-    p = find_peer(rx, s->class_name, id);
-    if (p && strcmp(p->owner_text, owner) != 0) {
-        peer_gone(rx, p, "has gone: another process took its place");
-        p = NULL;
-    }
-    if (p)
-        p->seen = true;
-    else
-        s->rc = add_peer(rx, s->class_name, id, owner, s->err);
-    return s->rc != 0;
-}
-
-static int scan_class(void *user, const char *class_name)
-{
-    struct scan *s = user;
-    char path[COLO_XS_PATH_MAX], node[COLO_XS_PATH_MAX];
-
-    if (!colo__xs_word_ok(class_name, COLO_XS_WORD_MAX))
-        return 0;
-    /* "proxy/CLASS": built from the parts that schema.h gives */
-    strcpy(node, COLO_XS_PROXY "/");
-    strcat(node, class_name);
-    s->rc = colo__xs_path(path, sizeof(path), s->rx->uuid, node, s->err);
-    if (s->rc)
-        return 1;
-    s->class_name = class_name;
-    s->rc = colo__store_ops(s->rx->place.store)->list(s->rx->place.store,
-                                                      path, scan_id, s,
-                                                      s->err);
-    if (s->rc == COLO_E_NOTFOUND)
-        s->rc = 0;
-    return s->rc != 0;
-}
-
-/* Who is there?  New ones are taken in, missing ones are gone. */
-static int scan(struct replication_xenstore *rx, struct colo_error *err)
-{
-    struct scan s = { rx, err, NULL, 0 };
-    char path[COLO_XS_PATH_MAX];
-    struct colo_peer *p, *next;
-    int rc;
-
-    for (p = rx->peers; p; p = p->next)
-        p->seen = false;
-    rc = colo__xs_path(path, sizeof(path), rx->uuid, COLO_XS_PROXY, err);
-    if (rc)
-        return rc;
-    rc = colo__store_ops(rx->place.store)->list(rx->place.store, path,
-                                                scan_class, &s, err);
-    if (rc && rc != COLO_E_NOTFOUND)
-        return rc;
-    if (s.rc)
-        return s.rc;
-    for (p = rx->peers; p; p = next) {
-        next = p->next;
-        if (!p->seen)
-            peer_gone(rx, p, "has gone: its node was removed");
-    }
-    return 0;
 }
 
 /* ---- what peers say ---------------------------------------------------- */
@@ -259,7 +60,7 @@ static void peer_failed(struct replication_xenstore *rx, struct colo_peer *p,
     p->busy = false;
     p->queued = 0;
     if (p->counts)
-        set_failure(rx, code, p, text);
+        colo__rx_failed(rx, code, p, text);
     else
         p->refused = true;
     colo__log(&rx->log, COLO_LOG_WARNING, -1, "replication",
@@ -371,13 +172,13 @@ int colo__replication_xenstore_watch(struct colo_replication *replication,
                              node) == 1) {
         if (strcmp(node, COLO_XS_REQUEST) == 0)
             return 1;
-        p = find_peer(rx, class_name, id);
+        p = colo__rx_find(rx, class_name, id);
         if (p && node[0] && strcmp(node, COLO_XS_OWNER) != 0) {
             rc = node_changed(rx, p, node, err);
             return rc ? rc : 1;
         }
     }
-    rc = scan(rx, err);
+    rc = colo__rx_scan(rx, err);
     return rc ? rc : 1;
 }
 
@@ -406,7 +207,7 @@ static int rx_start(struct colo_replication *r, int mode,
     rx->diverged = false;
     rx->active = false;
     rx->mode = mode;
-    rc = scan(rx, err);
+    rc = colo__rx_scan(rx, err);
     if (rc)
         return rc;
     rx->active = true;
@@ -500,11 +301,11 @@ static int rx_stop(struct colo_replication *r, struct colo_error *err)
 /* Takes in what the sockets and pidfds have; at most once round. */
 static int service(struct replication_xenstore *rx, struct colo_error *err)
 {
-    struct epoll_event events[2 * MAX_PEERS];
+    struct epoll_event events[2 * COLO_RX_MAX_PEERS];
     struct colo_peer *p, *next;
     int n, rc;
 
-    n = epoll_wait(rx->place.epfd, events, 2 * MAX_PEERS, 0);
+    n = epoll_wait(rx->place.epfd, events, 2 * COLO_RX_MAX_PEERS, 0);
     if (n <= 0)
         return 0;
     for (p = rx->peers; p; p = p->next)
@@ -521,8 +322,7 @@ static int service(struct replication_xenstore *rx, struct colo_error *err)
             return rc;
         if (!colo__owner_ended(p->pidfd))
             continue;
-        remove_node(rx, p);
-        peer_gone(rx, p, "has gone: its process has ended");
+        colo__rx_ended(rx, p);
     }
     return 0;
 }
@@ -563,7 +363,7 @@ static void rx_close(struct colo_replication *r)
         colo__store_ops(rx->place.store)->unwatch(rx->place.store, path,
                                                   TOKEN, NULL);
     while (rx->peers)
-        unlink_peer(rx, rx->peers);
+        colo__rx_forget(rx, rx->peers);
     if (rx->place.epfd >= 0)
         close(rx->place.epfd);
     free(rx);

@@ -127,6 +127,18 @@ START_TEST(garbage_owner_is_stale)
 }
 END_TEST
 
+/* A node that holds nothing names nobody: it is taken, and really so. */
+START_TEST(empty_owner_is_stale)
+{
+    struct colo_owner o;
+
+    fake_tree_set(tree, DIR "/owner", "");
+    open_it();
+    ck_assert_int_eq(colo__xs_owner_parse(get(DIR "/owner"), &o, NULL), 0);
+    ck_assert_int_eq(o.pid, getpid());
+}
+END_TEST
+
 START_TEST(close_spares_a_successor)
 {
     open_it();
@@ -335,6 +347,7 @@ int main(void)
     tcase_add_test(tc, stale_is_cleaned);
     tcase_add_test(tc, reused_pid_is_stale);
     tcase_add_test(tc, garbage_owner_is_stale);
+    tcase_add_test(tc, empty_owner_is_stale);
     tcase_add_test(tc, close_spares_a_successor);
     tcase_add_test(tc, every_failure_of_open);
     tcase_add_test(tc, status_only_changes);
