@@ -252,156 +252,153 @@ uint64_t colo__xs_seq(const char *text)
     return take_number(&text, &seq) ? seq : 0;
 }
 
-/* ---- control requests -------------------------------------------------- */
+/* ---- requests: SEQ VERB [ARGUMENT] ------------------------------------- */
 
-static const struct {
-    int32_t verb;
+enum { ARG_NONE, ARG_MS, ARG_MODE, ARG_EPOCH };
+
+struct verb {
+    int32_t number;
     const char *word;
-    bool has_arg;
-} controls[] = {
-    { COLO_CONTROL_CHECKPOINT, "checkpoint", false },
-    { COLO_CONTROL_FAILOVER, "failover", false },
-    { COLO_CONTROL_STOP, "stop", false },
-    { COLO_CONTROL_DELAY, "delay", true },
+    int arg;
 };
+
+/* One kind of request. */
+struct verbs {
+    const char *what; /* for errors */
+    const char *known;
+    struct verb verb[6]; /* the last has no word */
+};
+
+static const struct verbs controls = {
+    "control", "checkpoint, failover, stop, delay MS", {
+        { COLO_CONTROL_CHECKPOINT, "checkpoint", ARG_NONE },
+        { COLO_CONTROL_FAILOVER, "failover", ARG_NONE },
+        { COLO_CONTROL_STOP, "stop", ARG_NONE },
+        { COLO_CONTROL_DELAY, "delay", ARG_MS },
+    }
+};
+
+static const struct verbs requests = {
+    "request", "start MODE, checkpoint N, commit N, failover, stop", {
+        { COLO_PROXY_START, "start", ARG_MODE },
+        { COLO_PROXY_CHECKPOINT, "checkpoint", ARG_EPOCH },
+        { COLO_PROXY_COMMIT, "commit", ARG_EPOCH },
+        { COLO_PROXY_FAILOVER, "failover", ARG_NONE },
+        { COLO_PROXY_STOP, "stop", ARG_NONE },
+    }
+};
+
+static int build_request(char *buf, size_t cap, const struct verbs *verbs,
+                         int32_t number, uint64_t seq, uint64_t arg,
+                         struct colo_error *err)
+{
+    unsigned long long s = seq, n = arg;
+
+    for (const struct verb *v = verbs->verb; v->word; v++) {
+        if (v->number != number)
+            continue;
+        if (v->arg == ARG_NONE)
+            return put(buf, cap, err, "%llu %s", s, v->word);
+        if (v->arg == ARG_MODE)
+            return put(buf, cap, err, "%llu %s %s", s, v->word,
+                       colo_mode_name((int)arg));
+        return put(buf, cap, err, "%llu %s %llu", s, v->word, n);
+    }
+    return colo__fail(err, COLO_E_INVAL, 0, "schema",
+                      "no %s verb has number %d", verbs->what, number);
+}
+
+static bool take_arg(const char **p, int kind, uint64_t *ret)
+{
+    char word[16];
+    int mode;
+
+    switch (kind) {
+    case ARG_MS:
+        return take_number(p, ret) && *ret >= 1 && *ret <= COLO_DELAY_MAX_MS;
+    case ARG_EPOCH:
+        return take_number(p, ret);
+    case ARG_MODE:
+        mode = take_word(p, word, sizeof(word)) ? colo__xs_mode_parse(word)
+                                                : COLO_MODE_NONE;
+        *ret = (uint64_t)mode;
+        return mode > COLO_MODE_NONE;
+    default:
+        return true;
+    }
+}
+
+static int parse_request(const char *text, const struct verbs *verbs,
+                         int32_t *ret_number, uint64_t *ret_seq,
+                         uint64_t *ret_arg, struct colo_error *err)
+{
+    const struct verb *v;
+    const char *p = text;
+    uint64_t seq, arg = 0;
+    char word[16];
+
+    if (!take_number(&p, &seq) || seq == 0 ||
+        !take_word(&p, word, sizeof(word)))
+        return colo__fail(err, COLO_E_PROTO, 0, "schema",
+                          "%s '%.40s' is not 'SEQ VERB', SEQ a number from 1",
+                          verbs->what, text);
+    for (v = verbs->verb; v->word && strcmp(v->word, word) != 0; v++)
+        ;
+    if (!v->word)
+        return colo__fail(err, COLO_E_PROTO, 0, "schema",
+                          "%s '%s' is none of %s", verbs->what, word,
+                          verbs->known);
+    if (!take_arg(&p, v->arg, &arg)) {
+        if (v->arg == ARG_MS)
+            return colo__fail(err, COLO_E_PROTO, 0, "schema",
+                              "%s needs a number from 1 to %u", word,
+                              COLO_DELAY_MAX_MS);
+        return colo__fail(err, COLO_E_PROTO, 0, "schema",
+                          "%s '%.40s': wrong argument", verbs->what, text);
+    }
+    if (!at_end(p))
+        return colo__fail(err, COLO_E_PROTO, 0, "schema",
+                          "something follows '%s': '%.40s'", word, p);
+    *ret_number = v->number;
+    *ret_seq = seq;
+    *ret_arg = arg;
+    return 0;
+}
 
 int colo__xs_control_build(char *buf, size_t cap,
                            const struct colo_control *control,
                            struct colo_error *err)
 {
-    unsigned long long seq = control->seq;
-
-    for (size_t i = 0; i < COLO_ARRAY_LEN(controls); i++) {
-        if (controls[i].verb != control->verb)
-            continue;
-        if (controls[i].has_arg)
-            return put(buf, cap, err, "%llu %s %u", seq, controls[i].word,
-                       control->arg);
-        return put(buf, cap, err, "%llu %s", seq, controls[i].word);
-    }
-    return colo__fail(err, COLO_E_INVAL, 0, "schema",
-                      "no control verb has number %d", control->verb);
+    return build_request(buf, cap, &controls, control->verb, control->seq,
+                         control->arg, err);
 }
 
 int colo__xs_control_parse(const char *text, struct colo_control *ret_control,
                            struct colo_error *err)
 {
-    const char *p = text;
-    uint64_t seq, arg = 0;
-    char word[16];
-    size_t i;
+    uint64_t arg;
+    int rc = parse_request(text, &controls, &ret_control->verb,
+                           &ret_control->seq, &arg, err);
 
-    if (!take_number(&p, &seq) || seq == 0 ||
-        !take_word(&p, word, sizeof(word)))
-        return colo__fail(err, COLO_E_PROTO, 0, "schema",
-                          "'%.40s' is not 'SEQ VERB', SEQ a number from 1",
-                          text);
-    for (i = 0; i < COLO_ARRAY_LEN(controls); i++) {
-        if (strcmp(controls[i].word, word) == 0)
-            break;
-    }
-    if (i == COLO_ARRAY_LEN(controls))
-        return colo__fail(err, COLO_E_PROTO, 0, "schema",
-                          "'%s' is none of checkpoint, failover, stop, "
-                          "delay MS", word);
-    if (controls[i].has_arg &&
-        (!take_number(&p, &arg) || arg < 1 || arg > COLO_DELAY_MAX_MS))
-        return colo__fail(err, COLO_E_PROTO, 0, "schema",
-                          "%s needs a number from 1 to %u", word,
-                          COLO_DELAY_MAX_MS);
-    if (!at_end(p))
-        return colo__fail(err, COLO_E_PROTO, 0, "schema",
-                          "something follows '%s': '%.40s'", word, p);
-    ret_control->verb = controls[i].verb;
-    ret_control->arg = (uint32_t)arg;
-    ret_control->seq = seq;
-    return 0;
+    if (rc == 0)
+        ret_control->arg = (uint32_t)arg; /* bounded by take_arg() */
+    return rc;
 }
-
-/* ---- requests to proxies ----------------------------------------------- */
-
-#define ARG_NONE  0
-#define ARG_MODE  1
-#define ARG_EPOCH 2
-
-static const struct {
-    int32_t verb;
-    const char *word;
-    int arg;
-} requests[] = {
-    { COLO_PROXY_START, "start", ARG_MODE },
-    { COLO_PROXY_CHECKPOINT, "checkpoint", ARG_EPOCH },
-    { COLO_PROXY_COMMIT, "commit", ARG_EPOCH },
-    { COLO_PROXY_FAILOVER, "failover", ARG_NONE },
-    { COLO_PROXY_STOP, "stop", ARG_NONE },
-};
 
 int colo__xs_request_build(char *buf, size_t cap,
                            const struct colo_proxy_request *request,
                            struct colo_error *err)
 {
-    unsigned long long seq = request->seq;
-
-    for (size_t i = 0; i < COLO_ARRAY_LEN(requests); i++) {
-        if (requests[i].verb != request->verb)
-            continue;
-        if (requests[i].arg == ARG_EPOCH)
-            return put(buf, cap, err, "%llu %s %llu", seq, requests[i].word,
-                       (unsigned long long)request->arg);
-        if (requests[i].arg == ARG_MODE)
-            return put(buf, cap, err, "%llu %s %s", seq, requests[i].word,
-                       colo_mode_name((int)request->arg));
-        return put(buf, cap, err, "%llu %s", seq, requests[i].word);
-    }
-    return colo__fail(err, COLO_E_INVAL, 0, "schema",
-                      "no proxy verb has number %d", request->verb);
-}
-
-static bool take_request_arg(const char **p, int kind, uint64_t *ret)
-{
-    char word[16];
-    int mode;
-
-    if (kind == ARG_EPOCH)
-        return take_number(p, ret);
-    if (kind == ARG_MODE) {
-        if (!take_word(p, word, sizeof(word)))
-            return false;
-        mode = colo__xs_mode_parse(word);
-        if (mode <= COLO_MODE_NONE)
-            return false;
-        *ret = (uint64_t)mode;
-    }
-    return true;
+    return build_request(buf, cap, &requests, request->verb, request->seq,
+                         request->arg, err);
 }
 
 int colo__xs_request_parse(const char *text,
                            struct colo_proxy_request *ret_request,
                            struct colo_error *err)
 {
-    const char *p = text;
-    uint64_t seq, arg = 0;
-    char word[16];
-    size_t i;
-
-    if (!take_number(&p, &seq) || seq == 0 ||
-        !take_word(&p, word, sizeof(word)))
-        return colo__fail(err, COLO_E_PROTO, 0, "schema",
-                          "request '%.40s' is not 'SEQ VERB'", text);
-    for (i = 0; i < COLO_ARRAY_LEN(requests); i++) {
-        if (strcmp(requests[i].word, word) == 0)
-            break;
-    }
-    if (i == COLO_ARRAY_LEN(requests))
-        return colo__fail(err, COLO_E_PROTO, 0, "schema",
-                          "the request '%s' is not known here", word);
-    if (!take_request_arg(&p, requests[i].arg, &arg) || !at_end(p))
-        return colo__fail(err, COLO_E_PROTO, 0, "schema",
-                          "request '%.40s': wrong argument", text);
-    ret_request->verb = requests[i].verb;
-    ret_request->seq = seq;
-    ret_request->arg = arg;
-    return 0;
+    return parse_request(text, &requests, &ret_request->verb,
+                         &ret_request->seq, &ret_request->arg, err);
 }
 
 /* ---- answers and events ------------------------------------------------ */
