@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Copyright (C) libcolo developers
+ *
+ * The process that serves the nbd device: nbdkit with the plugin, or our own
+ * relay when that has died.  It is joined to us by one socket pair, without a
+ * listening socket: when one end dies, the other sees it.  It does not die
+ * with us: the guest's I/O goes on, and `recover` finds it by the record.
+ * See colo-disk.h.
+ */
+#include <fcntl.h>
+#include <stdarg.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "colo-disk.h"
+
+#define ARGS_MAX 24
+
+struct args {
+    char *argv[ARGS_MAX + 1];
+    int n;
+    bool failed;
+};
+
+static void add_arg(struct args *args, const char *fmt, ...)
+    COLO_PRINTF(2, 3);
+
+static void add_arg(struct args *args, const char *fmt, ...)
+{
+    va_list ap;
+    char *text = NULL;
+
+    va_start(ap, fmt);
+    if (args->n == ARGS_MAX || vasprintf(&text, fmt, ap) < 0)
+        args->failed = true;
+    else
+        args->argv[args->n++] = text;
+    va_end(ap);
+}
+
+static void add_value(struct args *args, const char *key, const char *value)
+{
+    if (value)
+        add_arg(args, "%s=%s", key, value);
+}
+
+static void free_args(struct args *args)
+{
+    for (int i = 0; i < args->n; i++)
+        free(args->argv[i]);
+}
+
+static void build_args(struct args *args, const struct disk_options *options,
+                       const struct disk_names *names,
+                       const struct disk_backing *backing)
+{
+    memset(args, 0, sizeof(*args));
+    add_arg(args, "%s", options->nbdkit ? options->nbdkit : "nbdkit");
+    add_arg(args, "--single");
+    add_arg(args, "--swap");
+    add_arg(args, "%s",
+            options->plugin ? options->plugin : COLO_DISK_PLUGIN);
+    add_value(args, "backing", backing->path);
+    add_value(args, "role", options->role);
+    add_value(args, "domain", options->domain);
+    add_value(args, "id", options->vdev);
+    add_value(args, "meta", names->meta);
+    add_value(args, "spill", options->spill_dir);
+    add_value(args, "spill-limit", options->spill_limit);
+    add_value(args, "memory-limit", options->memory_limit);
+    add_value(args, "control", options->control);
+    add_value(args, "stream", options->stream);
+}
+
+static void child_signals(void)
+{
+    sigset_t none;
+
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    signal(SIGALRM, SIG_DFL);
+    /* a signal to our group is not for it: it ends when the device does */
+    setpgid(0, 0);
+}
+
+/* Both ends: sock is ours. */
+static int make_pair(int *ret_ours, int *ret_theirs, struct colo_error *err)
+{
+    int pair[2];
+
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair))
+        return colo__fail(err, COLO_E_SYS, errno, DISK_WHERE, "socketpair");
+    *ret_ours = pair[0];
+    *ret_theirs = pair[1];
+    return 0;
+}
+
+static void child_exec(const struct args *args, int sock)
+{
+    child_signals();
+    if (dup2(sock, 0) < 0 || dup2(sock, 1) < 0)
+        _exit(126);
+    execvp(args->argv[0], args->argv);
+    dprintf(2, "colo-disk: cannot run %s: %s\n", args->argv[0],
+            strerror(errno));
+    _exit(127);
+}
+
+int disk_kit_start(struct disk_kit *ret_kit, const struct disk_options *options,
+                   const struct disk_names *names,
+                   const struct disk_backing *backing, struct colo_error *err)
+{
+    int ours = -1, theirs = -1, rc;
+    struct args args;
+    pid_t pid;
+
+    build_args(&args, options, names, backing);
+    if (args.failed) {
+        rc = colo__fail(err, COLO_E_NOMEM, ENOMEM, DISK_WHERE, "arguments");
+        goto out;
+    }
+    rc = make_pair(&ours, &theirs, err);
+    if (rc)
+        goto out;
+    pid = fork();
+    if (!pid)
+        child_exec(&args, theirs);
+    if (pid < 0) {
+        rc = colo__fail(err, COLO_E_SYS, errno, DISK_WHERE, "fork");
+        goto out;
+    }
+    ret_kit->pid = pid;
+    ret_kit->sock = ours;
+    ours = -1;
+out:
+    if (ours >= 0)
+        close(ours);
+    if (theirs >= 0)
+        close(theirs);
+    free_args(&args);
+    return rc;
+}
+
+/* Nothing of ours stays open there but what it needs: a lock that it held
+ * would outlive us. */
+static void child_relay(int sock, const struct disk_backing *backing)
+{
+    int fds[2] = { sock, backing->fd };
+
+    child_signals();
+    if (fds[0] > fds[1]) {
+        fds[0] = backing->fd;
+        fds[1] = sock;
+    }
+    close_range(3, (unsigned int)fds[0] - 1, 0);
+    close_range((unsigned int)fds[0] + 1, (unsigned int)fds[1] - 1, 0);
+    close_range((unsigned int)fds[1] + 1, ~0u, 0);
+    close(0);
+    close(1);
+    _exit(colo__nbd_relay(sock, backing->fd, backing->size) ? 1 : 0);
+}
+
+int disk_kit_relay(struct disk_kit *ret_kit, const struct disk_backing *backing,
+                   struct colo_error *err)
+{
+    int ours = -1, theirs = -1, rc;
+    pid_t pid;
+
+    rc = make_pair(&ours, &theirs, err);
+    if (rc)
+        return rc;
+    pid = fork();
+    if (!pid)
+        child_relay(theirs, backing);
+    close(theirs);
+    if (pid < 0) {
+        close(ours);
+        return colo__fail(err, COLO_E_SYS, errno, DISK_WHERE, "fork");
+    }
+    ret_kit->pid = pid;
+    ret_kit->sock = ours;
+    return 0;
+}
+
+static void sleep_ms(int ms)
+{
+    struct timespec t = { .tv_sec = ms / 1000,
+                          .tv_nsec = ms % 1000 * 1000000L };
+
+    nanosleep(&t, NULL);
+}
+
+static bool gone_within(pid_t pid, int ms)
+{
+    for (int waited = 0; ; waited += 10) {
+        if (waitpid(pid, NULL, WNOHANG) == pid)
+            return true;
+        if (waited >= ms)
+            return false;
+        sleep_ms(10);
+    }
+}
+
+void disk_kit_end(struct disk_kit *kit, int wait_ms)
+{
+    if (kit->sock >= 0)
+        close(kit->sock);
+    kit->sock = -1;
+    if (kit->pid <= 0)
+        return;
+    if (!gone_within(kit->pid, wait_ms)) {
+        kill(kit->pid, SIGTERM);
+        if (wait_ms == 0 || !gone_within(kit->pid, 2000)) {
+            kill(kit->pid, SIGKILL);
+            gone_within(kit->pid, 60 * 1000);
+        }
+    }
+    kit->pid = 0;
+}
+
+void disk_process_end(const struct disk_process *process, int wait_ms)
+{
+    static const int signals[] = { 0, SIGTERM, SIGKILL };
+
+    for (size_t i = 0; i < COLO_ARRAY_LEN(signals); i++) {
+        if (!disk_process_alive(process))
+            return;
+        if (signals[i])
+            kill(process->pid, signals[i]);
+        for (int waited = 0; waited < wait_ms; waited += 10) {
+            if (!disk_process_alive(process))
+                return;
+            sleep_ms(10);
+        }
+    }
+}

@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Copyright (C) libcolo developers
+ *
+ * The way out: what is beneath a disk is the backing again, or `error` when
+ * this copy must not be written, and nothing of the proxy is left.  Used by a
+ * supervisor at its end and by who cleans up after one.  See colo-disk.h.
+ */
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "colo-disk.h"
+
+#define SWAP_SECONDS 30
+#define REPLUG_MS 10000
+#define APPLY_SECONDS 3600  /* a log that a takeover still applies */
+#define KIT_END_MS 10000
+
+static void pause_ms(long ms)
+{
+    struct timespec t = { .tv_sec = ms / 1000,
+                          .tv_nsec = ms % 1000 * 1000000L };
+
+    nanosleep(&t, NULL);
+}
+
+bool disk_may_write(const struct disk_names *names, bool secondary)
+{
+    int state = colo__meta_peek(names->meta, NULL, NULL);
+
+    /* unreadable: whoever has a guest running goes on */
+    if (state < 0)
+        return !secondary;
+    return state == 0 || state == COLO_META_ALONE ||
+           state == COLO_META_PRIMARY;
+}
+
+int disk_replug(const struct disk_backing *backing,
+                const struct disk_record *record, struct disk_kit *kit,
+                struct colo_error *err)
+{
+    int rc;
+
+    rc = disk_kit_relay(kit, backing, err);
+    if (rc)
+        return rc;
+    for (int waited = 0; ; waited += 20) {
+        rc = colo__nbd_reconfigure(record->nbd, kit->sock, record->identifier,
+                                   err);
+        if (rc != COLO_E_STATE || waited >= REPLUG_MS)
+            break;
+        pause_ms(20);
+    }
+    if (rc)
+        disk_kit_end(kit, 0);
+    return rc;
+}
+
+static void end_server(struct disk_record *record, struct disk_kit *kit,
+                       int wait_ms)
+{
+    disk_kit_end(kit, wait_ms);
+    disk_process_end(&record->kit, wait_ms ? wait_ms : 1000);
+}
+
+/* A server that does not answer is replaced; its process must be gone first,
+ * so that no old write of it comes after a new one. */
+static int swap_to_backing(const struct disk_names *names,
+                           const struct disk_backing *backing,
+                           struct disk_record *record, struct disk_kit *kit,
+                           uint64_t sectors, struct colo_error *err)
+{
+    int rc;
+
+    rc = colo__dm_swap(names->name, sectors, backing->dev, SWAP_SECONDS, err);
+    if (rc != COLO_E_TIMEOUT)
+        return rc;
+    disk_say("%s: the proxy does not answer, it is replaced", names->target);
+    end_server(record, kit, 0);
+    rc = disk_replug(backing, record, kit, err);
+    if (rc)
+        return rc;
+    return colo__dm_swap(names->name, sectors, backing->dev, SWAP_SECONDS,
+                         err);
+}
+
+static int swap_out(const struct disk_names *names,
+                    const struct disk_backing *backing,
+                    struct disk_record *record, struct disk_kit *kit,
+                    bool may_write, struct colo_error *err)
+{
+    struct colo_dm_info info;
+    dev_t nbd;
+    int rc;
+
+    rc = colo__dm_info(names->name, &info, err);
+    if (rc || !info.exists || record->nbd < 0 ||
+        colo__nbd_number(record->nbd, &nbd, NULL) || info.under != nbd)
+        return rc;
+    if (may_write)
+        return swap_to_backing(names, backing, record, kit, info.sectors, err);
+    disk_say("%s: this copy must not be written: I/O of a guest fails from "
+             "now on", names->target);
+    /* first, so that I/O under way fails and does not hold up the swap */
+    rc = colo__nbd_disconnect(record->nbd, err);
+    if (rc)
+        return rc;
+    return colo__dm_swap(names->name, info.sectors, COLO_DM_ERROR,
+                         SWAP_SECONDS, err);
+}
+
+/* What a takeover has not yet applied is known to the plugin alone. */
+static void wait_applied(const struct disk_names *names,
+                         const struct disk_record *record)
+{
+    for (int i = 0; i < APPLY_SECONDS * 10; i++) {
+        if (colo__meta_peek(names->meta, NULL, NULL) != COLO_META_APPLYING ||
+            !disk_process_alive(&record->kit))
+            return;
+        pause_ms(100);
+    }
+}
+
+/* A copy that was in step goes on alone from here: a new generation. */
+static int settle(const struct disk_names *names, uint64_t size,
+                  struct colo_error *err)
+{
+    struct colo_meta *meta = NULL;
+    int rc;
+
+    if (!colo__meta_peek(names->meta, NULL, NULL))
+        return 0;
+    rc = colo__meta_open(names->meta, size, &meta, err);
+    if (!rc)
+        colo__meta_close(meta);
+    return rc;
+}
+
+int disk_leave(const struct disk_names *names,
+               const struct disk_backing *backing, struct disk_record *record,
+               struct disk_kit *kit, struct colo_error *err)
+{
+    bool may_write;
+    int rc, rc2;
+
+    wait_applied(names, record);
+    may_write = disk_may_write(names, record->secondary);
+    rc = may_write ? colo__meta_untracked(names->meta, err) : 0;
+    /* a mark that could not be made is no reason to stop a guest */
+    rc2 = swap_out(names, backing, record, kit, may_write, rc ? NULL : err);
+    if (rc2) {
+        /* the device is still on the nbd device: leave it working */
+        return rc ? rc : rc2;
+    }
+    if (record->nbd >= 0) {
+        rc2 = colo__nbd_disconnect(record->nbd, rc ? NULL : err);
+        rc = rc ? rc : rc2;
+    }
+    end_server(record, kit, KIT_END_MS);
+    if (may_write) {
+        rc2 = settle(names, backing->size, rc ? NULL : err);
+        rc = rc ? rc : rc2;
+    }
+    unlink(names->record);
+    return rc;
+}
+
+int disk_recover_one(const struct disk_names *names, struct colo_error *err)
+{
+    struct disk_backing backing = { .fd = -1 };
+    struct disk_kit kit = { .sock = -1 };
+    struct disk_names own = *names;
+    struct disk_record record;
+    int rc;
+
+    rc = disk_record_read(names->record, &record, err);
+    if (rc <= 0 || disk_process_alive(&record.supervisor))
+        return rc > 0 ? 0 : rc;
+    snprintf(own.meta, sizeof(own.meta), "%s", record.meta);
+    rc = disk_backing_open(&backing, record.target, err);
+    if (rc)
+        return rc;
+    if (!disk_process_alive(&record.kit) && record.nbd >= 0 &&
+        colo__nbd_connected(record.nbd) &&
+        disk_may_write(&own, record.secondary)) {
+        rc = disk_replug(&backing, &record, &kit, err);
+        if (rc)
+            disk_say("%s: %s; I/O under way fails", record.target,
+                     err ? err->text : "no relay");
+    }
+    rc = disk_leave(&own, &backing, &record, &kit, err);
+    disk_backing_close(&backing);
+    return rc ? rc : 1;
+}

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Copyright (C) libcolo developers
+ *
+ * What the files of colo-disk share.  One process, one thread; every call
+ * that changes a device or a record is made under the disk's lock.
+ */
+#ifndef COLO_DISK_COLO_DISK_H
+#define COLO_DISK_COLO_DISK_H
+
+#include <limits.h>
+#include <sys/types.h>
+
+#include "dm-table.h"
+#include "meta.h"
+#include "nbd-client.h"
+#include "nbd-netlink.h"
+
+#define DISK_RUN_DIR "/run/libcolo/disk"
+#define DISK_META_DIR "/var/lib/libcolo/disk"
+#define DISK_WHERE "colo-disk"
+
+/* What the options say. */
+struct disk_options {
+    const char *role, *domain, *vdev, *target;
+    const char *meta_dir, *spill_dir, *spill_limit, *memory_limit;
+    const char *plugin, *nbdkit;      /* NULL: the installed ones */
+    const char *control, *stream;     /* the plugin's, for tests */
+    uint32_t timeout_s, dead_s;
+    bool inconsistent;
+};
+
+/* ---- names and lock (colo-disk-names.c) ------------------------------------ */
+
+struct disk_names {
+    char target[PATH_MAX];
+    char name[COLO_DM_NAME_MAX];
+    char meta[PATH_MAX];     /* file of the metadata */
+    char record[PATH_MAX];
+};
+
+int disk_names(struct disk_names *ret_names, const char *target,
+               const char *meta_dir, struct colo_error *err);
+
+/* disk_lock - one at a time for each disk; closed by the caller.
+ * Errors  COLO_E_TIMEOUT */
+int disk_lock(const struct disk_names *names, int *ret_fd,
+              struct colo_error *err);
+
+/* ---- the backing (colo-disk-backing.c) -------------------------------------- */
+
+/* fd: O_RDWR, O_DIRECT; keeps a loop device alive.  -1 = not open */
+struct disk_backing {
+    int fd;
+    dev_t dev;
+    uint64_t size;
+    uint32_t block;   /* logical block, bytes */
+    char path[64 + PATH_MAX];
+};
+
+/* disk_backing_open - a block device, or a file by way of a loop device that
+ * goes away with its last user. */
+int disk_backing_open(struct disk_backing *ret_backing, const char *target,
+                      struct colo_error *err);
+void disk_backing_close(struct disk_backing *backing);
+
+/* ---- the record of who serves a disk (colo-disk-record.c) -------------------- */
+
+/* A process, so that a number used again is not taken for it. */
+struct disk_process {
+    pid_t pid;
+    uint64_t start;   /* as /proc/PID/stat says */
+};
+
+struct disk_record {
+    struct disk_process supervisor, kit;
+    int nbd;          /* -1 none */
+    int secondary;
+    char target[PATH_MAX];
+    char meta[PATH_MAX];
+    char identifier[64];
+};
+
+bool disk_process_alive(const struct disk_process *process);
+struct disk_process disk_process_of(pid_t pid);
+
+/* disk_record_parse - pure; false: not one of ours */
+bool disk_record_parse(const char *text, struct disk_record *ret_record);
+int disk_record_write(const char *path, const struct disk_record *record,
+                      struct colo_error *err);
+/* disk_record_read - 1 read, 0 there is none, or < 0 */
+int disk_record_read(const char *path, struct disk_record *ret_record,
+                     struct colo_error *err);
+
+/* ---- the server behind the nbd device (colo-disk-kit.c) ---------------------- */
+
+/* nbdkit with the plugin, or our own relay; sock: our end, -1 = none */
+struct disk_kit {
+    pid_t pid;
+    int sock;
+};
+
+int disk_kit_start(struct disk_kit *ret_kit, const struct disk_options *options,
+                   const struct disk_names *names,
+                   const struct disk_backing *backing, struct colo_error *err);
+int disk_kit_relay(struct disk_kit *ret_kit, const struct disk_backing *backing,
+                   struct colo_error *err);
+
+/* disk_kit_end - waits for its end; TERM after wait_ms, then KILL. */
+void disk_kit_end(struct disk_kit *kit, int wait_ms);
+
+/* disk_process_end - the same for one that is not our child. */
+void disk_process_end(const struct disk_process *process, int wait_ms);
+
+/* ---- the way out (colo-disk-leave.c) ------------------------------------------ */
+
+/* disk_leave - take nbd device and server from beneath the disk.
+ * Shape    kit: what serves the nbd device now, pid 0 = nothing does.
+ *          Goes on after errors; *err is the first. */
+int disk_leave(const struct disk_names *names,
+               const struct disk_backing *backing, struct disk_record *record,
+               struct disk_kit *kit, struct colo_error *err);
+
+/* disk_replug - a relay into an nbd device whose server has died. */
+int disk_replug(const struct disk_backing *backing,
+                const struct disk_record *record, struct disk_kit *kit,
+                struct colo_error *err);
+
+/* disk_recover_one - clean up after a supervisor that has died.  Under the
+ * disk's lock.  Returns 1 cleaned, 0 nothing to do, < 0. */
+int disk_recover_one(const struct disk_names *names, struct colo_error *err);
+
+/* disk_may_write - may a guest write to this copy past its proxy? */
+bool disk_may_write(const struct disk_names *names, bool secondary);
+
+/* ---- commands ------------------------------------------------------------------ */
+
+int disk_cmd_serve(const struct disk_options *options);
+int disk_cmd_attach(const struct disk_options *options);
+int disk_cmd_detach(const struct disk_options *options);
+int disk_cmd_recover(const struct disk_options *options);
+int disk_cmd_status(const struct disk_options *options);
+int disk_cmd_force(const struct disk_options *options);
+
+/* disk_say - one line to stderr; disk_report - an error, returns 1 */
+void disk_say(const char *fmt, ...) COLO_PRINTF(1, 2);
+int disk_report(const struct colo_error *err);
+
+#endif
