@@ -86,6 +86,10 @@ void check_report_item(void *user, const struct colo_check_item *item)
     report->refused += result == COLO_CHECK_REFUSED;
     report->warnings += result == COLO_CHECK_WARNING;
     note_need(report, item);
+    if (report->show) {
+        report->show(report->show_user, report->where, item);
+        return;
+    }
     if (report->gen) {
         yajl_gen_map_open(report->gen);
         cli_json_text(report->gen, "where", report->where);

@@ -15,6 +15,10 @@ struct check_report {
     unsigned refused, warnings;
     uint64_t need_pages; /* from the finding "memory-needed"; 0 = unknown */
     char needs[1024];    /* options for the peer's check, from "...-needed" */
+    /* NULL, or shows an item instead of both forms */
+    void (*show)(void *user, const char *where,
+                 const struct colo_check_item *item);
+    void *show_user;
 };
 
 /* check_quote - append OPTION and a quoted WORD for the other host's shell.

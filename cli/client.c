@@ -17,12 +17,6 @@ struct colo_client *cli_connect(const char *domain, int *ret_exit)
     int rc;
 
     rc = colo_connect(domain, &client, &err);
-    if (rc == COLO_E_NOTFOUND) {
-        cli_say("%s: no session on this host (`colo status` lists them)",
-                domain);
-        *ret_exit = CLI_NOT_FOUND;
-        return NULL;
-    }
     if (rc) {
         *ret_exit = cli_fail(&err, "%s", domain);
         return NULL;

@@ -10,10 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "check-report.h"
-#include "process.h"
+#include "check-peer.h"
 
-#define PEER_MS 60000
 #define NEEDS_MAX 16 /* more bridges or files are not looked at */
 
 struct check {
@@ -109,38 +107,6 @@ static int check_host(struct check *check)
 
 /* ---- a guest of this host and the other host ---------------------------- */
 
-static void check_peer(struct check *check, const char *domain,
-                       const char *host)
-{
-    struct check_report *report = &check->report;
-    char command[1600], text[700];
-    char *answer = NULL;
-    int status;
-
-    report->where = host;
-    snprintf(command, sizeof(command), "%s check --host --json --pages %"
-             PRIu64 "%s", check->remote, report->need_pages, report->needs);
-    /* a number is this host's: there it would be somebody else */
-    if (domain[strspn(domain, "0123456789")] &&
-        !check_quote(command, sizeof(command), "--name", domain)) {
-        add(report, COLO_CHECK_REFUSED, "name-too-long", domain, "");
-        return;
-    }
-    status = cli_capture(check->ssh, host, command, PEER_MS, &answer);
-    if (answer && (status == CLI_OK || status == CLI_NOT_PROTECTABLE) &&
-        check_report_merge(report, answer)) {
-        free(answer);
-        return;
-    }
-    free(answer);
-    snprintf(text, sizeof(text), "`%s %s %s version` does not work (exit "
-             "status %d)", check->ssh, host, check->remote, status);
-    add(report, COLO_CHECK_REFUSED, "peer-unreachable", text,
-        status == 127 ? "install libcolo there, or give --remote" :
-        "ssh as root must work without a password, and libcolo of the same "
-        "version must be installed there");
-}
-
 static int check_domain(struct check *check, const char *domain,
                         const char *host)
 {
@@ -162,7 +128,7 @@ static int check_domain(struct check *check, const char *domain,
     if (rc < 0)
         add(report, COLO_CHECK_REFUSED, "cannot-look", err.text, "");
     if (host)
-        check_peer(check, domain, host);
+        check_peer(report, check->ssh, check->remote, host, domain, -1);
     snprintf(yes, sizeof(yes), "%s can be protected%s%s", domain,
              host ? " on " : "", host ? host : "");
     snprintf(no, sizeof(no), "%s cannot be protected%s%s", domain,
@@ -244,8 +210,8 @@ static int run(int argc, char **argv)
 
     memset(&check, 0, sizeof(check));
     check.mode = COLO_MODE_REMUS;
-    check.ssh = "ssh -o BatchMode=yes";
-    check.remote = "colo";
+    check.ssh = CHECK_SSH;
+    check.remote = CHECK_REMOTE;
     while ((c = getopt_long(argc, argv, "jvh", options, NULL)) != -1) {
         if (c == 'h' || c == '?')
             return cli_option(&cli_cmd_check, c);

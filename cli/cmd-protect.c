@@ -6,9 +6,11 @@
  */
 #include <getopt.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "check-peer.h"
 #include "process.h"
 #include "progress.h"
 
@@ -17,6 +19,7 @@ struct protect {
     struct cli_child child;  /* --daemon; else report_fd is -1 */
     struct cli_progress progress;
     char name[64];           /* of the guest, also when a number was given */
+    const char *colo;        /* the colo command on the peer */
     char remote[256];
     bool daemon, check, committed;
     int verbose;
@@ -146,40 +149,57 @@ static int say_end(const struct protect *protect, int rc,
 
 /* ---- the way through ---------------------------------------------------- */
 
-struct refusals {
-    const char *name;
-    int verbose;
-};
-
-static void on_check(void *user, const struct colo_check_item *item)
+static void show_finding(void *user, const char *where,
+                         const struct colo_check_item *item)
 {
-    const struct refusals *refusals = user;
+    const struct protect *protect = user;
 
-    if (item->result == COLO_CHECK_OK ||
-        (item->result == COLO_CHECK_WARNING && refusals->verbose < 0))
+    if (item->result == COLO_CHECK_OK)
         return;
-    cli_say("%s: %s: %s%s%s", refusals->name,
-            item->result == COLO_CHECK_REFUSED ? "refused" : "warning",
-            item->text, item->advice[0] ? ": " : "", item->advice);
+    cli_say("%s: %s by %s: %s%s%s", protect->config.domain,
+            item->result == COLO_CHECK_WARNING ? "warning" : "refused",
+            where, item->text, item->advice[0] ? ": " : "", item->advice);
 }
 
-/* Every reason at once, before anything is started. */
-static int check(const struct protect *protect)
+static bool signal_came(int signal_fd)
 {
-    struct refusals refusals = { protect->config.domain, protect->verbose };
+    struct pollfd pfd = { signal_fd, POLLIN, 0 };
+
+    return poll(&pfd, 1, 0) > 0;
+}
+
+/* Every reason at once, of both hosts, before anything is started. */
+static int check(struct protect *protect, int signal_fd)
+{
+    const struct colo_config *config = &protect->config;
+    struct check_report report;
     struct colo_error err;
+    bool asked;
     int rc;
 
-    rc = colo_check_domain(protect->config.domain, protect->config.mode,
-                           on_check, &refusals, &err);
+    memset(&report, 0, sizeof(report));
+    report.show = show_finding;
+    report.show_user = protect;
+    report.where = "this host";
+    rc = colo_check_domain(config->domain, config->mode, check_report_item,
+                           &report, &err);
     if (rc < 0)
-        return cli_fail(&err, "%s", protect->config.domain);
-    if (rc > 0) {
-        cli_say("%s cannot be protected (%d reason%s)",
-                protect->config.domain, rc, rc == 1 ? "" : "s");
-        return CLI_NOT_PROTECTABLE;
+        return cli_fail(&err, "%s", config->domain);
+    asked = check_peer(&report, config->ssh_command ? config->ssh_command
+                                                    : CHECK_SSH,
+                       protect->colo, config->peer, config->domain,
+                       signal_fd);
+    if (signal_came(signal_fd)) {
+        cli_say("%s: NOT protected: told to end. The guest runs on here as "
+                "before", config->domain);
+        return CLI_FAILED;
     }
-    return CLI_OK;
+    if (!report.refused)
+        return CLI_OK;
+    cli_say("%s: NOT protected on %s (%u reason%s above). The guest runs on "
+            "here as before", config->domain, config->peer,
+            report.refused, report.refused == 1 ? "" : "s");
+    return asked || report.refused > 1 ? CLI_NOT_PROTECTABLE : CLI_FAILED;
 }
 
 static int protect_guest(struct protect *protect, int signal_fd)
@@ -190,7 +210,7 @@ static int protect_guest(struct protect *protect, int signal_fd)
     int rc, code;
 
     if (protect->check) {
-        code = check(protect);
+        code = check(protect, signal_fd);
         if (code)
             return code;
     }
@@ -297,6 +317,7 @@ static bool set_option(struct protect *protect, int c)
         config->ssh_command = optarg;
         return true;
     case OPT_REMOTE:
+        protect->colo = optarg;
         snprintf(protect->remote, sizeof(protect->remote), "%s receive",
                  optarg);
         config->remote_command = protect->remote;
@@ -335,6 +356,7 @@ static int run(int argc, char **argv)
     memset(&protect, 0, sizeof(protect));
     protect.child.report_fd = -1;
     protect.check = true;
+    protect.colo = CHECK_REMOTE;
     if (colo_config_init(&protect.config, sizeof(protect.config))) {
         cli_say("protect: the installed libcolo is older than this program");
         return CLI_FAILED;
@@ -384,7 +406,7 @@ const struct cli_command cli_cmd_protect = {
     "      --no-audit           do not compare\n"
     "      --live-round auto|never|always  copy before the stop, too (auto)\n"
     "      --compress auto|never|always    compress pages (auto)\n"
-    "      --no-check           leave out the check of the guest\n"
+    "      --no-check           leave out the check of both hosts\n"
     "  -v, --verbose            a line a checkpoint; twice: everything\n",
     run, 0
 };

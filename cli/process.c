@@ -146,22 +146,33 @@ static uint64_t now_ms(void)
     return (uint64_t)ts.tv_sec * 1000u + (uint64_t)ts.tv_nsec / 1000000u;
 }
 
-/* All of fd; false on a time-out, an error or too much. */
-static bool read_all(int fd, uint64_t end, char *buf, size_t cap,
-                     size_t *ret_len)
+static bool readable(int fd)
+{
+    struct pollfd pfd = { fd, POLLIN, 0 };
+
+    return poll(&pfd, 1, 0) > 0;
+}
+
+/* All of fd; false on a time-out, a cancellation, an error or too much. */
+static bool read_all(int fd, int cancel_fd, uint64_t end, char *buf,
+                     size_t cap, size_t *ret_len)
 {
     size_t len = 0;
 
     for (;;) {
-        struct pollfd pfd = { fd, POLLIN, 0 };
+        struct pollfd pfds[2] = {
+            { fd, POLLIN, 0 }, { cancel_fd, POLLIN, 0 }
+        };
         uint64_t now = now_ms();
         ssize_t r;
 
         if (now >= end || len == cap)
             return false;
-        if (poll(&pfd, 1, (int)(end - now)) < 0 && errno != EINTR)
+        if (poll(pfds, 2, (int)(end - now)) < 0 && errno != EINTR)
             return false;
-        if (!pfd.revents)
+        if (pfds[1].revents)
+            return false;
+        if (!pfds[0].revents)
             continue;
         r = read(fd, buf + len, cap - len);
         if (r < 0 && errno != EINTR)
@@ -190,7 +201,7 @@ static void exec_remote(const char *command, const char *host,
 }
 
 int cli_capture(const char *command, const char *host, const char *remote,
-                uint32_t timeout_ms, char **ret_text)
+                uint32_t timeout_ms, int cancel_fd, char **ret_text)
 {
     int fds[2] = { -1, -1 }, status = 0, code = -1;
     uint64_t end = now_ms() + timeout_ms;
@@ -215,11 +226,15 @@ int cli_capture(const char *command, const char *host, const char *remote,
     }
     close(fds[1]);
     fds[1] = -1;
-    whole = read_all(fds[0], end, text, CAPTURE_MAX, &len);
+    whole = read_all(fds[0], cancel_fd, end, text, CAPTURE_MAX, &len);
     if (!whole)
         kill(pid, SIGKILL);
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
         ;
+    if (!whole && readable(cancel_fd)) {
+        code = CLI_CANCELLED;
+        goto out;
+    }
     if (!whole || !WIFEXITED(status)) {
         cli_say("`%s %s %s`: %s", command, host, remote, now_ms() >= end ?
                 "no answer in time" : "killed, or more than an answer");

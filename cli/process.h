@@ -44,10 +44,13 @@ void cli_detach(const char *name);
  * Returns  the exit code for the parent. */
 int cli_parent_wait(struct cli_child *child, int signal_fd, int hangup_fd);
 
+#define CLI_CANCELLED (-2)
+
 /* cli_capture - the stdout of `COMMAND HOST REMOTE`, COMMAND being words such
- * as "ssh -p 22"; *ret_text is malloc'ed, terminated, at most 1 MiB.
- * Returns  the exit status, or -1 (said why). */
+ * as "ssh -p 22"; *ret_text is malloc'ed, terminated, at most 1 MiB.  It is
+ * given up when cancel_fd (-1: none) becomes readable.
+ * Returns  the exit status, -1 (said why), or CLI_CANCELLED. */
 int cli_capture(const char *command, const char *host, const char *remote,
-                uint32_t timeout_ms, char **ret_text);
+                uint32_t timeout_ms, int cancel_fd, char **ret_text);
 
 #endif

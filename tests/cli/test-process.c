@@ -109,22 +109,23 @@ START_TEST(test_capture)
 {
     char *text = NULL;
 
-    ck_assert_int_eq(cli_capture("echo -n", "*", "a  b;c", 5000, &text), 0);
+    ck_assert_int_eq(cli_capture("echo -n", "*", "a  b;c", 5000, -1,
+                                 &text), 0);
     ck_assert_str_eq(text, "* a  b;c"); /* nothing is expanded or split */
     free(text);
     text = NULL;
-    ck_assert_int_eq(cli_capture("sh -c", "exit 7", "x", 5000, &text), 7);
+    ck_assert_int_eq(cli_capture("sh -c", "exit 7", "x", 5000, -1, &text), 7);
     ck_assert_str_eq(text, "");
     free(text);
     text = NULL;
-    ck_assert_int_eq(cli_capture("/nonexistent", "h", "x", 5000, &text),
+    ck_assert_int_eq(cli_capture("/nonexistent", "h", "x", 5000, -1, &text),
                      127);
     free(text);
     text = NULL;
-    ck_assert_int_eq(cli_capture("sh -c", "sleep 30", "x", 200, &text), -1);
+    ck_assert_int_eq(cli_capture("sh -c", "sleep 30", "x", 200, -1, &text), -1);
     ck_assert_ptr_null(text);
     ck_assert_int_eq(cli_capture("sh -c", "yes | head -c 3000000", "x", 5000,
-                                 &text), -1);
+                                 -1, &text), -1);
     ck_assert_ptr_null(text);
 }
 END_TEST

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Copyright (C) libcolo developers
+ *
+ * Asking the other host, see check-peer.h.
+ */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "check-peer.h"
+#include "process.h"
+
+#define PEER_MS 60000
+
+static void refuse(struct check_report *report, const char *id,
+                   const char *text, const char *advice)
+{
+    struct colo_check_item item = { COLO_CHECK_REFUSED, id, text, advice };
+
+    check_report_item(report, &item);
+}
+
+bool check_peer(struct check_report *report, const char *ssh,
+                const char *remote, const char *host, const char *domain,
+                int cancel_fd)
+{
+    char command[1600], text[700];
+    char *answer = NULL;
+    bool asked;
+    int status;
+
+    report->where = host;
+    snprintf(command, sizeof(command), "%s check --host --json --pages %"
+             PRIu64 "%s", remote, report->need_pages, report->needs);
+    /* a number is this host's: there it would be somebody else */
+    if (domain[strspn(domain, "0123456789")] &&
+        !check_quote(command, sizeof(command), "--name", domain)) {
+        refuse(report, "name-too-long", domain, "");
+        return true;
+    }
+    status = cli_capture(ssh, host, command, PEER_MS, cancel_fd, &answer);
+    asked = answer && (status == CLI_OK || status == CLI_NOT_PROTECTABLE) &&
+            check_report_merge(report, answer);
+    free(answer);
+    if (asked || status == CLI_CANCELLED)
+        return asked;
+    snprintf(text, sizeof(text), "`%s %s %s version` does not work (exit "
+             "status %d)", ssh, host, remote, status);
+    refuse(report, "peer-unreachable", text,
+           status == 127 ? "install libcolo there, or give --remote" :
+           "ssh as root must work without a password, and libcolo of the "
+           "same version must be installed there");
+    return false;
+}

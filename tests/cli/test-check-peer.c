@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Copyright (C) libcolo developers
+ *
+ * Asking the other host: a shell stands in for ssh, so that HOST is the
+ * script that it runs and the command for the host is its $0.
+ */
+#include <unistd.h>
+
+#include "../unit/pure-common.h"
+
+#include "../../cli/check-peer.h"
+
+#define ITEM(result) \
+    "echo '{\"items\":[{\"id\":\"name-taken\",\"result\":\"" result "\"}]}'"
+
+static char seen[4][64];
+static unsigned count;
+
+static void show(void *user, const char *where,
+                 const struct colo_check_item *item)
+{
+    (void)user;
+    (void)where;
+    if (count < 4)
+        snprintf(seen[count++], sizeof(seen[0]), "%s", item->id);
+}
+
+/* each test is a process of its own */
+static struct check_report report = { .show = show };
+
+static bool ask(const char *script, int cancel_fd)
+{
+    return check_peer(&report, "sh -c", "colo", script, "g1", cancel_fd);
+}
+
+START_TEST(answers)
+{
+    ck_assert(ask(ITEM("ok"), -1));
+    ck_assert_uint_eq(report.refused, 0);
+    ck_assert(ask(ITEM("warning"), -1));
+    ck_assert_uint_eq(report.warnings, 1);
+    ck_assert(ask(ITEM("refused") "; exit 3", -1));
+    ck_assert_uint_eq(report.refused, 1);
+    ck_assert_uint_eq(count, 3);
+    ck_assert_str_eq(seen[2], "name-taken");
+}
+END_TEST
+
+/* What the guest needs is in the command. */
+START_TEST(asks_for_what_is_needed)
+{
+    struct colo_check_item item = {
+        COLO_CHECK_OK, "memory-needed", "700 pages", ""
+    };
+
+    check_report_item(&report, &item);
+    ck_assert(ask("test \"$0\" = \"colo check --host --json --pages 700 "
+                  "--name 'g1'\" && " ITEM("ok"), -1));
+    ck_assert_uint_eq(report.refused, 0);
+}
+END_TEST
+
+/* No answer, half of one, one with a code that it cannot have: refused. */
+START_TEST(not_asked)
+{
+    static const char *const scripts[] = {
+        "exit 127", "exit 0", "echo '{\"items\":'", ITEM("ok") "; exit 1",
+    };
+
+    for (unsigned i = 0; i < 4; i++) {
+        ck_assert(!ask(scripts[i], -1));
+        ck_assert_uint_eq(report.refused, i + 1);
+        ck_assert_str_eq(seen[i], "peer-unreachable");
+    }
+}
+END_TEST
+
+START_TEST(cancelled)
+{
+    int fds[2];
+
+    ck_assert_int_eq(pipe(fds), 0);
+    ck_assert_int_eq(write(fds[1], "", 1), 1);
+    ck_assert(!ask("sleep 30; " ITEM("ok"), fds[0]));
+    ck_assert_uint_eq(count, 0); /* no finding about the host */
+    close(fds[0]);
+    close(fds[1]);
+}
+END_TEST
+
+PURE_MAIN("cli-check-peer", answers, asks_for_what_is_needed, not_asked,
+          cancelled)
