@@ -153,9 +153,31 @@ static void on_event(void *user, struct nlmsghdr *msg)
         link_came(n, &info);
 }
 
-static void on_link(void *user, const struct colo_link_info *info)
+/* What a list names; acted upon when it has ended, over the same socket. */
+struct listed {
+    uint32_t domid;
+    unsigned int count;
+    struct colo_link_info info[MAX_PORTS + 1];
+};
+
+static void on_listed(void *user, const struct colo_link_info *info)
 {
-    link_came(user, info);
+    struct listed *l = user;
+    struct colo_port_id id;
+
+    if (l->count < COLO_ARRAY_LEN(l->info) &&
+        colo__port_find(info->name, &id) && id.domid == l->domid)
+        l->info[l->count++] = *info;
+}
+
+static int take_list(struct netbuf *n, struct colo_error *err)
+{
+    struct listed l = { .domid = n->domid };
+    int rc = colo__links(&n->nl, on_listed, &l, err);
+
+    for (unsigned int i = 0; i < l.count; i++)
+        link_came(n, &l.info[i]);
+    return rc;
 }
 
 /* Notifications were lost: compare all that there is. */
@@ -167,7 +189,7 @@ static void look_at_all(struct netbuf *n)
         if (colo__link_get(&n->nl, NULL, n->port[i].dev, &info, NULL))
             link_went(n, n->port[i].dev);
     }
-    if (colo__links(&n->nl, on_link, n, &n->failure) == 0)
+    if (take_list(n, &n->failure) == 0)
         n->rescan = false;
 }
 
@@ -252,7 +274,7 @@ static int netbuf_start(struct colo_replication *r, int mode,
         return rc;
     n->state = HOLDING;
     memset(&n->failure, 0, sizeof(n->failure));
-    rc = colo__links(&n->nl, on_link, n, err);
+    rc = take_list(n, err);
     if (rc)
         return rc;
     if (n->failure.code) {

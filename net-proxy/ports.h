@@ -64,7 +64,7 @@ bool colo__link_parse(struct nlmsghdr *msg, struct colo_link_info *ret_info);
 int colo__link_get(struct colo_nl *nl, const char *name, int index,
                    struct colo_link_info *ret_info, struct colo_error *err);
 
-/* colo__links - every interface of this host. */
+/* colo__links - every interface of this host.  fn must not use nl. */
 typedef void (*colo_link_fn)(void *user, const struct colo_link_info *info);
 int colo__links(struct colo_nl *nl, colo_link_fn fn, void *user,
                 struct colo_error *err);

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Copyright (C) libcolo developers
+ *
+ * Numbered frames of many kinds, sent where a guest would send them and
+ * looked for where they leave.
+ */
+#ifndef NET_WIRE_H
+#define NET_WIRE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum kind { IPV4, IPV6, ARP, VLAN, JUMBO, GSO, KINDS };
+
+/* A packet socket on the interface called name. */
+int wire_open(const char *name, bool receive);
+
+/* Send frame number seq. */
+void wire_send(int fd, enum kind kind, uint32_t seq);
+
+/* The next numbered frame: its number, or -1 if none comes within ms.  Says
+ * so and counts a failure if it is not what was sent. */
+long wire_next(int fd, int ms);
+
+#endif
