@@ -457,6 +457,18 @@ COLO_PUBLIC int colo_proxy_reply(struct colo_proxy *proxy, uint64_t seq,
 COLO_PUBLIC int colo_proxy_event(struct colo_proxy *proxy, const char *event,
                                  struct colo_error *err);
 
+/* colo_proxy_stream - connect to the proxy of the same class and id at the
+ * peer, through the session: bytes both ways, in order, encrypted on their
+ * way.  Once per proxy, after COLO_PROXY_START was received.
+ * Owner    *ret_fd is a connected stream socket (blocking, close-on-exec) and
+ *          the caller's.  It ends when either proxy closes its own, or the
+ *          session ends.
+ * Errors   COLO_E_NOTFOUND this session has no stream for this proxy
+ *          COLO_E_PEER it was connected before, or the session has gone
+ * Since    LIBCOLO_0.1 */
+COLO_PUBLIC int colo_proxy_stream(struct colo_proxy *proxy, int *ret_fd,
+                                  struct colo_error *err);
+
 /* ---- preflight --------------------------------------------------------- */
 
 #define COLO_CHECK_OK      0

@@ -13,10 +13,24 @@
          r##_p++)                                                              \
         if (r)
 
+int colo__followers_prepare(struct colo_session *s, struct colo_error *err)
+{
+    s->prepared = true; /* from here on they want to be stopped */
+    FOR_EACH(s, r) {
+        const struct colo_replication_ops *ops = colo__replication_ops(r);
+        int rc = ops->prepare ? ops->prepare(r, s->config.mode, err) : 0;
+
+        if (rc)
+            return rc;
+    }
+    return 0;
+}
+
 int colo__followers_start(struct colo_session *s, struct colo_error *err)
 {
     FOR_EACH(s, r) {
-        int rc = colo__replication_ops(r)->start(r, s->config.mode, err);
+        const struct colo_replication_ops *ops = colo__replication_ops(r);
+        int rc = ops->start ? ops->start(r, s->config.mode, err) : 0;
 
         if (rc)
             return rc;
@@ -85,6 +99,19 @@ int colo__followers_pending(struct colo_session *s, struct colo_error *err)
             atomic_fetch_or(&s->wants, COLO_WANT_CHECKPOINT);
     }
     return waiting;
+}
+
+bool colo__followers_in_step(struct colo_session *s)
+{
+    struct colo_error err = { 0 };
+    int rc = colo__followers_pending(s, &err);
+
+    if (rc < 0)
+        colo__session_error(s, &err);
+    else if (rc)
+        s->state_deadline_us = colo__now_us(s->clock) +
+                               (uint64_t)s->config.seed_ms * 1000;
+    return rc == 0;
 }
 
 void colo__arbiter_poll(struct colo_session *s)

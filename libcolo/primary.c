@@ -68,6 +68,9 @@ static int act_seed(struct colo_session *s, struct colo_error *err)
     if (rc)
         return rc;
     memcpy(p->transfer.session, s->id, 16);
+    rc = colo__followers_prepare(s, err);
+    if (rc)
+        return rc;
     if (pipe2(fds, O_CLOEXEC) < 0)
         return colo__fail(err, COLO_E_SYS, errno, "primary", "pipe");
     p->transfer.seed_fd = fds[0];
@@ -98,12 +101,12 @@ static int seed_written(struct colo_session *s, struct colo_error *err)
     return 0;
 }
 
-/* The peer may have its replica before we know that the seed is written:
- * protection begins when both is so. */
+/* The peer may have its replica before we know that the seed is written, and
+ * disks may take longer than memory: protection begins when all is in step. */
 static void check_ready(struct colo_session *s)
 {
-    if (s->state == COLO_STATE_SEEDING && s->p.seed_stopped &&
-        s->p.seed_sent && s->p.ready_came)
+    if (s->state == COLO_STATE_SEEDING && colo__followers_in_step(s) &&
+        s->p.seed_stopped && s->p.seed_sent && s->p.ready_came)
         colo__session_raise(s, COLO_EV_READY);
 }
 
@@ -122,7 +125,6 @@ static int act_protect(struct colo_session *s, struct colo_error *err)
 
     if (rc)
         return rc;
-    s->p.following = true;
     colo__session_set_mode(s, s->config.mode, COLO_REASON_NONE);
     s->p.timer_us = colo__now_us(s->clock);
     return 0;
@@ -323,7 +325,7 @@ static int act_yield(struct colo_session *s, struct colo_error *err)
     colo__session_set_mode(s, s->mode, COLO_REASON_PROCESSING);
     atomic_store(&s->p.transfer.abort, true);
     s->p.guest_stopping = false;
-    if (s->p.following) {
+    if (s->prepared) {
         rc = colo__followers_failover(s, err);
         if (rc)
             return rc;
@@ -376,7 +378,7 @@ void colo__primary_finish(struct colo_session *s)
         if (p->tracking && hv_ops(s)->track(s->parts.hv, 0, &err))
             colo__session_warn(s, err.text);
     }
-    if (p->following)
+    if (s->prepared)
         colo__followers_stop(s);
     if (!s->guest_gone && !p->guest_ended && s->seed_start_us &&
         hv_ops(s)->life->abandon(s->parts.hv, &err))
@@ -671,6 +673,7 @@ static void seeding(struct colo_session *s)
     uint64_t now = colo__now_us(s->clock);
     uint64_t pages = atomic_load(&s->p.transfer.seed_bytes) / COLO_PAGE_SIZE;
 
+    check_ready(s);
     if (now < s->p.timer_us)
         return;
     s->p.timer_us = now + 1000000;

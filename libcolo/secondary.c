@@ -70,6 +70,9 @@ static int act_seed(struct colo_session *s, struct colo_error *err)
     if (rc)
         return rc;
     memcpy(sec->receive.session, s->id, 16);
+    rc = colo__followers_prepare(s, err);
+    if (rc)
+        return rc;
     rc = colo__apply_init(&sec->apply, s->parts.hv, &sec->receive.epoch, err);
     if (rc)
         return rc;
@@ -87,8 +90,8 @@ static int act_seed(struct colo_session *s, struct colo_error *err)
 
 static void check_seeded(struct colo_session *s)
 {
-    if (s->state == COLO_STATE_SEEDING && s->s.seed_restored &&
-        s->s.seed_received)
+    if (s->state == COLO_STATE_SEEDING && colo__followers_in_step(s) &&
+        s->s.seed_restored && s->s.seed_received)
         colo__session_raise(s, COLO_EV_SEEDED);
 }
 
@@ -563,6 +566,9 @@ void colo__secondary_poll(struct colo_session *s)
             s->state_deadline_us = heard;
     }
     switch (s->state) {
+    case COLO_STATE_SEEDING:
+        check_seeded(s);
+        break;
     case COLO_STATE_RECEIVING:
         /* whole, but a follower has not answered yet */
         if (s->s.whole)

@@ -43,7 +43,6 @@ struct colo_primary {
     bool ready_came;                    /* CHECKPOINT_READY, maybe early */
     bool sent, received;                /* the epoch under way */
     bool guest_stopping;                /* a stop was asked for */
-    bool following;                     /* replication was started */
     /* how it ends */
     bool await_answer;                  /* STOP or GUEST_END was sent */
     bool guest_ending;                  /* end_guest was begun */
@@ -111,6 +110,7 @@ struct colo_session {
     bool guest_stuck;                   /* it could not be resumed */
     bool operator_failover;             /* asked for, not detected */
     bool arbiter_asked;
+    bool prepared;                      /* followers_prepare was called */
     /* xenstore */
     struct colo_publish *publish;
     struct colo_replication *proxies;   /* in parts.replication too */
@@ -200,6 +200,8 @@ void colo__control_read(struct colo_session *s);
 
 /* ---- followers.c: replication and the arbiter -------------------------- */
 
+/* prepare when the first copy begins, start when epochs do */
+int colo__followers_prepare(struct colo_session *s, struct colo_error *err);
 int colo__followers_start(struct colo_session *s, struct colo_error *err);
 int colo__followers_checkpoint(struct colo_session *s, uint64_t epoch,
                                struct colo_error *err);
@@ -207,6 +209,9 @@ int colo__followers_commit(struct colo_session *s, uint64_t epoch,
                            struct colo_error *err);
 int colo__followers_failover(struct colo_session *s, struct colo_error *err);
 void colo__followers_stop(struct colo_session *s);
+/* While the first copy is made: false while a follower is behind or has failed
+ * (that is raised). Each has a deadline of its own, so the state's waits. */
+bool colo__followers_in_step(struct colo_session *s);
 /* 1 waiting, 0 all answered, < 0 error; a divergence asks for a checkpoint */
 int colo__followers_pending(struct colo_session *s, struct colo_error *err);
 /* in ARBITRATING: ask once, then raise what the answer means */

@@ -9,10 +9,10 @@
 #ifndef COLO_FAST_H
 #define COLO_FAST_H
 
-#include "../libcolo/internal.h"
+#include "local-socket.h"
 
 #define COLO_FAST_EVENT "event "
-#define COLO_FAST_NAME_MAX 108 /* terminated; sun_path less the leading NUL */
+#define COLO_FAST_NAME_MAX COLO_LOCAL_NAME_MAX
 #define COLO_FAST_TEXT_MAX 1024
 
 /* colo__fast_listen - returns a descriptor, *ret_name filled, or < 0. */

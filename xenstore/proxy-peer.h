@@ -30,6 +30,7 @@ struct colo_peer {
     bool busy;           /* asked has not been answered */
     struct colo_proxy_request asked;
     uint64_t asked_at_us;
+    uint64_t done, total; /* bytes of its first copy, as it last said */
     struct colo_proxy_request queue[COLO_PEER_QUEUE];
     unsigned int queued;
 };

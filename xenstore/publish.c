@@ -404,3 +404,15 @@ int colo__publish_reply(struct colo_publish *publish, uint64_t seq,
     }
     return write_answer(publish, seq, error, err);
 }
+
+int colo__publish_stream(struct colo_publish *publish, const char *class_name,
+                         const char *id, const char *socket_name,
+                         struct colo_error *err)
+{
+    char path[COLO_XS_PATH_MAX];
+    int rc = colo__xs_stream_path(path, sizeof(path), publish->uuid,
+                                  class_name, id, err);
+
+    return rc ? rc : colo__store_ops(publish->store)->write(
+                         publish->store, path, socket_name, err);
+}

@@ -42,6 +42,11 @@ int colo__publish_control(struct colo_publish *publish, const char *token,
 int colo__publish_reply(struct colo_publish *publish, uint64_t seq,
                         const char *error, struct colo_error *err);
 
+/* colo__publish_stream - name the socket of a proxy's stream to its twin. */
+int colo__publish_stream(struct colo_publish *publish, const char *class_name,
+                         const char *id, const char *socket_name,
+                         struct colo_error *err);
+
 /* replication through proxies: follows /libcolo/UUID/proxy.  token: fed with
  * what store->next gave; 1 it was ours. */
 struct colo_replication;
@@ -49,6 +54,14 @@ int colo__replication_xenstore_new(struct colo_store *store, const char *uuid,
                                    const struct colo_log *log,
                                    struct colo_replication **ret_replication,
                                    struct colo_error *err);
+/* expect - this proxy is waited for from prepare on, and counts. */
+int colo__replication_xenstore_expect(struct colo_replication *replication,
+                                      const char *class_name, const char *id,
+                                      struct colo_error *err);
+/* progress - bytes of all proxies' first copies, as they last said. */
+void colo__replication_xenstore_progress(
+    const struct colo_replication *replication, uint64_t *ret_done,
+    uint64_t *ret_total);
 int colo__replication_xenstore_watch(struct colo_replication *replication,
                                      const char *token,
                                      struct colo_error *err);

@@ -12,6 +12,12 @@
 
 #define COLO_RX_MAX_PEERS 64
 
+#define COLO_RX_MAX_EXPECTED 16
+
+struct colo_rx_expected {
+    char class_name[COLO_XS_WORD_MAX], id[COLO_XS_WORD_MAX];
+};
+
 struct replication_xenstore {
     const struct colo_replication_ops *ops;
     struct colo_peer_place place;
@@ -19,16 +25,21 @@ struct replication_xenstore {
     char uuid[COLO_XS_UUID_MAX];
     uint64_t seq;
     bool watching;
-    bool active;   /* start was called, neither failover nor stop since */
+    bool active;   /* prepare was called, neither failover nor stop since */
     int mode;
     bool diverged;
     struct colo_error failure; /* code 0: none */
     struct colo_peer *peers;
     unsigned int count;
+    struct colo_rx_expected expected[COLO_RX_MAX_EXPECTED];
+    unsigned int expected_count;
+    uint64_t prepared_us;
 };
 
 struct colo_peer *colo__rx_find(struct replication_xenstore *rx,
                                 const char *class_name, const char *id);
+bool colo__rx_expects(const struct replication_xenstore *rx,
+                      const char *class_name, const char *id);
 /* The first failure is the one that is told. */
 void colo__rx_failed(struct replication_xenstore *rx, int code,
                      const struct colo_peer *p, const char *what);

@@ -20,6 +20,17 @@ struct colo_peer *colo__rx_find(struct replication_xenstore *rx,
     return NULL;
 }
 
+bool colo__rx_expects(const struct replication_xenstore *rx,
+                      const char *class_name, const char *id)
+{
+    for (unsigned int i = 0; i < rx->expected_count; i++) {
+        if (strcmp(rx->expected[i].class_name, class_name) == 0 &&
+            strcmp(rx->expected[i].id, id) == 0)
+            return true;
+    }
+    return false;
+}
+
 void colo__rx_failed(struct replication_xenstore *rx, int code,
                      const struct colo_peer *p, const char *what)
 {
@@ -98,10 +109,11 @@ static int add_peer(struct replication_xenstore *rx, const char *class_name,
     colo__log(&rx->log, COLO_LOG_INFO, -1, "replication",
               "proxy %s/%s has joined (process %d, by %s)", class_name, id,
               p->owner.pid, p->fast >= 0 ? "socket" : "xenstore");
-    if (rx->active)
-        return colo__peer_ask(&rx->place, p, COLO_PROXY_START,
-                              (uint64_t)rx->mode, err);
-    return 0;
+    if (!rx->active)
+        return 0;
+    p->counts = colo__rx_expects(rx, class_name, id);
+    return colo__peer_ask(&rx->place, p, COLO_PROXY_START,
+                          (uint64_t)rx->mode, err);
 }
 
 struct scan {

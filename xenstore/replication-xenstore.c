@@ -5,8 +5,9 @@
  * collects their answers; who they are is replication-peers.c's.  Source:
  * replication.h, libcolo-xenstore(7).  One thread, the session's.
  *
- * A proxy that is there at start counts from then on; one that joins later
- * is asked to start and counts once it has answered.
+ * A proxy that is there at prepare counts from then on; one that joins later
+ * is asked to start and counts once it has answered, or from the beginning if
+ * it is expected.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +21,7 @@
 
 #define TOKEN "proxy@"
 #define ANSWER_MS 10000 /* a proxy that takes longer has failed */
+#define JOIN_MS 60000   /* so has one that is expected and does not come */
 
 static struct replication_xenstore *to_rx(struct colo_replication *r)
 {
@@ -96,6 +98,12 @@ static void take_event(struct replication_xenstore *rx, struct colo_peer *p,
         rx->diverged = true;
         colo__log(&rx->log, COLO_LOG_DEBUG, -1, "replication",
                   "proxy %s/%s diverged: %s", p->class_name, p->id, line);
+    } else if (colo__xs_event_progress(text, &p->done, &p->total)) {
+        /* its first copy goes on: it has not forgotten us */
+        if (p->busy && p->asked.verb == COLO_PROXY_START)
+            p->asked_at_us = colo__now_us(&colo__clock_monotonic);
+    } else if (strncmp(text, "error", 5) == 0 && p->counts) {
+        colo__rx_failed(rx, COLO_E_PEER_SAID, p, line);
     } else {
         colo__log(&rx->log, COLO_LOG_INFO, -1, "replication",
                   "proxy %s/%s: %s", p->class_name, p->id, line);
@@ -197,7 +205,7 @@ static int give_failure(struct replication_xenstore *rx,
     return rx->failure.code;
 }
 
-static int rx_start(struct colo_replication *r, int mode,
+static int rx_prepare(struct colo_replication *r, int mode,
                     struct colo_error *err)
 {
     struct replication_xenstore *rx = to_rx(r);
@@ -207,6 +215,7 @@ static int rx_start(struct colo_replication *r, int mode,
     rx->diverged = false;
     rx->active = false;
     rx->mode = mode;
+    rx->prepared_us = colo__now_us(&colo__clock_monotonic);
     rc = colo__rx_scan(rx, err);
     if (rc)
         return rc;
@@ -327,6 +336,59 @@ static int service(struct replication_xenstore *rx, struct colo_error *err)
     return 0;
 }
 
+/* Has somebody not come yet? */
+static bool await_expected(struct replication_xenstore *rx, uint64_t now)
+{
+    for (unsigned int i = 0; i < rx->expected_count; i++) {
+        const struct colo_rx_expected *e = &rx->expected[i];
+
+        if (colo__rx_find(rx, e->class_name, e->id))
+            continue;
+        if (now - rx->prepared_us > JOIN_MS * UINT64_C(1000) &&
+            rx->failure.code == 0)
+            colo__fail(&rx->failure, COLO_E_TIMEOUT, 0, "replication",
+                       "proxy %s/%s did not join within %d s", e->class_name,
+                       e->id, JOIN_MS / 1000);
+        return true;
+    }
+    return false;
+}
+
+int colo__replication_xenstore_expect(struct colo_replication *replication,
+                                      const char *class_name, const char *id,
+                                      struct colo_error *err)
+{
+    struct replication_xenstore *rx = to_rx(replication);
+    struct colo_rx_expected *e;
+
+    if (!colo__xs_word_ok(class_name, COLO_XS_WORD_MAX) ||
+        !colo__xs_word_ok(id, COLO_XS_WORD_MAX))
+        return colo__fail(err, COLO_E_INVAL, 0, "replication",
+                          "'%.32s/%.32s' names no proxy", class_name, id);
+    if (rx->expected_count == COLO_ARRAY_LEN(rx->expected))
+        return colo__fail(err, COLO_E_LIMIT, 0, "replication",
+                          "more than %zu proxies are expected",
+                          COLO_ARRAY_LEN(rx->expected));
+    e = &rx->expected[rx->expected_count++];
+    strcpy(e->class_name, class_name);
+    strcpy(e->id, id);
+    return 0;
+}
+
+void colo__replication_xenstore_progress(
+    const struct colo_replication *replication, uint64_t *ret_done,
+    uint64_t *ret_total)
+{
+    const struct replication_xenstore *rx =
+        (const struct replication_xenstore *)replication;
+
+    *ret_done = *ret_total = 0;
+    for (const struct colo_peer *p = rx->peers; p; p = p->next) {
+        *ret_done += p->done;
+        *ret_total += p->total;
+    }
+}
+
 static int rx_pending(struct colo_replication *r, bool *ret_diverged,
                       struct colo_error *err)
 {
@@ -346,6 +408,8 @@ static int rx_pending(struct colo_replication *r, bool *ret_diverged,
         if (p->counts && (p->busy || p->queued))
             waiting = 1;
     }
+    if (rx->active && await_expected(rx, now))
+        waiting = 1;
     *ret_diverged = rx->diverged;
     rx->diverged = false;
     return rx->failure.code ? give_failure(rx, err) : waiting;
@@ -372,7 +436,7 @@ static void rx_close(struct colo_replication *r)
 static const struct colo_replication_ops rx_ops = {
     .close = rx_close,
     .fd = rx_fd,
-    .start = rx_start,
+    .prepare = rx_prepare,
     .checkpoint = rx_checkpoint,
     .commit = rx_commit,
     .failover = rx_failover,

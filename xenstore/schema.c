@@ -121,9 +121,8 @@ int colo__xs_path(char *buf, size_t cap, const char *uuid, const char *node,
     return put(buf, cap, err, COLO_XS_ROOT "/%s/%s", uuid, node);
 }
 
-int colo__xs_proxy_path(char *buf, size_t cap, const char *uuid,
-                        const char *class_name, const char *id,
-                        const char *node, struct colo_error *err)
+static int check_names(const char *uuid, const char *class_name,
+                       const char *id, struct colo_error *err)
 {
     if (!colo__xs_word_ok(uuid, COLO_XS_UUID_MAX))
         return colo__fail(err, COLO_E_INVAL, 0, "schema",
@@ -133,8 +132,31 @@ int colo__xs_proxy_path(char *buf, size_t cap, const char *uuid,
         return colo__fail(err, COLO_E_INVAL, 0, "schema",
                           "proxy '%.32s/%.32s': class and id are at most 32 "
                           "of A-Z a-z 0-9 _ -", class_name, id);
+    return 0;
+}
+
+int colo__xs_proxy_path(char *buf, size_t cap, const char *uuid,
+                        const char *class_name, const char *id,
+                        const char *node, struct colo_error *err)
+{
+    int rc = check_names(uuid, class_name, id, err);
+
+    if (rc)
+        return rc;
     return put(buf, cap, err, COLO_XS_ROOT "/%s/" COLO_XS_PROXY "/%s/%s%s%s",
                uuid, class_name, id, node ? "/" : "", node ? node : "");
+}
+
+int colo__xs_stream_path(char *buf, size_t cap, const char *uuid,
+                         const char *class_name, const char *id,
+                         struct colo_error *err)
+{
+    int rc = check_names(uuid, class_name, id, err);
+
+    if (rc)
+        return rc;
+    return put(buf, cap, err, COLO_XS_ROOT "/%s/" COLO_XS_STREAM "/%s/%s",
+               uuid, class_name, id);
 }
 
 static bool take_component(const char **p, char *buf)
@@ -479,4 +501,28 @@ const char *colo__xs_event_diverged(const char *text)
     if (strncmp(text, word, n) != 0 || (text[n] && text[n] != ' '))
         return NULL;
     return text + n + strspn(text + n, " ");
+}
+
+bool colo__xs_event_progress(const char *text, uint64_t *ret_done,
+                             uint64_t *ret_total)
+{
+    static const char word[] = "progress ";
+    size_t n = sizeof(word) - 1, len;
+    char number[24];
+    uint64_t done, total;
+
+    if (strncmp(text, word, n) != 0)
+        return false;
+    text += n;
+    len = strcspn(text, " ");
+    if (len >= sizeof(number) || text[len] != ' ')
+        return false;
+    memcpy(number, text, len);
+    number[len] = '\0';
+    if (colo__xs_u64_parse(number, &done, NULL) ||
+        colo__xs_u64_parse(text + len + 1, &total, NULL) || done > total)
+        return false;
+    *ret_done = done;
+    *ret_total = total;
+    return true;
 }

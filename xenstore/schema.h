@@ -36,12 +36,15 @@
 #define COLO_XS_CONTROL_REPLY "control-reply" /* SEQ ok | SEQ error TEXT */
 #define COLO_XS_EXIT          "exit"          /* MODE REASON [TEXT] */
 #define COLO_XS_PROXY         "proxy"         /* directory */
+#define COLO_XS_STREAM        "stream"        /* directory: CLASS/ID = name of
+                                                 an abstract socket */
 
 /* Nodes of a proxy. */
 #define COLO_XS_FAST          "fast"    /* name of an abstract socket */
 #define COLO_XS_REQUEST       "request" /* SEQ VERB [ARGUMENT] */
 #define COLO_XS_REPLY         "reply"   /* SEQ ok | SEQ error TEXT */
-#define COLO_XS_EVENT         "event"   /* diverged REASON */
+#define COLO_XS_EVENT         "event"   /* diverged REASON | error TEXT |
+                                           progress DONE TOTAL */
 
 #define COLO_XS_VALUE_MAX 4096 /* xenstore's limit for a value */
 #define COLO_XS_PATH_MAX  256  /* every path of ours, terminated */
@@ -61,6 +64,12 @@ int colo__xs_path(char *buf, size_t cap, const char *uuid, const char *node,
 int colo__xs_proxy_path(char *buf, size_t cap, const char *uuid,
                         const char *class_name, const char *id,
                         const char *node, struct colo_error *err);
+
+/* colo__xs_stream_path - where the session names the socket of a proxy's
+ * stream to its twin. */
+int colo__xs_stream_path(char *buf, size_t cap, const char *uuid,
+                         const char *class_name, const char *id,
+                         struct colo_error *err);
 
 /* colo__xs_proxy_split - which proxy and node a path below
  * /libcolo/UUID/proxy names.  1: filled (node "" for the proxy itself), 0: the
@@ -154,6 +163,10 @@ int colo__xs_exit_parse(const char *text, struct colo_exit *ret_end,
 /* colo__xs_event_diverged - the REASON in a "diverged REASON", "" if it
  * gives none, NULL if it is another event. */
 const char *colo__xs_event_diverged(const char *text);
+/* colo__xs_event_progress - "progress DONE TOTAL", bytes, DONE at most TOTAL:
+ * true and both filled. */
+bool colo__xs_event_progress(const char *text, uint64_t *ret_done,
+                             uint64_t *ret_total);
 
 /* KEY=NUMBER lists.  Unknown keys are skipped, so that newer sessions may add
  * some; missing keys leave their fields as they were.  In stats,

@@ -5,10 +5,13 @@
  * process or in a process of their own (the seed's replication_*_all).
  *
  * Each call begins something; pending() says when it is answered.  Order:
- * start, (checkpoint N, commit N)*, then failover or stop.  checkpoint comes
- * while the guest stands still and must be answered before N is committed; the
- * guest does not wait for the answer.  stop is called also after a failed
- * start.  One thread.
+ * prepare, start, (checkpoint N, commit N)*, then failover or stop.  prepare
+ * comes when the guest's memory begins to be copied: what has a first copy of
+ * its own makes it meanwhile, and start is not called before pending() gives
+ * 0.  start comes when epochs begin: output is held from then on.  checkpoint
+ * comes while the guest stands still and must be answered before N is
+ * committed; the guest does not wait for the answer.  stop is called also
+ * after a failed prepare or start.  One thread.
  */
 #ifndef COLO_REPLICATION_H
 #define COLO_REPLICATION_H
@@ -21,6 +24,9 @@ struct colo_replication_ops {
     void (*close)(struct colo_replication *r);
     /* fd - readable when pending() may have changed, -1 = never */
     int (*fd)(struct colo_replication *r);
+    /* prepare, start - NULL: nothing to do */
+    int (*prepare)(struct colo_replication *r, int mode,
+                   struct colo_error *err);
     int (*start)(struct colo_replication *r, int mode, struct colo_error *err);
     int (*checkpoint)(struct colo_replication *r, uint64_t epoch,
                       struct colo_error *err);

@@ -6,6 +6,8 @@
  * session ends with that error or goes on, the primary's guest runs, the
  * replica is gone or right, and nothing hangs.
  */
+#include <limits.h>
+
 #include "session-pair.h"
 
 #include "pure-common.h"
@@ -90,7 +92,7 @@ END_TEST
 
 /* ---- a follower that refuses ------------------------------------------- */
 
-enum { F_START, F_CHECKPOINT, F_COMMIT, F_PENDING, F_NOTHING };
+enum { F_PREPARE, F_START, F_CHECKPOINT, F_COMMIT, F_PENDING, F_NOTHING };
 
 struct colo_replication {
     const struct colo_replication_ops *ops;
@@ -98,6 +100,7 @@ struct colo_replication {
     int starts, checkpoints, commits, stops, closes;
     uint64_t committed;
     bool pending_forever;
+    int prepares, behind;   /* looks until its first copy is made */
 };
 
 static int maybe(struct colo_replication *r, int what, struct colo_error *err)
@@ -116,6 +119,15 @@ static int f_fd(struct colo_replication *r)
 {
     (void)r;
     return -1;
+}
+
+static int f_prepare(struct colo_replication *r, int mode,
+                     struct colo_error *err)
+{
+    ck_assert_int_eq(mode, COLO_MODE_REMUS);
+    ck_assert_int_eq(r->starts, 0);
+    r->prepares++;
+    return maybe(r, F_PREPARE, err);
 }
 
 static int f_start(struct colo_replication *r, int mode,
@@ -155,13 +167,23 @@ static int f_pending(struct colo_replication *r, bool *ret_diverged,
                      struct colo_error *err)
 {
     (void)ret_diverged;
+    if (r->behind > 0 && r->behind--)
+        return 1;
     if (r->checkpoints > 2 && r->pending_forever)
         return 1;
     return r->checkpoints > 2 ? maybe(r, F_PENDING, err) : 0;
 }
 
 static const struct colo_replication_ops f_ops = {
-    f_close, f_fd, f_start, f_checkpoint, f_commit, f_end, f_end, f_pending,
+    .close = f_close,
+    .fd = f_fd,
+    .prepare = f_prepare,
+    .start = f_start,
+    .checkpoint = f_checkpoint,
+    .commit = f_commit,
+    .failover = f_end,
+    .stop = f_end,
+    .pending = f_pending,
 };
 
 START_TEST(followers_refuse)
@@ -180,11 +202,36 @@ START_TEST(followers_refuse)
             ck_assert_int_eq(t.p.rc, 0);
         else
             ck_assert_int_eq(t.p.rc, COLO_E_PEER_SAID);
-        if (refuse != F_START)
-            ck_assert_int_eq(r.stops, 1);
+        ck_assert_int_eq(r.stops, 1);
         pair_close(&t);
         ck_assert_int_eq(r.closes, 1);
     }
+}
+END_TEST
+
+/* Memory is there long before the disk: no epoch begins. */
+START_TEST(no_epoch_before_the_first_copies)
+{
+    struct colo_replication r = { .ops = &f_ops, .refuse = F_NOTHING,
+                                  .behind = INT_MAX };
+    struct colo_parts parts = { .replication = { &r } };
+    struct session_pair t;
+    uint64_t begin;
+
+    pair_init(&t);
+    t.p.config.interval_ms = 1;
+    t.p.config.seed_ms = 300; /* of silence; a follower has its own limits */
+    pair_open(&t, &parts, NULL);
+    begin = now_ms();
+    pair_until(&t, 5000, t.p.rc <= 0 || now_ms() > begin + 1500);
+    ck_assert_int_eq(t.p.rc, 1);
+    ck_assert_int_eq(r.prepares, 1);
+    ck_assert_int_eq(r.starts, 0);
+    r.behind = 0;
+    pair_until(&t, 10000, r.commits >= 2);
+    ck_assert_int_eq(r.starts, 1);
+    ck_assert_int_ge(r.commits, 2);
+    pair_close(&t);
 }
 END_TEST
 
@@ -281,5 +328,6 @@ START_TEST(the_arbiter_refuses_the_primary)
 END_TEST
 
 PURE_MAIN("session-faults", primary_calls_fail, secondary_calls_fail,
-          followers_refuse, no_commit_before_the_followers,
+          followers_refuse, no_epoch_before_the_first_copies,
+          no_commit_before_the_followers,
           the_arbiter_refuses_the_secondary, the_arbiter_refuses_the_primary)

@@ -120,7 +120,7 @@ static void started(int fast)
 {
     net = join("net", "vif0", fast);
     session();
-    ck_assert_int_eq(ops->start(rep, COLO_MODE_REMUS, &err), 0);
+    ck_assert_int_eq(ops->prepare(rep, COLO_MODE_REMUS, &err), 0);
     ck_assert_int_eq(pending(), 1);
     answer(net, COLO_PROXY_START, COLO_MODE_REMUS, NULL);
     ck_assert_int_eq(pending(), 0);
@@ -137,7 +137,7 @@ static bool readable(int fd)
 
 START_TEST(nobody)
 {
-    ck_assert_int_eq(ops->start(rep, COLO_MODE_REMUS, &err), 0);
+    ck_assert_int_eq(ops->prepare(rep, COLO_MODE_REMUS, &err), 0);
     ck_assert_int_eq(pending(), 0);
     ck_assert_int_eq(ops->checkpoint(rep, 1, &err), 0);
     ck_assert_int_eq(ops->commit(rep, 1, &err), 0);
@@ -182,7 +182,7 @@ START_TEST(several_wait_for_all)
     net = join("net", "vif0", _i);
     disk = join("disk", "xvda", !_i);
     session();
-    ck_assert_int_eq(ops->start(rep, COLO_MODE_REMUS, &err), 0);
+    ck_assert_int_eq(ops->prepare(rep, COLO_MODE_REMUS, &err), 0);
     answer(net, COLO_PROXY_START, COLO_MODE_REMUS, NULL);
     ck_assert_int_eq(pending(), 1);
     answer(disk, COLO_PROXY_START, COLO_MODE_REMUS, NULL);
@@ -305,7 +305,7 @@ START_TEST(dies)
 
     net = join("net", "vif0", 1);
     session();
-    ck_assert_int_eq(ops->start(rep, COLO_MODE_REMUS, &err), 0);
+    ck_assert_int_eq(ops->prepare(rep, COLO_MODE_REMUS, &err), 0);
     answer(net, COLO_PROXY_START, COLO_MODE_REMUS, NULL);
     ck_assert_int_eq(pending(), 1);
     ck_assert(!readable(ops->fd(rep)));
@@ -330,7 +330,7 @@ START_TEST(dead_before)
     end_owner(child);
     fake_tree_set(tree, DIR "/proxy/disk/xvdb/owner", "garbage");
     fake_tree_set(tree, DIR "/proxy/a b/x/owner", "1 1");
-    ck_assert_int_eq(ops->start(rep, COLO_MODE_REMUS, &err), 0);
+    ck_assert_int_eq(ops->prepare(rep, COLO_MODE_REMUS, &err), 0);
     ck_assert_int_eq(pending(), 0);
 }
 END_TEST
@@ -347,7 +347,7 @@ START_TEST(gone_after_stop_is_fine)
 {
     pid_t child = make_owner(tree, DISK "/owner");
 
-    ck_assert_int_eq(ops->start(rep, COLO_MODE_REMUS, &err), 0);
+    ck_assert_int_eq(ops->prepare(rep, COLO_MODE_REMUS, &err), 0);
     ck_assert_int_eq(ops->stop(rep, &err), 0);
     ck_assert_int_eq(pending(), 1);
     end_owner(child);
@@ -501,7 +501,7 @@ START_TEST(join_after_a_dead_one)
     ck_assert_int_eq(next(net).verb, 0);
     ck_assert(!fake_tree_get(tree, NET "/reply", NULL, 0));
     session();
-    ck_assert_int_eq(ops->start(rep, COLO_MODE_REMUS, &err), 0);
+    ck_assert_int_eq(ops->prepare(rep, COLO_MODE_REMUS, &err), 0);
     answer(net, COLO_PROXY_START, COLO_MODE_REMUS, NULL);
     ck_assert_int_eq(pending(), 0);
 }
@@ -552,7 +552,7 @@ START_TEST(session_store_failures)
 
         net = join("net", "vif0", _i);
         fake_store_fail(store, FAKE_ANY & ~FAKE_NEXT, n, COLO_E_STORE);
-        rc = ops->start(rep, COLO_MODE_REMUS, &err);
+        rc = ops->prepare(rep, COLO_MODE_REMUS, &err);
         ck_assert(rc == 0 || rc == COLO_E_STORE);
         fake_store_fail(store, FAKE_ANY, 0, 0);
         if (!rc) {
