@@ -40,49 +40,38 @@ static bool parse(const struct cli_command *command, int argc, char **argv,
     return cli_operands(command, argc, operands, operands);
 }
 
-static int run_checkpoint(int argc, char **argv)
-{
-    struct colo_client *client = NULL;
-    uint32_t timeout = REPLY_MS;
-    struct colo_error err;
-    int rc, code;
+/* ---- what each asks for ------------------------------------------------- */
 
-    if (!parse(&cli_cmd_checkpoint, argc, argv, 1, &timeout, &code))
-        return code;
-    client = cli_connect(argv[optind], &code);
-    if (!client)
-        return code;
-    rc = colo_client_do_checkpoint(client, timeout, &err);
-    if (rc)
-        code = cli_fail(&err, "%s: no checkpoint", argv[optind]);
-    else
-        code = CLI_OK;
-    colo_client_close(client);
-    return code;
+struct order {
+    uint32_t timeout, ms; /* ms: delay */
+    struct colo_status *status;
+};
+
+static int ask_checkpoint(struct colo_client *client,
+                          const struct order *order, struct colo_error *err)
+{
+    return colo_client_do_checkpoint(client, order->timeout, err);
 }
 
-static int run_delay(int argc, char **argv)
+static int ask_delay(struct colo_client *client, const struct order *order,
+                     struct colo_error *err)
 {
-    struct colo_client *client = NULL;
-    uint32_t timeout = REPLY_MS;
-    struct colo_error err;
-    uint64_t ms;
-    int rc, code;
+    return colo_client_set_delay(client, order->ms, order->timeout, err);
+}
 
-    if (!parse(&cli_cmd_delay, argc, argv, 2, &timeout, &code))
-        return code;
-    if (!cli_number("interval", argv[optind + 1], 1, 600000, &ms))
-        return CLI_USAGE;
-    client = cli_connect(argv[optind], &code);
-    if (!client)
-        return code;
-    rc = colo_client_set_delay(client, (uint32_t)ms, timeout, &err);
-    if (rc)
-        code = cli_fail(&err, "%s: interval not changed", argv[optind]);
-    else
-        code = CLI_OK;
-    colo_client_close(client);
-    return code;
+static int ask_failover(struct colo_client *client, const struct order *order,
+                        struct colo_error *err)
+{
+    /* its last word, if it goes before we have followed it once */
+    int rc = colo_client_query_status(client, order->status, err);
+
+    return rc ? rc : colo_client_failover(client, order->timeout, err);
+}
+
+static int ask_stop(struct colo_client *client, const struct order *order,
+                    struct colo_error *err)
+{
+    return colo_client_stop(client, order->timeout, err);
 }
 
 static bool taken_over(const struct colo_status *status)
@@ -91,71 +80,95 @@ static bool taken_over(const struct colo_status *status)
            status->state == COLO_STATE_ENDED;
 }
 
-static int run_failover(int argc, char **argv)
-{
-    struct colo_client *client = NULL;
-    uint32_t timeout = FINISH_MS;
-    struct colo_status status;
-    struct colo_error err;
-    int rc, code;
-
-    if (!parse(&cli_cmd_failover, argc, argv, 1, &timeout, &code))
-        return code;
-    client = cli_connect(argv[optind], &code);
-    if (!client)
-        return code;
-    memset(&status, 0, sizeof(status));
-    status.size = sizeof(status);
-    rc = colo_client_query_status(client, &status, &err);
-    if (!rc)
-        rc = colo_client_failover(client, timeout, &err);
-    if (!rc)
-        rc = cli_client_wait(client, timeout, taken_over, &status, &err);
-    if (rc < 0) {
-        code = cli_fail(&err, "%s: no takeover", argv[optind]);
-    } else if (rc == 0 && !taken_over(&status) && status.error[0]) {
-        /* the session has gone, and its last word was an error */
-        cli_say("%s: the session has ended: %s", argv[optind], status.error);
-        code = CLI_FAILED;
-    } else {
-        cli_say("%s runs on this host now, without protection",
-                argv[optind]);
-        code = CLI_OK;
-    }
-    colo_client_close(client);
-    return code;
-}
-
 static bool ended(const struct colo_status *status)
 {
     return status->state == COLO_STATE_ENDED;
 }
 
-static int run_stop(int argc, char **argv)
+/* ---- the way through ---------------------------------------------------- */
+
+struct control {
+    const struct cli_command *command;
+    int operands;
+    uint32_t timeout;
+    int (*ask)(struct colo_client *client, const struct order *order,
+               struct colo_error *err);
+    /* NULL: the answer is all there is; else it is followed until then */
+    bool (*done)(const struct colo_status *status);
+    bool last_word;       /* an error of a session that has gone counts */
+    const char *not_done; /* "DOMAIN: ..." */
+    const char *is_done;  /* behind DOMAIN; NULL: nothing is said */
+};
+
+static const struct control controls[] = {
+    {
+        .command = &cli_cmd_checkpoint, .operands = 1, .timeout = REPLY_MS,
+        .ask = ask_checkpoint, .not_done = "no checkpoint",
+    }, {
+        .command = &cli_cmd_delay, .operands = 2, .timeout = REPLY_MS,
+        .ask = ask_delay, .not_done = "interval not changed",
+    }, {
+        .command = &cli_cmd_failover, .operands = 1, .timeout = FINISH_MS,
+        .ask = ask_failover, .done = taken_over, .last_word = true,
+        .not_done = "no takeover",
+        .is_done = " runs on this host now, without protection",
+    }, {
+        .command = &cli_cmd_stop, .operands = 1, .timeout = FINISH_MS,
+        .ask = ask_stop, .done = ended, .not_done = "not stopped",
+        .is_done = ": protection has ended; the guest runs on without it",
+    },
+};
+
+static int carry_out(const struct control *control,
+                     struct colo_client *client, const char *domain,
+                     struct order *order)
 {
-    struct colo_client *client = NULL;
-    uint32_t timeout = FINISH_MS;
     struct colo_status status;
     struct colo_error err;
-    int rc, code;
+    int rc;
 
-    if (!parse(&cli_cmd_stop, argc, argv, 1, &timeout, &code))
+    memset(&status, 0, sizeof(status));
+    status.size = sizeof(status);
+    order->status = &status;
+    rc = control->ask(client, order, &err);
+    if (!rc && control->done)
+        rc = cli_client_wait(client, order->timeout, control->done, &status,
+                             &err);
+    if (rc < 0)
+        return cli_fail(&err, "%s: %s", domain, control->not_done);
+    if (rc == 0 && control->last_word && !control->done(&status) &&
+        status.error[0]) {
+        cli_say("%s: the session has ended: %s", domain, status.error);
+        return CLI_FAILED;
+    }
+    if (control->is_done)
+        cli_say("%s%s", domain, control->is_done);
+    return CLI_OK;
+}
+
+static int run(int argc, char **argv)
+{
+    const struct control *control = controls;
+    struct order order = { 0 };
+    struct colo_client *client;
+    uint64_t ms;
+    int code;
+
+    while (strcmp(control->command->name, argv[0]) != 0)
+        control++; /* we are called for those four only */
+    order.timeout = control->timeout;
+    if (!parse(control->command, argc, argv, control->operands,
+               &order.timeout, &code))
         return code;
+    if (control->operands > 1) {
+        if (!cli_number("interval", argv[optind + 1], 1, 600000, &ms))
+            return CLI_USAGE;
+        order.ms = (uint32_t)ms;
+    }
     client = cli_connect(argv[optind], &code);
     if (!client)
         return code;
-    memset(&status, 0, sizeof(status));
-    status.size = sizeof(status);
-    rc = colo_client_stop(client, timeout, &err);
-    if (!rc)
-        rc = cli_client_wait(client, timeout, ended, &status, &err);
-    if (rc < 0) {
-        code = cli_fail(&err, "%s: not stopped", argv[optind]);
-    } else {
-        cli_say("%s: protection has ended; the guest runs on without it",
-                argv[optind]);
-        code = CLI_OK;
-    }
+    code = carry_out(control, client, argv[optind], &order);
     colo_client_close(client);
     return code;
 }
@@ -165,20 +178,20 @@ static int run_stop(int argc, char **argv)
 
 const struct cli_command cli_cmd_checkpoint = {
     "checkpoint", "DOMAIN", "Ask for one checkpoint now", TIMEOUT_HELP,
-    run_checkpoint, 0
+    run, 0
 };
 
 const struct cli_command cli_cmd_delay = {
     "delay", "DOMAIN MS", "Change the time between checkpoints", TIMEOUT_HELP,
-    run_delay, 0
+    run, 0
 };
 
 const struct cli_command cli_cmd_failover = {
     "failover", "DOMAIN", "Make the guest run on this host, alone",
-    TIMEOUT_HELP, run_failover, 0
+    TIMEOUT_HELP, run, 0
 };
 
 const struct cli_command cli_cmd_stop = {
     "stop", "DOMAIN", "End protection; the guest runs on at the primary",
-    TIMEOUT_HELP, run_stop, 0
+    TIMEOUT_HELP, run, 0
 };
