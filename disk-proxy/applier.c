@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Copyright (C) libcolo developers
+ *
+ * The secondary's writer: takes what is committed from the epoch log to the
+ * local disk, in the primary's order and with its flushes, so that the copy
+ * is at every moment one that a crash of the primary could have left.
+ *
+ * One thread, from start until what was committed is applied.
+ */
+#include <string.h>
+#include <time.h>
+
+#include "disk-internal.h"
+
+#define WHERE "applier"
+
+static int apply_write(struct colo_disk *d, const struct colo_elog_run *run,
+                       uint8_t *bounce)
+{
+    size_t pos = 0;
+
+    if (run->len > COLO_BACKING_PIECE)
+        return EINVAL;
+    for (uint32_t i = 0; i < run->n; i++) {
+        const uint8_t *data = colo__elog_data(d->log, run, i);
+
+        if (!data)
+            return EIO;
+        memcpy(bounce + pos, data, run->part[i].len);
+        pos += run->part[i].len;
+    }
+    return colo__backing_write(d->backing, bounce, pos, run->offset,
+                               run->fua);
+}
+
+static int apply_zero(struct colo_disk *d, const struct colo_elog_run *run)
+{
+    int r = colo__backing_zero(d->backing, run->len, run->offset, run->trim,
+                               run->fua);
+
+    if (r == EOPNOTSUPP)
+        r = colo__backing_zero(d->backing, run->len, run->offset, false,
+                               run->fua);
+    return r;
+}
+
+/* *dirty: something was written since the last flush */
+static int apply(struct colo_disk *d, const struct colo_elog_run *run,
+                 uint8_t *bounce, bool *dirty)
+{
+    int r = 0;
+
+    switch (run->type) {
+    case COLO_REC_WRITE:
+        r = apply_write(d, run, bounce);
+        break;
+    case COLO_REC_ZERO:
+        r = apply_zero(d, run);
+        break;
+    default: /* FLUSH, BARRIER */
+        if (*dirty)
+            r = colo__backing_flush(d->backing);
+        *dirty = false;
+        return r;
+    }
+    *dirty = true;
+    return r;
+}
+
+static void tell_applied(struct colo_disk *d, uint64_t epoch)
+{
+    struct colo_dmsg msg = { .type = COLO_DMSG_APPLIED, .value = epoch };
+
+    (void)colo__disk_send(d, &msg);
+}
+
+/* the log is empty: is there something to end? */
+static bool is_over(struct colo_disk *d, bool *dirty)
+{
+    struct colo_error err;
+    bool over;
+
+    if (d->phase == PHASE_DRAINING) {
+        if (colo__backing_flush(d->backing) == 0 &&
+            colo__meta_set(d->meta, COLO_META_ALONE, NULL, &err) == 0) {
+            *dirty = false;
+            colo__disk_say(d, "all of the epochs before the failover are "
+                           "on the disk");
+            colo__disk_set_phase(d, PHASE_ALONE);
+            return true;
+        }
+        colo__disk_say(d, "the epochs before the failover could not be "
+                       "written");
+        colo__disk_set_phase(d, PHASE_BROKEN);
+        return true;
+    }
+    pthread_mutex_lock(&d->lock);
+    over = d->applier_ends;
+    pthread_mutex_unlock(&d->lock);
+    if (over && *dirty)
+        (void)colo__backing_flush(d->backing);
+    return over;
+}
+
+static void fail(struct colo_disk *d, int r)
+{
+    struct colo_error err, ignored;
+
+    colo__fail(&err, COLO_E_SYS, r, WHERE, "cannot write the local copy");
+    colo__disk_send_error(d, err.text);
+    colo__disk_lose(d, &err);
+    (void)colo__meta_set(d->meta, COLO_META_SYNCING, NULL, &ignored);
+    colo__disk_set_phase(d, PHASE_BROKEN);
+}
+
+static void *applier(void *user)
+{
+    struct colo_disk *d = user;
+    struct colo_elog_run run;
+    uint8_t *bounce = colo__backing_buffer(d->backing);
+    bool dirty = false;
+    int r = bounce ? 0 : ENOMEM;
+
+    while (!r) {
+        if (!colo__elog_next(d->log, &run, 50)) {
+            if (is_over(d, &dirty))
+                break;
+            continue;
+        }
+        r = apply(d, &run, bounce, &dirty);
+        if (r)
+            break;
+        colo__elog_retire(d->log, &run);
+        if (run.type == COLO_REC_BARRIER)
+            tell_applied(d, run.offset);
+    }
+    if (r)
+        fail(d, r);
+    colo__backing_release(d->backing, bounce);
+    return NULL;
+}
+
+int colo__applier_start(struct colo_disk *d, struct colo_error *err)
+{
+    int r;
+
+    d->applier_ends = false;
+    r = pthread_create(&d->applier, NULL, applier, d);
+    if (r)
+        return colo__fail(err, COLO_E_SYS, r, WHERE, "a thread");
+    d->have_applier = true;
+    return 0;
+}
+
+int colo__applier_end(struct colo_disk *d, unsigned ms)
+{
+    struct timespec until;
+
+    if (!d->have_applier)
+        return 0;
+    pthread_mutex_lock(&d->lock);
+    d->applier_ends = true;
+    pthread_mutex_unlock(&d->lock);
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += ms / 1000;
+    if (pthread_timedjoin_np(d->applier, NULL, &until))
+        return COLO_E_TIMEOUT;
+    d->have_applier = false;
+    return 0;
+}

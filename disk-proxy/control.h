@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Copyright (C) libcolo developers
+ *
+ * Between a session and a disk: takes requests, gives answers and events.
+ * Two ways in: the session's proxy interface, or, for tests, two sockets in
+ * the file system.  One thread of its own; replies and events come to it by
+ * an outbox, from any thread.
+ */
+#ifndef COLO_DISK_CONTROL_H
+#define COLO_DISK_CONTROL_H
+
+#include "disk.h"
+
+struct colo_control;
+
+struct colo_control_config {
+    const char *domain, *id;      /* the session, by uuid or name */
+    const char *control, *stream; /* for tests: paths; then no domain */
+    bool secondary;
+    void (*say)(void *user, const char *text);
+    void *user;
+};
+
+/* colo__control_open - the sockets, no thread yet.  The strings are copied
+ * by nobody: they live as long as it. */
+int colo__control_open(const struct colo_control_config *config,
+                       struct colo_control **ret_c, struct colo_error *err);
+int colo__control_run(struct colo_control *c, struct colo_disk *disk,
+                      struct colo_error *err);
+/* ends the thread; the disk can then be closed, and then c */
+void colo__control_end(struct colo_control *c);
+void colo__control_close(struct colo_control *c); /* NULL is fine */
+
+/* for struct colo_disk_config */
+void colo__control_reply(void *control, uint64_t seq, const char *error);
+void colo__control_event(void *control, const char *text);
+void colo__control_say(void *control, const char *text);
+
+#endif

@@ -1,0 +1,353 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Copyright (C) libcolo developers
+ *
+ * A protected disk: opening, and what the guest asks for; see disk.h.
+ *
+ * A write goes to the local disk first and then to the queue, under a lock on
+ * its range, so that overlapping writes have one order on both sides.  The
+ * guest hears of it after both, so whatever it knows of is before the next
+ * BARRIER.
+ */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "disk-internal.h"
+
+#define DRAIN_MS 60000 /* a guest's write waits for the log so long at most */
+
+void colo__disk_set_phase(struct colo_disk *d, int phase)
+{
+    pthread_mutex_lock(&d->lock);
+    d->phase = phase;
+    pthread_cond_broadcast(&d->cond);
+    pthread_mutex_unlock(&d->lock);
+}
+
+void colo__disk_say(struct colo_disk *d, const char *fmt, ...)
+{
+    char text[256];
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof(text), fmt, ap);
+    va_end(ap);
+    if (d->config.say)
+        d->config.say(d->config.user, text);
+}
+
+void colo__disk_event(struct colo_disk *d, const char *fmt, ...)
+{
+    char text[256];
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof(text), fmt, ap);
+    va_end(ap);
+    if (d->config.event)
+        d->config.event(d->config.user, text);
+}
+
+void colo__disk_answer(struct colo_disk *d, uint64_t *seq, const char *error)
+{
+    uint64_t s;
+
+    pthread_mutex_lock(&d->lock);
+    s = *seq;
+    *seq = 0;
+    pthread_mutex_unlock(&d->lock);
+    if (s)
+        d->config.reply(d->config.user, s, error);
+}
+
+void colo__disk_lose(struct colo_disk *d, const struct colo_error *err)
+{
+    bool first, quiet;
+
+    pthread_mutex_lock(&d->lock);
+    first = !d->lost;
+    quiet = d->stopping;
+    d->lost = true;
+    if (first)
+        snprintf(d->why, sizeof(d->why), "%s", err->text);
+    pthread_cond_broadcast(&d->cond);
+    pthread_mutex_unlock(&d->lock);
+    if (!first || quiet)
+        return;
+    colo__disk_say(d, "the twin is lost: %s", d->why);
+    colo__disk_event(d, "error %s", d->why);
+    colo__disk_answer(d, &d->start_seq, d->why);
+    colo__disk_answer(d, &d->verify_seq, d->why);
+    colo__disk_answer(d, &d->wait_seq, d->why);
+}
+
+int colo__disk_send(struct colo_disk *d, const struct colo_dmsg *msg)
+{
+    int rc = COLO_E_PEER;
+
+    pthread_rwlock_rdlock(&d->queue_gate);
+    if (d->queue)
+        rc = colo__sendq_put(d->queue, msg, NULL);
+    pthread_rwlock_unlock(&d->queue_gate);
+    return rc;
+}
+
+int colo__disk_random(uint8_t *buf, size_t len, struct colo_error *err)
+{
+    if (getrandom(buf, len, 0) != (ssize_t)len)
+        return colo__fail(err, COLO_E_SYS, errno, WHERE_DISK, "getrandom");
+    return 0;
+}
+
+static int open_parts(struct colo_disk *d, struct colo_error *err)
+{
+    struct colo_elog_config lc = {
+        .memory_limit = d->config.memory_limit,
+        .spill_dir = d->config.spill_dir,
+        .spill_limit = d->config.spill_limit, .wait_ms = d->config.silent_ms,
+    };
+    int state, rc;
+
+    rc = colo__backing_open(d->config.backing, &d->backing, err);
+    if (rc) return rc;
+    if (colo__backing_size(d->backing) == 0)
+        return colo__fail(err, COLO_E_INVAL, 0, WHERE_DISK, "%s is empty",
+                          d->config.backing);
+    rc = colo__meta_open(d->config.meta, colo__backing_size(d->backing),
+                         &d->meta, err);
+    if (rc) return rc;
+    rc = colo__dirty_init(&d->dirty, colo__disk_chunks(d), err);
+    if (rc) return rc;
+    d->want = calloc(d->dirty.words, sizeof(*d->want));
+    if (!d->want)
+        return colo__fail(err, COLO_E_NOMEM, 0, WHERE_DISK, "no memory");
+    rc = colo__elog_open(&lc, &d->log, err);
+    if (rc) return rc;
+    state = colo__meta_state(d->meta);
+    d->phase = PHASE_ALONE;
+    if (d->config.role == COLO_DISK_SECONDARY)
+        d->phase = PHASE_IDLE;
+    else if (state == COLO_META_SYNCING)
+        d->phase = PHASE_BROKEN;
+    return 0;
+}
+
+int colo__disk_open(const struct colo_disk_config *config,
+                    struct colo_disk **ret_disk, struct colo_error *err)
+{
+    struct colo_disk *d = calloc(1, sizeof(*d));
+    pthread_condattr_t clock;
+    int rc;
+
+    if (!d)
+        return colo__fail(err, COLO_E_NOMEM, 0, WHERE_DISK, "no memory");
+    d->config = *config;
+    d->stream = -1;
+    pthread_condattr_init(&clock);
+    pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
+    pthread_cond_init(&d->cond, &clock);
+    pthread_condattr_destroy(&clock);
+    pthread_mutex_init(&d->lock, NULL);
+    pthread_rwlock_init(&d->queue_gate, NULL);
+    colo__range_init(&d->range);
+    rc = open_parts(d, err);
+    if (rc) {
+        colo__disk_close(d);
+        return rc;
+    }
+    *ret_disk = d;
+    return 0;
+}
+
+void colo__disk_close(struct colo_disk *d)
+{
+    if (!d)
+        return;
+    if (d->log)
+        colo__disk_gone(d);
+    if (d->have_applier)
+        (void)colo__applier_end(d, DRAIN_MS);
+    colo__elog_close(d->log);
+    free(d->want);
+    colo__dirty_fini(&d->dirty);
+    colo__meta_close(d->meta);
+    colo__backing_close(d->backing);
+    colo__range_fini(&d->range);
+    pthread_rwlock_destroy(&d->queue_gate);
+    pthread_cond_destroy(&d->cond);
+    pthread_mutex_destroy(&d->lock);
+    free(d);
+}
+
+uint64_t colo__disk_size(const struct colo_disk *d)
+{
+    return colo__backing_size(d->backing);
+}
+
+uint32_t colo__disk_align(const struct colo_disk *d)
+{
+    return colo__backing_align(d->backing);
+}
+
+int colo__disk_read(struct colo_disk *d, void *buf, size_t len,
+                    uint64_t offset)
+{
+    switch (d->phase) {
+    case PHASE_BROKEN:
+    case PHASE_OUTDATED:
+        return EIO;
+    case PHASE_DRAINING:
+        return colo__elog_read(d->log, d->backing, buf, len, offset);
+    default:
+        return colo__backing_read(d->backing, buf, len, offset);
+    }
+}
+
+/* 0 if the guest of this side may write */
+static int may_write(struct colo_disk *d)
+{
+    switch (d->phase) {
+    case PHASE_ALONE:
+    case PHASE_COPYING:
+    case PHASE_PROTECTED:
+    case PHASE_DRAINING:
+        return 0;
+    case PHASE_IDLE:
+    case PHASE_FILLING:
+    case PHASE_IN_STEP:
+        return EROFS;
+    default:
+        return EIO;
+    }
+}
+
+struct change {
+    struct colo_range range;
+    unsigned window;
+    bool begun;
+};
+
+/* all that comes before a write of any kind */
+static int begin_change(struct colo_disk *d, struct change *c,
+                        uint64_t offset, uint64_t len)
+{
+    uint64_t align = colo__backing_align(d->backing);
+    uint64_t begin = offset / align * align;
+    uint64_t end = (offset + len + align - 1) / align * align;
+    struct colo_error err;
+    int r;
+
+    colo__range_take(&d->range, &c->range, begin, end - begin);
+    c->window = colo__dirty_begin(&d->dirty, offset, len);
+    r = may_write(d);
+    if (r)
+        return r;
+    if (colo__meta_mark(d->meta, offset, len, &err)) {
+        colo__disk_say(d, "the metadata: %s", err.text);
+        return EIO;
+    }
+    if (d->phase == PHASE_DRAINING &&
+        colo__elog_wait_clear(d->log, begin, end - begin, DRAIN_MS))
+        return EIO;
+    c->begun = true;
+    return 0;
+}
+
+static void end_change(struct colo_disk *d, struct change *c, int r)
+{
+    colo__dirty_end(&d->dirty, c->window, c->begun && r);
+    colo__range_give(&d->range, &c->range);
+}
+
+/* the message, in pieces that fit; a lost twin is no matter of the guest */
+static void send_write(struct colo_disk *d, const uint8_t *buf, size_t len,
+                       uint64_t offset, bool fua)
+{
+    struct colo_dmsg msg = { .type = COLO_DMSG_WRITE };
+
+    pthread_rwlock_rdlock(&d->queue_gate);
+    while (d->queue && len) {
+        msg.len = len < COLO_DWIRE_MAX_BODY ? (uint32_t)len :
+            COLO_DWIRE_MAX_BODY;
+        msg.offset = offset;
+        msg.body = buf;
+        if (fua && msg.len == len)
+            msg.flags = COLO_DFLAG_FUA;
+        if (colo__sendq_put(d->queue, &msg, NULL))
+            break;
+        buf += msg.len;
+        offset += msg.len;
+        len -= msg.len;
+    }
+    pthread_rwlock_unlock(&d->queue_gate);
+}
+
+int colo__disk_write(struct colo_disk *d, const void *buf, size_t len,
+                     uint64_t offset, bool fua)
+{
+    struct change c = { .begun = false };
+    int r = begin_change(d, &c, offset, len);
+
+    if (!r)
+        r = colo__backing_write(d->backing, buf, len, offset, fua);
+    if (!r)
+        send_write(d, buf, len, offset, fua);
+    end_change(d, &c, r);
+    return r;
+}
+
+int colo__disk_zero(struct colo_disk *d, uint64_t len, uint64_t offset,
+                    bool trim, bool fua)
+{
+    struct colo_dmsg msg = {
+        .type = COLO_DMSG_ZERO, .offset = offset, .value = len,
+        .flags = (uint16_t)((fua ? COLO_DFLAG_FUA : 0) |
+                            (trim ? COLO_DFLAG_TRIM : 0)),
+    };
+    struct change c = { .begun = false };
+    int r = begin_change(d, &c, offset, len);
+
+    if (!r)
+        r = colo__backing_zero(d->backing, len, offset, trim, fua);
+    if (!r)
+        (void)colo__disk_send(d, &msg);
+    if (r == EOPNOTSUPP)
+        c.begun = false; /* nothing has changed */
+    end_change(d, &c, r);
+    return r;
+}
+
+int colo__disk_flush(struct colo_disk *d)
+{
+    struct colo_dmsg msg = { .type = COLO_DMSG_FLUSH };
+    struct timespec until;
+    int r = may_write(d), w = 0;
+
+    if (r == EROFS)
+        return 0; /* nothing was written here */
+    if (r)
+        return r;
+    colo__elog_deadline(&until, DRAIN_MS);
+    pthread_mutex_lock(&d->lock);
+    while (d->phase == PHASE_DRAINING && !w)
+        w = pthread_cond_timedwait(&d->cond, &d->lock, &until);
+    pthread_mutex_unlock(&d->lock);
+    if (d->phase == PHASE_DRAINING || d->phase == PHASE_BROKEN)
+        return EIO;
+    r = colo__backing_flush(d->backing);
+    if (!r)
+        (void)colo__disk_send(d, &msg);
+    return r;
+}
+
+bool colo__disk_extent(struct colo_disk *d, uint64_t offset, uint64_t len,
+                       uint64_t *ret_len)
+{
+    if (d->phase == PHASE_DRAINING) {
+        *ret_len = len; /* the log may have data for a hole */
+        return false;
+    }
+    return colo__backing_extent(d->backing, offset, len, ret_len);
+}
