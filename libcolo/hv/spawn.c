@@ -5,12 +5,10 @@
  */
 #include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
-#include <spawn.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../run.h"
 #include "spawn.h"
 
 #ifndef P_PIDFD
@@ -18,74 +16,10 @@
 #endif
 
 #define LOOK_MS 10
-#define FD_FIRST_FREE 10 /* above every number that dup2 below uses */
-
-/* A copy out of the way of 0..4, so that dup2 in the child cannot overwrite
- * one descriptor by another. */
-static int high_copy(int fd)
-{
-    return fcntl(fd, F_DUPFD_CLOEXEC, FD_FIRST_FREE);
-}
-
-struct spawn_fds {
-    int in, out, report, life;
-};
-
-static int add_actions(posix_spawn_file_actions_t *actions,
-                       const struct spawn_fds *fds)
-{
-    int e = 0;
-
-    e |= posix_spawn_file_actions_adddup2(actions, fds->in, 0);
-    e |= posix_spawn_file_actions_adddup2(actions, fds->out, 1);
-    e |= posix_spawn_file_actions_adddup2(actions, fds->report, 3);
-    e |= posix_spawn_file_actions_adddup2(actions, fds->life, 4);
-    e |= posix_spawn_file_actions_addclosefrom_np(actions, 5);
-    return e;
-}
-
-/* A session of its own, so that neither ^C at our terminal nor its end
- * reaches it; signals as at login, whatever the caller has set. */
-static int add_attributes(posix_spawnattr_t *attr)
-{
-    sigset_t none, all;
-    int e;
-
-    sigemptyset(&none);
-    sigfillset(&all);
-    e = posix_spawnattr_setsigmask(attr, &none);
-    e |= posix_spawnattr_setsigdefault(attr, &all);
-    e |= posix_spawnattr_setflags(attr, POSIX_SPAWN_SETSIGMASK |
-                                        POSIX_SPAWN_SETSIGDEF |
-                                        POSIX_SPAWN_SETSID);
-    return e;
-}
-
-static int run(const char *const *argv, const struct spawn_fds *fds,
-               pid_t *ret_pid)
-{
-    posix_spawn_file_actions_t actions;
-    posix_spawnattr_t attr;
-    int e;
-
-    if (posix_spawn_file_actions_init(&actions))
-        return ENOMEM;
-    if (posix_spawnattr_init(&attr)) {
-        posix_spawn_file_actions_destroy(&actions);
-        return ENOMEM;
-    }
-    e = add_actions(&actions, fds) || add_attributes(&attr) ? ENOMEM : 0;
-    if (!e)
-        e = posix_spawn(ret_pid, argv[0], &actions, &attr,
-                        (char *const *)(uintptr_t)argv, environ);
-    posix_spawnattr_destroy(&attr);
-    posix_spawn_file_actions_destroy(&actions);
-    return e;
-}
 
 int colo__spawn_follow(pid_t pid)
 {
-    return (int)syscall(SYS_pidfd_open, pid, 0);
+    return colo__run_pidfd(pid);
 }
 
 static void close_all(const int *fds, size_t n)
@@ -101,7 +35,6 @@ int colo__spawn(const char *const *argv, int in_fd, int out_fd,
                 int *ret_pidfd, struct colo_error *err)
 {
     int report[2] = { -1, -1 }, life[2] = { -1, -1 }, null_fd = -1, e = 0;
-    struct spawn_fds fds = { -1, -1, -1, -1 };
     pid_t pid = 0;
     int rc;
 
@@ -109,15 +42,13 @@ int colo__spawn(const char *const *argv, int in_fd, int out_fd,
     if (null_fd < 0 || access(argv[0], X_OK) < 0 ||
         pipe2(report, O_CLOEXEC) < 0 || pipe2(life, O_CLOEXEC) < 0)
         e = errno;
-    fds.in = e ? -1 : high_copy(in_fd >= 0 ? in_fd : null_fd);
-    fds.out = e ? -1 : high_copy(out_fd >= 0 ? out_fd : null_fd);
-    fds.report = e ? -1 : high_copy(report[1]);
-    fds.life = e ? -1 : high_copy(life[0]);
-    if (!e && (fds.in < 0 || fds.out < 0 || fds.report < 0 || fds.life < 0 ||
-               fcntl(report[0], F_SETFL, O_NONBLOCK) < 0))
+    if (!e && fcntl(report[0], F_SETFL, O_NONBLOCK) < 0)
         e = errno;
     if (!e)
-        e = run(argv, &fds, &pid);
+        e = colo__run((char *const *)(uintptr_t)argv, false, (const int[]){
+                          in_fd >= 0 ? in_fd : null_fd,
+                          out_fd >= 0 ? out_fd : null_fd,
+                          -1, report[1], life[0] }, 5, &pid);
     if (e) {
         rc = colo__fail(err, COLO_E_SYS, e, "spawn", "cannot run %.100s",
                         argv[0]);
@@ -133,7 +64,6 @@ out:
     close_all(report, 2);
     close_all(life, 2);
     close_all(&null_fd, 1);
-    close_all((const int[]){ fds.in, fds.out, fds.report, fds.life }, 4);
     return rc;
 }
 

@@ -8,7 +8,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/pidfd.h>
@@ -16,15 +15,16 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "link-internal.h"
+#include "../run.h"
 #include "child.h"
+#include "link-internal.h"
 
 #define WHERE "ssh"
 #define STDERR_BYTES 65536
 #define KILL_MS 2000u /* SIGKILL takes effect in microseconds */
 #define STEP_MS 5u
 
-/* Away from 0..2, which the child's own are put onto. */
+/* Away from 0..2: what writes to our stderr must not reach ssh. */
 static int above_stdio(int fd)
 {
     int up;
@@ -64,62 +64,6 @@ static int new_stdio(int *ret_ours, int *ret_childs)
     return *ret_ours < 0 || *ret_childs < 0 ? -1 : 0;
 }
 
-/* Default signals, nothing blocked: our own thread blocks everything. */
-static int set_attributes(posix_spawnattr_t *attr)
-{
-    sigset_t none, all;
-    int r;
-
-    sigemptyset(&none);
-    sigfillset(&all);
-    r = posix_spawnattr_setsigmask(attr, &none);
-    if (!r)
-        r = posix_spawnattr_setsigdefault(attr, &all);
-    if (!r)
-        r = posix_spawnattr_setflags(attr, POSIX_SPAWN_SETSIGMASK |
-                                     POSIX_SPAWN_SETSIGDEF |
-                                     POSIX_SPAWN_SETSID);
-    return r;
-}
-
-static int set_files(posix_spawn_file_actions_t *files, int stdio,
-                     int stderr_fd)
-{
-    int r = posix_spawn_file_actions_adddup2(files, stdio, 0);
-
-    if (!r)
-        r = posix_spawn_file_actions_adddup2(files, stdio, 1);
-    if (!r)
-        r = posix_spawn_file_actions_adddup2(files, stderr_fd, 2);
-    /* Also what others opened without O_CLOEXEC. */
-    if (!r)
-        r = posix_spawn_file_actions_addclosefrom_np(files, 3);
-    return r;
-}
-
-static int spawn(char *const *argv, int stdio, int stderr_fd, pid_t *ret_pid)
-{
-    posix_spawn_file_actions_t files;
-    posix_spawnattr_t attr;
-    int r = posix_spawnattr_init(&attr);
-
-    if (r)
-        return r;
-    r = posix_spawn_file_actions_init(&files);
-    if (r) {
-        posix_spawnattr_destroy(&attr);
-        return r;
-    }
-    r = set_attributes(&attr);
-    if (!r)
-        r = set_files(&files, stdio, stderr_fd);
-    if (!r)
-        r = posix_spawnp(ret_pid, argv[0], &files, &attr, argv, environ);
-    posix_spawn_file_actions_destroy(&files);
-    posix_spawnattr_destroy(&attr);
-    return r;
-}
-
 int colo__child_start(char *const *argv, struct colo_child *ret_child,
                       struct colo_error *err)
 {
@@ -133,7 +77,8 @@ int colo__child_start(char *const *argv, struct colo_child *ret_child,
                         "cannot make the streams for %s", argv[0]);
         goto out;
     }
-    r = spawn(argv, theirs, child.stderr_fd, &pid);
+    r = colo__run(argv, true, (const int[]){ theirs, theirs, child.stderr_fd },
+                  3, &pid);
     if (r) {
         rc = colo__fail(err, r == ENOENT ? COLO_E_NOTFOUND : COLO_E_SYS, r,
                         WHERE, "cannot run %s", argv[0]);
@@ -141,7 +86,7 @@ int colo__child_start(char *const *argv, struct colo_child *ret_child,
     }
     child.pid = (int)pid;
     /* -1: an old kernel, or somebody has reaped it already. */
-    child.pidfd = pidfd_open(pid, 0);
+    child.pidfd = colo__run_pidfd(pid);
     *ret_child = child;
     child = (struct colo_child)COLO_CHILD_INIT;
     rc = 0;
