@@ -56,7 +56,7 @@ static bool same(const struct colo_learn_entry *a,
     if (a->family != b->family || a->vlan != b->vlan)
         return false;
     if (a->family == 0)
-        return memcmp(a->mac, b->mac, 6) == 0;
+        return a->card == b->card && memcmp(a->mac, b->mac, 6) == 0;
     return memcmp(a->addr, b->addr, 16) == 0;
 }
 
@@ -85,7 +85,8 @@ static void remember(struct colo_learn *learn, const struct colo_learn_entry *e)
         learn->count++;
         learn->changes++;
     } else if (!same(&learn->entry[i], e) ||
-               memcmp(learn->entry[i].mac, e->mac, 6) != 0) {
+               memcmp(learn->entry[i].mac, e->mac, 6) != 0 ||
+               learn->entry[i].card != e->card) {
         learn->changes++;
     }
     learn->entry[i] = *e;
@@ -101,10 +102,10 @@ static const uint8_t *arp_sender(const uint8_t *p, size_t len)
     return p + 14;
 }
 
-void colo__learn_frame(struct colo_learn *learn, const uint8_t *frame,
-                       size_t len, uint16_t vlan)
+void colo__learn_frame(struct colo_learn *learn, uint8_t card,
+                       const uint8_t *frame, size_t len, uint16_t vlan)
 {
-    struct colo_learn_entry e = { .vlan = vlan & 0xfff };
+    struct colo_learn_entry e = { .vlan = vlan & 0xfff, .card = card };
     const uint8_t *p = frame + ETH_BYTES, *addr = NULL;
     uint16_t type;
 
@@ -150,7 +151,7 @@ size_t colo__learn_export(const struct colo_learn *learn, uint8_t *buf)
         const struct colo_learn_entry *e = &learn->entry[i];
 
         p[0] = e->family;
-        p[1] = 0;
+        p[1] = e->card;
         p[2] = (uint8_t)(e->vlan >> 8);
         p[3] = (uint8_t)e->vlan;
         memcpy(p + 4, e->mac, 6);
@@ -168,11 +169,13 @@ int colo__learn_import(struct colo_learn *learn, const uint8_t *buf, size_t len)
         return COLO_E_PROTO;
     for (const uint8_t *p = buf + 4; p < buf + len;
          p += COLO_LEARN_ENTRY_BYTES) {
-        struct colo_learn_entry e = { .family = p[0], .vlan = be16(p + 2) };
+        struct colo_learn_entry e = {
+            .family = p[0], .card = p[1], .vlan = be16(p + 2),
+        };
 
         memcpy(e.mac, p + 4, 6);
         memcpy(e.addr, p + 10, 16);
-        if (p[1] || !entry_is_good(&e)) {
+        if (!entry_is_good(&e)) {
             memset(learn, 0, sizeof(*learn));
             return COLO_E_PROTO;
         }

@@ -17,6 +17,7 @@
 struct colo_learn_entry {
     uint8_t mac[6];
     uint16_t vlan;    /* VLAN number, 0: untagged */
+    uint8_t card;     /* number of the network card that it spoke from */
     uint8_t family;   /* 4, 6, or 0: only the MAC is known */
     uint8_t addr[16]; /* network order; 4 bytes used for IPv4 */
 };
@@ -31,10 +32,11 @@ struct colo_learn {
 };
 
 /* colo__learn_frame - look at a frame that the guest sent.
+ * card      the N of vifD.N.
  * frame     begins with the Ethernet header; len may be cut short.
  * vlan      of a tag that the kernel has taken off, 0: none. */
-void colo__learn_frame(struct colo_learn *learn, const uint8_t *frame,
-                       size_t len, uint16_t vlan);
+void colo__learn_frame(struct colo_learn *learn, uint8_t card,
+                       const uint8_t *frame, size_t len, uint16_t vlan);
 
 /* colo__learn_export - at most COLO_LEARN_BYTES; the number of bytes. */
 size_t colo__learn_export(const struct colo_learn *learn, uint8_t *buf);

@@ -232,8 +232,8 @@ static void look_at_plugs(struct netbuf *n, bool *ret_diverged)
             n->asked = true;
             *ret_diverged = true;
         }
-        if (n->config.learn)
-            colo__tap_read(p->tap, n->config.learn);
+        if (n->config.learn && p->id.devid <= UINT8_MAX)
+            colo__tap_read(p->tap, (uint8_t)p->id.devid, n->config.learn);
     }
     n->status.held = held;
     if (held > n->status.held_max)

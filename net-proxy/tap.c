@@ -88,7 +88,7 @@ static uint16_t vlan_of(struct msghdr *msg)
     return 0;
 }
 
-void colo__tap_read(int fd, struct colo_learn *learn)
+void colo__tap_read(int fd, uint8_t card, struct colo_learn *learn)
 {
     uint8_t frame[FRAME_BYTES];
     char control[CMSG_SPACE(sizeof(struct tpacket_auxdata))]
@@ -104,6 +104,6 @@ void colo__tap_read(int fd, struct colo_learn *learn)
 
         if (n < 0)
             return;
-        colo__learn_frame(learn, frame, (size_t)n, vlan_of(&msg));
+        colo__learn_frame(learn, card, frame, (size_t)n, vlan_of(&msg));
     }
 }

@@ -17,6 +17,6 @@ int colo__tap_open(int dev, bool learn, int *ret_fd, struct colo_error *err);
 
 /* colo__tap_read - learn from what has come, without waiting, a bounded
  * number of frames. */
-void colo__tap_read(int fd, struct colo_learn *learn);
+void colo__tap_read(int fd, uint8_t card, struct colo_learn *learn);
 
 #endif
