@@ -14,6 +14,7 @@
 #include "pure/wire.h"
 
 #include "../../disk-proxy/wire.h"
+#include "../../net-proxy/frames.h"
 #include "../../xenstore/schema.h"
 
 struct out {
@@ -374,6 +375,30 @@ static void save_disk_wire(struct out *out)
     save(out, "disk-wire", "hello");
 }
 
+/* A guest's frames, and the table that is made of them. */
+static void save_net_learn(struct out *out)
+{
+    static const struct colo_learn_entry entries[] = {
+        { { 2, 0, 0, 0, 0, 1 }, 0, 3, 4, { 192, 0, 2, 1 } },
+        { { 2, 0, 0, 0, 0, 1 }, 5, 3, 6, { 0xfe, 0x80, [15] = 1 } },
+    };
+    uint8_t frame[COLO_FRAME_BYTES], table[COLO_LEARN_BYTES];
+    struct colo_learn learn = { 0 };
+
+    put_number(out, 0, 1);
+    for (size_t i = 0; i < COLO_ARRAY_LEN(entries); i++) {
+        size_t len = colo__frame_address(&entries[i], frame);
+
+        put_number(out, len, 1);
+        put(out, frame, len);
+        colo__learn_frame(&learn, 3, frame, len, 0);
+    }
+    save(out, "net-learn", "frames");
+    put_number(out, 1, 1);
+    put(out, table, colo__learn_export(&learn, table));
+    save(out, "net-learn", "table");
+}
+
 int main(int argc, char **argv)
 {
     struct out *out;
@@ -395,6 +420,7 @@ int main(int argc, char **argv)
     save_schema(out);
     save_bootstrap(out);
     save_disk_wire(out);
+    save_net_learn(out);
     free(out);
     return 0;
 }
