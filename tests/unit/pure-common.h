@@ -57,6 +57,8 @@ static inline int pure_run(const char *name, const TTest *const *tests,
     SRunner *runner = srunner_create(suite);
     int failed;
 
+    /* a limit for what hangs, not for what is slow on a busy machine */
+    tcase_set_timeout(tcase, 60);
     for (size_t i = 0; i < n; i++)
         tcase_add_test(tcase, tests[i]);
     suite_add_tcase(suite, tcase);
