@@ -2,7 +2,8 @@
 /* Copyright (C) libcolo developers
  *
  * The link over a plain stream socket: TCP of the caller, AF_UNIX, or the
- * socketpair to an ssh child.  Also the waiting that all of link/ uses.
+ * socketpair to an ssh child.  Also what all of link/ uses: the waiting, and
+ * the ops that need a descriptor only.
  * Threads: one sender, one receiver; shutdown from any.  Nothing is shared
  * between the directions but the descriptor, so there is no lock.
  */
@@ -11,7 +12,6 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -22,9 +22,7 @@
 #define MAX_IOV 64 /* per sendmsg: covers a header and its body many times */
 
 struct link_fd {
-    const struct colo_link_ops *ops;
-    int fd;
-    atomic_bool down; /* shutdown was called */
+    struct colo_link_base base;
 };
 
 /* ---- waiting ----------------------------------------------------------- */
@@ -77,6 +75,53 @@ int colo__fd_nonblock(int fd)
     return 0;
 }
 
+/* ---- what all links have ----------------------------------------------- */
+
+static struct colo_link_base *base_of(struct colo_link *link)
+{
+    return (struct colo_link_base *)link;
+}
+
+int colo__link_get_fd(struct colo_link *link)
+{
+    return base_of(link)->fd;
+}
+
+/* Without a lock and without a goodbye: it must not wait for a sender.  The
+ * kernel wakes poll in both directions, also before a wait begins. */
+void colo__link_shutdown(struct colo_link *link)
+{
+    struct colo_link_base *base = base_of(link);
+
+    atomic_store(&base->down, true);
+    shutdown(base->fd, SHUT_RDWR);
+}
+
+int colo__link_dead(struct colo_link_base *base, const char *where,
+                    int sys_errno, const char *what, const char *why,
+                    struct colo_error *err)
+{
+    if (atomic_load(&base->down))
+        return colo__fail(err, COLO_E_PEER, 0, where,
+                          "the link was shut down");
+    return colo__fail(err, COLO_E_PEER, sys_errno, where, "%s%s%s", what,
+                      why ? ": " : "", why ? why : "");
+}
+
+int colo__link_wait_data(struct colo_link_base *base, const char *where,
+                         uint64_t deadline_us, uint32_t timeout_ms,
+                         struct colo_error *err)
+{
+    int e = colo__fd_wait(base->fd, POLLIN, -1, deadline_us);
+
+    if (e == ETIMEDOUT)
+        return colo__fail(err, COLO_E_TIMEOUT, 0, where,
+                          "no data from the peer within %u ms",
+                          (unsigned)timeout_ms);
+    return e ? colo__link_dead(base, where, e, "cannot wait for the peer",
+                               NULL, err) : 0;
+}
+
 /* ---- the ops ----------------------------------------------------------- */
 
 static struct link_fd *of(struct colo_link *link)
@@ -90,22 +135,14 @@ static void fd_close(struct colo_link *link)
 
     if (!l)
         return;
-    close(l->fd);
+    close(l->base.fd);
     free(l);
-}
-
-static int fd_fd(struct colo_link *link)
-{
-    return of(link)->fd;
 }
 
 static int fd_dead(struct link_fd *l, int sys_errno, const char *what,
                    struct colo_error *err)
 {
-    if (atomic_load(&l->down))
-        return colo__fail(err, COLO_E_PEER, 0, WHERE,
-                          "the link was shut down");
-    return colo__fail(err, COLO_E_PEER, sys_errno, WHERE, "%s", what);
+    return colo__link_dead(&l->base, WHERE, sys_errno, what, NULL, err);
 }
 
 /* The part of iov[0..n) behind the first skip bytes, as a message. */
@@ -153,7 +190,7 @@ static int fd_send(struct colo_link *link, const struct iovec *iov, int n,
         if (n <= 0)
             return 0;
         msg.msg_iovlen = (size_t)rest_of(iov, n, skip, part);
-        r = sendmsg(l->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+        r = sendmsg(l->base.fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
         if (r >= 0) {
             skip += (size_t)r;
             continue;
@@ -163,7 +200,8 @@ static int fd_send(struct colo_link *link, const struct iovec *iov, int n,
         if (errno != EAGAIN && errno != EWOULDBLOCK)
             return fd_dead(l, errno, "cannot send to the peer", err);
         /* Each wait gets the whole time: the limit is on no progress. */
-        e = colo__fd_wait(l->fd, POLLOUT, -1, colo__deadline_us(timeout_ms));
+        e = colo__fd_wait(l->base.fd, POLLOUT, -1,
+                          colo__deadline_us(timeout_ms));
         if (e)
             return fd_dead(l, e, "the peer takes no data", err);
     }
@@ -179,8 +217,8 @@ static int fd_recv(struct colo_link *link, void *buf, size_t cap,
     if (cap == 0)
         return colo__fail(err, COLO_E_INVAL, 0, WHERE, "no room to receive");
     for (;;) {
-        ssize_t r = recv(l->fd, buf, cap, MSG_DONTWAIT);
-        int e;
+        ssize_t r = recv(l->base.fd, buf, cap, MSG_DONTWAIT);
+        int rc;
 
         if (r > 0) {
             *ret_len = (size_t)r;
@@ -196,13 +234,9 @@ static int fd_recv(struct colo_link *link, void *buf, size_t cap,
             *ret_len = 0;
             return 0;
         }
-        e = colo__fd_wait(l->fd, POLLIN, -1, deadline);
-        if (e == ETIMEDOUT)
-            return colo__fail(err, COLO_E_TIMEOUT, 0, WHERE,
-                              "no data from the peer within %u ms",
-                              (unsigned)timeout_ms);
-        if (e)
-            return fd_dead(l, e, "cannot wait for the peer", err);
+        rc = colo__link_wait_data(&l->base, WHERE, deadline, timeout_ms, err);
+        if (rc)
+            return rc;
     }
 }
 
@@ -212,22 +246,13 @@ static size_t fd_pending(struct colo_link *link)
     return 0;
 }
 
-/* The kernel wakes poll in both directions, also before a wait begins. */
-static void fd_shutdown(struct colo_link *link)
-{
-    struct link_fd *l = of(link);
-
-    atomic_store(&l->down, true);
-    shutdown(l->fd, SHUT_RDWR);
-}
-
 static const struct colo_link_ops fd_ops = {
     .close = fd_close,
-    .fd = fd_fd,
+    .fd = colo__link_get_fd,
     .send = fd_send,
     .recv = fd_recv,
     .pending = fd_pending,
-    .shutdown = fd_shutdown,
+    .shutdown = colo__link_shutdown,
 };
 
 int colo__link_fd_new(int fd, struct colo_link **ret_link,
@@ -254,11 +279,11 @@ int colo__link_fd_new(int fd, struct colo_link **ret_link,
         rc = colo__fail(err, COLO_E_NOMEM, 0, WHERE, "no memory for a link");
         goto out;
     }
-    l->ops = &fd_ops;
-    l->fd = fd;
+    l->base.ops = &fd_ops;
+    l->base.fd = fd;
     fd = -1;
     /* Fails on AF_UNIX, where nothing is delayed anyway. */
-    (void)setsockopt(l->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+    (void)setsockopt(l->base.fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
     *ret_link = (struct colo_link *)l;
     l = NULL;
     rc = 0;

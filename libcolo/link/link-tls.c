@@ -34,15 +34,13 @@
 #define CHACHA_FIRST PRIORITY "+CHACHA20-POLY1305:+AES-128-GCM"
 
 struct link_tls {
-    const struct colo_link_ops *ops;
-    int fd;
+    struct colo_link_base base;
     gnutls_session_t session;
     pthread_mutex_t lock;   /* session and the fields down to here: */
     bool more;              /* the sender has more to come: fill segments */
     uint64_t pushed;        /* bytes the kernel took: progress */
     int push_errno, pull_errno;
     bool ended;             /* the last pull met the end of the stream */
-    atomic_bool down;       /* shutdown was called */
     struct handshake *handshake; /* NULL: it is over */
     uint8_t stage[RECORD_MAX]; /* the sender's: small pieces of a record */
 };
@@ -76,7 +74,7 @@ struct handshake {
 static ssize_t push(gnutls_transport_ptr_t ptr, const void *data, size_t len)
 {
     struct link_tls *l = ptr;
-    ssize_t r = send(l->fd, data, len, MSG_NOSIGNAL | MSG_DONTWAIT |
+    ssize_t r = send(l->base.fd, data, len, MSG_NOSIGNAL | MSG_DONTWAIT |
                      (l->more ? MSG_MORE : 0));
 
     if (r >= 0) {
@@ -91,7 +89,7 @@ static ssize_t push(gnutls_transport_ptr_t ptr, const void *data, size_t len)
 static ssize_t pull(gnutls_transport_ptr_t ptr, void *data, size_t len)
 {
     struct link_tls *l = ptr;
-    ssize_t r = recv(l->fd, data, len, MSG_DONTWAIT);
+    ssize_t r = recv(l->base.fd, data, len, MSG_DONTWAIT);
 
     l->ended = r == 0;
     if (r >= 0)
@@ -116,11 +114,7 @@ static struct link_tls *of(struct colo_link *link)
 static int tls_dead(struct link_tls *l, int sys_errno, const char *what,
                     const char *why, struct colo_error *err)
 {
-    if (atomic_load(&l->down))
-        return colo__fail(err, COLO_E_PEER, 0, WHERE,
-                          "the link was shut down");
-    return colo__fail(err, COLO_E_PEER, sys_errno, WHERE, "%s%s%s", what,
-                      why ? ": " : "", why ? why : "");
+    return colo__link_dead(&l->base, WHERE, sys_errno, what, why, err);
 }
 
 /* A GnuTLS result that ends an established link. */
@@ -171,20 +165,15 @@ static void tls_close(struct colo_link *link)
     if (!l)
         return;
     /* One try; a peer that does not read loses the goodbye only. */
-    if (!l->handshake && !atomic_load(&l->down))
+    if (!l->handshake && !atomic_load(&l->base.down))
         (void)gnutls_bye(l->session, GNUTLS_SHUT_WR);
     if (l->session)
         gnutls_deinit(l->session);
     forget_handshake(l->handshake); /* after the session that points to it */
-    close(l->fd);
+    close(l->base.fd);
     pthread_mutex_destroy(&l->lock);
     explicit_bzero(l->stage, sizeof(l->stage));
     free(l);
-}
-
-static int tls_fd(struct colo_link *link)
-{
-    return of(link)->fd;
 }
 
 /* One record, at most RECORD_MAX bytes.  After "again" GnuTLS holds the
@@ -193,8 +182,9 @@ static int send_record(struct link_tls *l, const void *data, size_t len,
                        bool more, uint32_t timeout_ms, struct colo_error *err)
 {
     uint64_t deadline = 0, seen = 0;
+    bool first = true;
 
-    for (bool first = true;; first = false) {
+    for (;;) {
         uint64_t pushed;
         ssize_t r;
         int e;
@@ -219,9 +209,10 @@ static int send_record(struct link_tls *l, const void *data, size_t len,
         if (first || pushed != seen)
             deadline = colo__deadline_us(timeout_ms);
         seen = pushed;
-        e = colo__fd_wait(l->fd, POLLOUT, -1, deadline);
+        e = colo__fd_wait(l->base.fd, POLLOUT, -1, deadline);
         if (e)
             return tls_dead(l, e, "the peer takes no data", NULL, err);
+        first = false;
     }
 }
 
@@ -276,7 +267,7 @@ static int tls_recv(struct colo_link *link, void *buf, size_t cap,
         return colo__fail(err, COLO_E_INVAL, 0, WHERE, "no room to receive");
     for (;;) {
         ssize_t r;
-        int e;
+        int e, rc;
 
         pthread_mutex_lock(&l->lock);
         r = gnutls_record_recv(l->session, buf, cap);
@@ -292,13 +283,9 @@ static int tls_recv(struct colo_link *link, void *buf, size_t cap,
             *ret_len = 0;
             return 0;
         }
-        e = colo__fd_wait(l->fd, POLLIN, -1, deadline);
-        if (e == ETIMEDOUT)
-            return colo__fail(err, COLO_E_TIMEOUT, 0, WHERE,
-                              "no data from the peer within %u ms",
-                              (unsigned)timeout_ms);
-        if (e)
-            return tls_dead(l, e, "cannot wait for the peer", NULL, err);
+        rc = colo__link_wait_data(&l->base, WHERE, deadline, timeout_ms, err);
+        if (rc)
+            return rc;
     }
 }
 
@@ -313,22 +300,13 @@ static size_t tls_pending(struct colo_link *link)
     return n;
 }
 
-/* Without the lock and without a goodbye: it must not wait for a sender. */
-static void tls_shutdown(struct colo_link *link)
-{
-    struct link_tls *l = of(link);
-
-    atomic_store(&l->down, true);
-    shutdown(l->fd, SHUT_RDWR);
-}
-
 static const struct colo_link_ops tls_ops = {
     .close = tls_close,
-    .fd = tls_fd,
+    .fd = colo__link_get_fd,
     .send = tls_send,
     .recv = tls_recv,
     .pending = tls_pending,
-    .shutdown = tls_shutdown,
+    .shutdown = colo__link_shutdown,
 };
 
 /* ---- the handshake ----------------------------------------------------- */
@@ -458,8 +436,8 @@ static struct link_tls *new_link(int fd)
         free(l);
         return NULL;
     }
-    l->ops = &tls_ops;
-    l->fd = fd;
+    l->base.ops = &tls_ops;
+    l->base.fd = fd;
     pthread_mutex_init(&l->lock, NULL);
     return l;
 }
