@@ -46,6 +46,13 @@ static void hash_of(const void *p, size_t len, uint8_t *hash)
     memcpy(hash, canonical.digest, COLO_DWIRE_HASH);
 }
 
+/* the disk's last chunk may be short; the bitmap's is not */
+static uint64_t round_up(uint64_t offset)
+{
+    return (offset + COLO_DWIRE_CHUNK - 1) / COLO_DWIRE_CHUNK *
+        COLO_DWIRE_CHUNK;
+}
+
 static bool is_zero(const uint8_t *p, size_t len)
 {
     return !p[0] && !memcmp(p, p + 1, len - 1);
@@ -222,7 +229,7 @@ static int compare_all(struct copy *c, struct colo_error *err)
     }
     while (colo__meta_next(d->meta, &offset, &len)) {
         c->total += len;
-        offset += len;
+        offset = round_up(offset + len);
     }
     /* The guest may mark more meanwhile; it does no harm to compare that. */
     offset = 0;
@@ -230,7 +237,7 @@ static int compare_all(struct copy *c, struct colo_error *err)
         if (c->total < c->done + len)
             c->total = c->done + len;
         rc = compare(c, COLO_DMSG_HASHES, offset, len, err);
-        offset += len;
+        offset = round_up(offset + len);
     }
     return rc;
 }

@@ -146,7 +146,8 @@ static int take_done(struct colo_disk *d, const struct colo_dmsg *m,
                           "cannot flush the local copy");
     while (colo__meta_next(d->meta, &offset, &len)) {
         (void)colo__meta_clear(d->meta, offset, len, NULL);
-        offset += len;
+        offset += (len + COLO_DWIRE_CHUNK - 1) / COLO_DWIRE_CHUNK *
+            COLO_DWIRE_CHUNK;
     }
     rc = colo__meta_set(d->meta, COLO_META_SECONDARY, m->body, err);
     if (rc) return rc;
