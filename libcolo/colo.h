@@ -252,6 +252,12 @@ struct colo_config {
     colo_event_fn *event_fn;    /* NULL: no events */
     void *event_user;           /* borrowed; must outlive the session */
     const char *libexecdir;     /* NULL: where it was installed */
+    int32_t disks;              /* primary: 1 (default) writable disks are
+                                   replicated, 0 they are left alone: what
+                                   the guest writes is not on the backup */
+    int32_t network_buffer;     /* primary: 1 (default) output is held until
+                                   its epoch is committed, 0 it leaves at
+                                   once, and clients may see what is lost */
 };
 
 /* colo_config_init - fill a config with the defaults.

@@ -28,6 +28,10 @@ static void have_links(struct colo_session *s)
         return;
     }
     colo__control_hello(s);
+    if (s->role == COLO_ROLE_PRIMARY && colo__disks_say(s, &err)) {
+        colo__session_error(s, &err);
+        return;
+    }
     /* what the handshake read ahead makes no descriptor readable */
     colo__control_read(s);
 }
@@ -40,6 +44,7 @@ int colo__connect_begin(struct colo_session *s, struct colo_error *err)
         .ssh_command = s->config.ssh_command,
         .remote_command = s->config.remote_command,
         .transport = s->config.transport,
+        .streams = s->disks.count,
         .in_fd = s->config.boot_in_fd,
         .out_fd = s->config.boot_out_fd,
         .timeout_ms = s->config.connect_ms,
@@ -80,6 +85,8 @@ void colo__connect_ready(struct colo_session *s)
     }
     s->parts.control = result.control;
     s->parts.bulk = result.bulk;
+    s->streams = result.streams;
+    memcpy(s->stream, result.stream, sizeof(s->stream));
     memcpy(s->id, result.session, 16);
     snprintf(s->peer_name, sizeof(s->peer_name), "%s", result.peer);
     have_links(s);

@@ -13,6 +13,21 @@
          r##_p++)                                                              \
         if (r)
 
+int colo__followers_add(struct colo_session *s, struct colo_replication *r,
+                        struct colo_error *err)
+{
+    for (size_t i = 0; i < COLO_MAX_REPLICATION; i++) {
+        if (s->parts.replication[i])
+            continue;
+        s->parts.replication[i] = r;
+        return colo__session_watch_fd(s, colo__replication_ops(r)->fd(r),
+                                      COLO_FD_REPLICATION, err);
+    }
+    colo__replication_ops(r)->close(r);
+    return colo__fail(err, COLO_E_LIMIT, 0, "session",
+                      "more than %d followers", COLO_MAX_REPLICATION);
+}
+
 int colo__followers_prepare(struct colo_session *s, struct colo_error *err)
 {
     s->prepared = true; /* from here on they want to be stopped */

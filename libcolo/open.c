@@ -49,6 +49,8 @@ static int check_config(const struct colo_config *c, struct colo_error *err)
     if (c->live_round < -1 || c->live_round > 1 || c->compress < -1 ||
         c->compress > 1)
         return bad(err, "live_round and compress are -1, 0 or 1");
+    if ((c->disks | c->network_buffer) & ~1)
+        return bad(err, "disks and network_buffer are 0 or 1");
     return 0;
 }
 
@@ -87,6 +89,7 @@ static int open_primary(const struct colo_config *c, struct colo_parts *parts,
     rc = colo__hv_ops(parts->hv)->info(parts->hv, &info, err);
     if (rc)
         return rc;
+    parts->hold_network = c->network_buffer;
     colo__uuid_text(info.uuid, uuid);
     return colo__watchdog_start(info.domid, uuid, c->libexecdir,
                                 &parts->watchdog_fd, &parts->watchdog_pid,

@@ -24,6 +24,8 @@ struct colo_parts {
     struct colo_arbiter *arbiter;       /* NULL: none */
     struct colo_replication *replication[COLO_MAX_REPLICATION]; /* or NULL */
     const struct colo_clock *clock;     /* NULL: monotonic; not owned */
+    bool hold_network;                  /* the guest has vifs on this host
+                                           whose output can be held */
     int watchdog_fd, watchdog_pid;      /* see hv/watchdog.h; -1, 0: none */
     const char *session_id;             /* with control and bulk given: 16
                                            bytes that both sides know */

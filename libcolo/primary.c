@@ -68,6 +68,9 @@ static int act_seed(struct colo_session *s, struct colo_error *err)
     if (rc)
         return rc;
     memcpy(p->transfer.session, s->id, 16);
+    rc = colo__disks_start(s, err);
+    if (rc)
+        return rc;
     rc = colo__followers_prepare(s, err);
     if (rc)
         return rc;
@@ -380,6 +383,7 @@ void colo__primary_finish(struct colo_session *s)
     }
     if (s->prepared)
         colo__followers_stop(s);
+    colo__disks_stop(s);
     if (!s->guest_gone && !p->guest_ended && s->seed_start_us &&
         hv_ops(s)->life->abandon(s->parts.hv, &err))
         colo__session_warn(s, err.text);
@@ -658,6 +662,7 @@ static void waiting(struct colo_session *s)
         colo__session_error(s, &err);
         return;
     }
+    colo__network_tell(s);
     if (wants & COLO_WANT_CHECKPOINT) {
         atomic_fetch_and(&s->wants, ~COLO_WANT_CHECKPOINT);
         s->p.checkpoint_wanted = true;

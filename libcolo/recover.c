@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "../net-proxy/netbuf.h"
 #include "../xenstore/sessions.h"
 #include "hv/watchdog.h"
 
@@ -39,8 +40,13 @@ static int recover_one(void *user, const struct colo_session_node *node)
     if (node->domid_known && !strcmp(role,
                                      colo_role_name(COLO_ROLE_SECONDARY)))
         rc = colo__hv_xen_drop_replica(node->domid, r->log, r->err);
-    else if (node->domid_known)
+    else if (node->domid_known) {
         rc = colo__hv_xen_recover(node->domid, WAIT_MS, r->log, r->err);
+        /* its guest goes on alone: what it said is said */
+        if (colo__netbuf_cleanup(node->domid, true, &ignored))
+            colo__log(r->log, COLO_LOG_WARNING, ignored.sys_errno, "recover",
+                      "%s", ignored.text);
+    }
     /* its guest may be gone with it */
     if (rc && rc != COLO_E_NOTFOUND && rc != COLO_E_GUEST) {
         r->rc = rc;

@@ -74,7 +74,7 @@ static int spawn(char *const *argv, bool in_path, const int *fds, size_t n,
 int colo__run(char *const *argv, bool in_path, const int *fds, size_t n,
               pid_t *ret_pid)
 {
-    int high[COLO_RUN_FDS];
+    int high[COLO_RUN_FDS] = { 0 };
     size_t made = 0;
     int e = n > COLO_RUN_FDS ? EINVAL : 0;
 

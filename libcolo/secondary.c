@@ -90,7 +90,8 @@ static int act_seed(struct colo_session *s, struct colo_error *err)
 
 static void check_seeded(struct colo_session *s)
 {
-    if (s->state == COLO_STATE_SEEDING && colo__followers_in_step(s) &&
+    if (s->state == COLO_STATE_SEEDING && colo__disks_known(s) &&
+        colo__followers_in_step(s) &&
         s->s.seed_restored && s->s.seed_received)
         colo__session_raise(s, COLO_EV_SEEDED);
 }
@@ -306,7 +307,7 @@ static int act_hand_over(struct colo_session *s, struct colo_error *err)
     /* the guest runs: what is missing now is a warning and no failure */
     if (hv_ops(s)->life->abandon(s->parts.hv, &warn))
         colo__session_warn(s, warn.text);
-    colo__session_raise(s, COLO_EV_DONE);
+    colo__network_announce(s);
     return 0;
 }
 
@@ -344,6 +345,7 @@ void colo__secondary_finish(struct colo_session *s)
         s->s.replica = false;
     }
     colo__followers_stop(s);
+    colo__disks_stop(s);
 }
 
 /* ---- what tells it ----------------------------------------------------- */
@@ -387,6 +389,17 @@ void colo__secondary_message(struct colo_session *s,
     struct colo_error err;
 
     switch (msg->type) {
+    case COLO_MSG_DISKS:
+        if (s->state == COLO_STATE_SEEDING) {
+            if (colo__disks_take(s, msg, &err))
+                colo__session_error(s, &err);
+            return;
+        }
+        break;
+    case COLO_MSG_ADDRESSES:
+        if (colo__network_take(s, msg, &err))
+            colo__session_error(s, &err);
+        return;
     case COLO_MSG_SEEDED:
         /* the bulk link and the restore may be ahead of it */
         if ((s->state == COLO_STATE_SEEDING ||
@@ -577,6 +590,10 @@ void colo__secondary_poll(struct colo_session *s)
     case COLO_STATE_ARBITRATING:
         arbitrate(s);
         break;
+    case COLO_STATE_ACTIVE:
+        if (colo__network_announced(s))
+            colo__session_raise(s, COLO_EV_DONE);
+        break;
     case COLO_STATE_ENDING:
         end_further(s);
         break;
@@ -587,6 +604,5 @@ void colo__secondary_poll(struct colo_session *s)
 
 uint64_t colo__secondary_deadline(struct colo_session *s)
 {
-    (void)s;
-    return COLO_NEVER;
+    return colo__network_deadline(s);
 }

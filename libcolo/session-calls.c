@@ -34,6 +34,8 @@ int colo_config_init(struct colo_config *config, size_t size)
     config->delta_mib = 64;
     config->live_round = -1;
     config->compress = -1;
+    config->disks = 1;
+    config->network_buffer = 1;
     return 0;
 }
 

@@ -10,6 +10,7 @@
 
 #include <stdatomic.h>
 
+#include "disks.h"
 #include "engine/apply.h"
 #include "engine/capture.h"
 #include "engine/heartbeat.h"
@@ -17,6 +18,7 @@
 #include "engine/stats.h"
 #include "engine/transfer.h"
 #include "engine/worker.h"
+#include "network.h"
 #include "parts.h"
 #include "pure/states.h"
 #include "pure/wire.h"
@@ -110,6 +112,10 @@ struct colo_session {
     bool guest_stuck;                   /* it could not be resumed */
     bool operator_failover;             /* asked for, not detected */
     bool arbiter_asked;
+    struct colo_disks disks;
+    struct colo_network network;
+    struct colo_link *stream[COLO_MAX_STREAMS]; /* until a disk has it */
+    uint32_t streams;                   /* that the peers have made */
     bool prepared;                      /* followers_prepare was called */
     /* xenstore */
     struct colo_publish *publish;
@@ -159,7 +165,7 @@ void colo__session_wind_up(struct colo_session *s);
 /* what a descriptor in the epoll set is */
 enum {
     COLO_FD_WAKE, COLO_FD_HV, COLO_FD_CONTROL, COLO_FD_WORKER, COLO_FD_STORE,
-    COLO_FD_BOOT, COLO_FD_ARBITER, COLO_FD_REPLICATION
+    COLO_FD_BOOT, COLO_FD_ARBITER, COLO_FD_REPLICATION, COLO_FD_DISK
 };
 
 /* ---- session-store.c --------------------------------------------------- */
@@ -200,6 +206,9 @@ void colo__control_read(struct colo_session *s);
 
 /* ---- followers.c: replication and the arbiter -------------------------- */
 
+/* add - one more, which belongs to the session afterwards, also on failure */
+int colo__followers_add(struct colo_session *s, struct colo_replication *r,
+                        struct colo_error *err);
 /* prepare when the first copy begins, start when epochs do */
 int colo__followers_prepare(struct colo_session *s, struct colo_error *err);
 int colo__followers_start(struct colo_session *s, struct colo_error *err);

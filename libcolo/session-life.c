@@ -59,6 +59,11 @@ static int set_up(struct colo_session *s, struct colo_error *err)
         if (rc)
             return rc;
         rc = colo__session_publish(s, err);
+        if (!rc && s->parts.store && s->config.disks)
+            rc = colo__disks_find(s->parts.store, s->info.domid, &s->disks,
+                                  err);
+        if (!rc && s->parts.hold_network)
+            rc = colo__network_hold(s, err);
         if (rc)
             return rc;
     }
@@ -198,6 +203,11 @@ static void free_session(struct colo_session *s)
         colo__link_ops(s->parts.control)->close(s->parts.control);
     if (s->parts.bulk)
         colo__link_ops(s->parts.bulk)->close(s->parts.bulk);
+    for (uint32_t i = 0; i < COLO_MAX_STREAMS; i++)
+        if (s->stream[i])
+            colo__link_ops(s->stream[i])->close(s->stream[i]);
+    colo__disks_free(&s->disks);
+    colo__network_free(&s->network);
     colo__bootstrap_end(s->boot);
     if (s->parts.hv)
         colo__hv_ops(s->parts.hv)->close(s->parts.hv);

@@ -23,21 +23,12 @@ int colo__session_publish(struct colo_session *s, struct colo_error *err)
     rc = colo__publish_open(s->parts.store, uuid, s->role, &s->publish, err);
     if (rc)
         return rc;
-    for (size_t i = 0; i < COLO_MAX_REPLICATION; i++) {
-        if (s->parts.replication[i])
-            continue;
-        rc = colo__replication_xenstore_new(s->parts.store, uuid, s->log,
-                                            &s->proxies, err);
-        if (rc)
-            return rc;
-        s->parts.replication[i] = s->proxies;
-        rc = colo__session_watch_fd(
-            s, colo__replication_ops(s->proxies)->fd(s->proxies),
-            COLO_FD_REPLICATION, err);
-        if (rc)
-            return rc;
-        break;
-    }
+    rc = colo__replication_xenstore_new(s->parts.store, uuid, s->log,
+                                        &s->proxies, err);
+    if (!rc)
+        rc = colo__followers_add(s, s->proxies, err);
+    if (rc)
+        return rc;
     return colo__session_watch_fd(
         s, colo__store_ops(s->parts.store)->fd(s->parts.store), COLO_FD_STORE,
         err);

@@ -4,9 +4,9 @@
  * colo-watchdog DOMID UUID: waits for the end of the session that started
  * it.  A 'q' on stdin is a good end; end of file without it means that the
  * session was killed: then the peer is told that this host lives, the guest is
- * made to go on, its writes are no longer tracked, and the session's nodes are
- * removed.  Started before anything else;
- * nothing but SIGKILL ends it early.
+ * made to go on, its writes are no longer tracked, what its network buffers
+ * hold is let out and they are taken away, and the session's nodes are removed.
+ * Started before anything else; nothing but SIGKILL ends it early.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -20,6 +20,7 @@
 
 #include <xenstore.h>
 
+#include "../net-proxy/netbuf.h"
 #include "hv/watchdog.h"
 
 /* A guest that has said yes to a suspend shows nothing until it stands still:
@@ -108,7 +109,12 @@ static int see_to_guest(uint32_t domid, const char *uuid, long session,
 {
     struct xs_handle *xs = xs_open(0);
     int rc = colo__hv_xen_recover(domid, 0, log, err);
+    struct colo_error why;
 
+    /* the guest goes on alone: what it said is said */
+    if (colo__netbuf_cleanup(domid, true, &why))
+        colo__log(log, COLO_LOG_ERROR, why.sys_errno, why.where, "%s",
+                  why.text);
     if (!xs)
         return rc;
     remove_nodes(xs, uuid, session);

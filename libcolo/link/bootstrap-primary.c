@@ -159,8 +159,8 @@ static int read_answer(struct colo_bootstrap *boot, struct colo_child *child,
 }
 
 /* link: which one this ssh is for; the first opens, the others attach. */
-static int exchange(struct colo_bootstrap *boot, unsigned link, struct colo_boot_line *ret_line,
-                    struct colo_error *err)
+static int exchange(struct colo_bootstrap *boot, unsigned link,
+                    struct colo_boot_line *ret_line, struct colo_error *err)
 {
     bool attach = link != COLO_BOOT_CONTROL;
     struct colo_child *child = &boot->child[link];

@@ -51,6 +51,10 @@
                                           guest; P>S it has ended */
 #define COLO_MSG_GUEST_END         12  /* P>S: value = shutdown reason */
 #define COLO_MSG_SEEDED            13  /* P>S: the whole seed was sent */
+#define COLO_MSG_DISKS             14  /* P>S: value = count; body below; the
+                                          n-th has the n-th stream */
+#define COLO_MSG_ADDRESSES         15  /* P>S: body: what the guest's network
+                                          addresses are, see net-proxy/learn */
 
 /* Bulk link, P>S, in this order: ATTACH, SEED_DATA*, SEED_END, then per
  * epoch EPOCH_BEGIN, (PAGES | GONE)*, STATE*, AUDIT*, EPOCH_END. */
@@ -175,6 +179,27 @@ void colo__pages_entry(const struct colo_msg *msg, uint32_t i,
 int colo__gfns_check(const struct colo_msg *msg, uint64_t nr_gfns,
                      uint32_t max, struct colo_error *err);
 int colo__audit_check(const struct colo_msg *msg, uint64_t nr_gfns,
+                      struct colo_error *err);
+
+/* DISKS body: for each disk u8 length of its name, u16 length of its
+ * backing's path, the name ("xvda"), the path. */
+#define COLO_WIRE_DISKS 8
+#define COLO_WIRE_VDEV 33    /* terminated */
+#define COLO_WIRE_TARGET 401 /* terminated */
+
+struct colo_disk_name {
+    char vdev[COLO_WIRE_VDEV];
+    char target[COLO_WIRE_TARGET];
+};
+
+/* ok - a name of a-z 0-9, an absolute path without ".." and control bytes.
+ * build - bytes written; COLO_E_INVAL names the disk, COLO_E_LIMIT.
+ * parse - COLO_E_PROTO for anything else than what build writes. */
+bool colo__disk_name_ok(const struct colo_disk_name *disk);
+int colo__disks_build(const struct colo_disk_name *disks, uint32_t count,
+                      uint8_t *out, size_t cap, struct colo_error *err);
+int colo__disks_parse(const struct colo_msg *msg,
+                      struct colo_disk_name ret_disks[COLO_WIRE_DISKS],
                       struct colo_error *err);
 
 /* big-endian access */

@@ -205,6 +205,22 @@ static void save_gfns_audit(struct out *out)
     save(out, "gfns-audit", "loaded-none");
 }
 
+static void save_disks(struct out *out)
+{
+    static const struct colo_disk_name disks[2] = {
+        { "xvda", "/dev/vg/web" }, { "xvdb", "/srv/data.raw" },
+    };
+    uint8_t body[200];
+    int n = colo__disks_build(disks, 2, body, sizeof(body), NULL);
+
+    MUST(n > 0);
+    put_number(out, 2, 1);
+    put(out, body, (size_t)n);
+    save(out, "disks", "two");
+    put_number(out, 0, 1);
+    save(out, "disks", "none");
+}
+
 static void save_delta(struct out *out)
 {
     uint8_t body[16 * 1024];
@@ -416,6 +432,7 @@ int main(int argc, char **argv)
     save_hello(out);
     save_pages(out);
     save_gfns_audit(out);
+    save_disks(out);
     save_delta(out);
     save_schema(out);
     save_bootstrap(out);

@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Copyright (C) libcolo developers
+ *
+ * See disks.h.  A disk's way: the guest's block device is a device-mapper
+ * device that block-colo made; colo-disk puts the proxy beneath it; the proxy
+ * joins this session in xenstore, connects to the socket that we name there,
+ * and what it says goes over the link of this disk to its twin.
+ */
+#include "disks.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "../xenstore/local-socket.h"
+#include "../xenstore/publish.h"
+#include "run.h"
+#include "session-internal.h"
+
+#define WHERE "disks"
+#define CLASS "disk"
+#define SCRIPT "/block-colo"
+
+/* ---- which ones the guest has ------------------------------------------ */
+
+struct find {
+    struct colo_store *store;
+    char dir[COLO_XS_PATH_MAX]; /* backend/vbd/DOMID or backend/qdisk/DOMID */
+    bool qdisk;
+    struct colo_disks *disks;
+    struct colo_error *err;
+    int rc;
+};
+
+static void read_node(struct find *f, const char *id, const char *node,
+                      char *buf, size_t cap)
+{
+    char path[COLO_XS_PATH_MAX];
+
+    buf[0] = '\0';
+    if (snprintf(path, sizeof(path), "%s/%s/%s", f->dir, id, node) >=
+            (int)sizeof(path) ||
+        colo__store_ops(f->store)->read(f->store, path, buf, cap, NULL))
+        buf[0] = '\0';
+}
+
+static bool is_ours(const char *script)
+{
+    size_t n = strlen(script), m = strlen(SCRIPT);
+
+    return n >= m && strcmp(script + n - m, SCRIPT) == 0;
+}
+
+static int take_disk(struct find *f, const char *id)
+{
+    char mode[8], script[256], dev[40], type[16], params[1024];
+    struct colo_disk *d;
+
+    read_node(f, id, "mode", mode, sizeof(mode));
+    read_node(f, id, "script", script, sizeof(script));
+    read_node(f, id, "dev", dev, sizeof(dev));
+    read_node(f, id, "device-type", type, sizeof(type));
+    read_node(f, id, "params", params, sizeof(params));
+    if (mode[0] == 'r' || strcmp(type, "cdrom") == 0)
+        return 0;
+    if (f->qdisk || !is_ours(script))
+        return colo__fail(f->err, COLO_E_UNSUPPORTED, 0, WHERE,
+                          "disk %s would not follow the checkpoints: give it "
+                          "script=block-colo in the guest's configuration",
+                          dev);
+    if (f->disks->count == COLO_WIRE_DISKS)
+        return colo__fail(f->err, COLO_E_LIMIT, 0, WHERE,
+                          "more than %d disks", COLO_WIRE_DISKS);
+    d = &f->disks->disk[f->disks->count];
+    snprintf(d->name.vdev, sizeof(d->name.vdev), "%.32s", dev);
+    snprintf(d->name.target, sizeof(d->name.target), "%.400s", params);
+    if (strlen(dev) >= sizeof(d->name.vdev) ||
+        strlen(params) >= sizeof(d->name.target) ||
+        !colo__disk_name_ok(&d->name))
+        return colo__fail(f->err, COLO_E_UNSUPPORTED, 0, WHERE,
+                          "disk %.32s: its target must be an absolute path "
+                          "of at most 400 bytes", dev);
+    f->disks->count++;
+    return 0;
+}
+
+static int found(void *user, const char *id)
+{
+    struct find *f = user;
+
+    f->rc = take_disk(f, id);
+    return f->rc != 0;
+}
+
+int colo__disks_find(struct colo_store *store, uint32_t domid,
+                     struct colo_disks *ret_disks, struct colo_error *err)
+{
+    static const char *const kinds[] = { "vbd", "qdisk" };
+
+    for (size_t i = 0; i < COLO_ARRAY_LEN(kinds); i++) {
+        struct find f = { .store = store, .qdisk = i == 1,
+                          .disks = ret_disks, .err = err };
+        int rc;
+
+        snprintf(f.dir, sizeof(f.dir), "/local/domain/0/backend/%s/%u",
+                 kinds[i], domid);
+        rc = colo__store_ops(store)->list(store, f.dir, found, &f, err);
+        if (rc && rc != COLO_E_NOTFOUND)
+            return rc;
+        if (f.rc)
+            return f.rc;
+    }
+    return 0;
+}
+
+/* ---- telling the peer -------------------------------------------------- */
+
+int colo__disks_say(struct colo_session *s, struct colo_error *err)
+{
+    struct colo_disk_name names[COLO_WIRE_DISKS];
+    uint8_t body[COLO_WIRE_MAX_CONTROL];
+    int n;
+
+    if (!s->disks.count)
+        return 0;
+    for (uint32_t i = 0; i < s->disks.count; i++)
+        names[i] = s->disks.disk[i].name;
+    n = colo__disks_build(names, s->disks.count, body, sizeof(body), err);
+    if (n < 0)
+        return n;
+    colo__control_send(s, COLO_MSG_DISKS, 0, s->disks.count, body,
+                       (uint32_t)n);
+    return 0;
+}
+
+int colo__disks_take(struct colo_session *s, const struct colo_msg *msg,
+                     struct colo_error *err)
+{
+    struct colo_disk_name names[COLO_WIRE_DISKS];
+    int rc = colo__disks_parse(msg, names, err);
+
+    if (rc)
+        return rc;
+    if (s->disks.count || msg->value != s->streams)
+        return colo__fail(err, COLO_E_PROTO, 0, WHERE,
+                          "DISKS with %llu of them for %u streams",
+                          (unsigned long long)msg->value, s->streams);
+    s->disks.count = (uint32_t)msg->value;
+    for (uint32_t i = 0; i < s->disks.count; i++)
+        s->disks.disk[i].name = names[i];
+    return colo__disks_start(s, err);
+}
+
+bool colo__disks_known(const struct colo_session *s)
+{
+    return s->disks.count == s->streams;
+}
+
+/* ---- their processes --------------------------------------------------- */
+
+static int start_process(struct colo_session *s, struct colo_disk *d,
+                         struct colo_error *err)
+{
+    char path[512], uuid[COLO_UUID_TEXT];
+    const char *const argv[] = {
+        path, "serve", "--role", colo_role_name(s->role), "--domain", uuid,
+        "--vdev", d->name.vdev, "--target", d->name.target, NULL,
+    };
+    int pair[2], null_fd, e;
+    pid_t pid = 0;
+
+    snprintf(path, sizeof(path), "%s/colo-disk",
+             s->config.libexecdir ? s->config.libexecdir : COLO_LIBEXECDIR);
+    colo__uuid_text(s->info.uuid, uuid);
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+        return colo__fail(err, COLO_E_SYS, errno, WHERE, "socketpair");
+    null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    e = null_fd < 0 ? errno
+                    : colo__run((char *const *)(uintptr_t)argv, false,
+                                (const int[]){ pair[0], null_fd, -1 }, 3,
+                                &pid);
+    if (null_fd >= 0)
+        close(null_fd);
+    close(pair[0]);
+    if (e) {
+        close(pair[1]);
+        return colo__fail(err, COLO_E_SYS, e, WHERE, "cannot run %.100s",
+                          path);
+    }
+    d->life_fd = pair[1];
+    d->pid = pid;
+    d->pidfd = colo__run_pidfd(pid);
+    return colo__session_watch_fd(s, d->pidfd, COLO_FD_DISK, err);
+}
+
+static int start_one(struct colo_session *s, struct colo_disk *d,
+                     struct colo_error *err)
+{
+    char name[COLO_LOCAL_NAME_MAX];
+    int rc;
+
+    d->listener = colo__local_listen(SOCK_STREAM, CLASS, d->name.vdev, name,
+                                     err);
+    if (d->listener < 0)
+        return d->listener;
+    rc = colo__session_watch_fd(s, d->listener, COLO_FD_DISK, err);
+    if (!rc)
+        rc = colo__publish_stream(s->publish, CLASS, d->name.vdev, name, err);
+    if (!rc)
+        rc = colo__replication_xenstore_expect(s->proxies, CLASS,
+                                               d->name.vdev, err);
+    return rc ? rc : start_process(s, d, err);
+}
+
+int colo__disks_start(struct colo_session *s, struct colo_error *err)
+{
+    if (s->disks.count != s->streams)
+        return colo__fail(err, COLO_E_UNSUPPORTED, 0, WHERE,
+                          "%u disks need a stream each, and this transport "
+                          "gave %u", s->disks.count, s->streams);
+    if (s->disks.count && (!s->publish || !s->proxies))
+        return colo__fail(err, COLO_E_UNSUPPORTED, 0, WHERE,
+                          "disks need xenstore");
+    s->disks.started = true;
+    for (uint32_t i = 0; i < s->disks.count; i++) {
+        struct colo_disk *d = &s->disks.disk[i];
+        int rc;
+
+        d->listener = d->life_fd = d->pidfd = -1;
+        d->link = s->stream[i];
+        s->stream[i] = NULL;
+        rc = start_one(s, d, err);
+        if (rc)
+            return rc;
+    }
+    return 0;
+}
+
+/* The proxy has come: from now on its link is the relay's. */
+static void accept_proxy(struct colo_session *s, struct colo_disk *d)
+{
+    struct colo_error err = { 0 };
+    int fd;
+
+    if (d->listener < 0 || !d->link)
+        return;
+    fd = colo__local_accept(d->listener, &err);
+    if (fd == COLO_E_NOTFOUND || fd == COLO_E_AUTH)
+        return;
+    if (fd >= 0) {
+        colo__session_unwatch_fd(s, d->listener);
+        close(d->listener);
+        d->listener = -1;
+        fd = colo__relay_start(d->link, fd, 0, &d->relay, &err);
+        d->link = NULL;
+    }
+    if (fd < 0)
+        colo__session_error(s, &err);
+}
+
+static void look_after(struct colo_session *s, struct colo_disk *d)
+{
+    struct colo_error err;
+    int status = 0;
+
+    if (!d->pid || waitpid(d->pid, &status, WNOHANG) == 0)
+        return; /* none, or it is still there */
+    colo__session_unwatch_fd(s, d->pidfd);
+    d->pid = 0;
+    if (s->state >= COLO_STATE_TAKEOVER)
+        return;
+    colo__fail(&err, COLO_E_SYS, 0, WHERE, "colo-disk for %s has ended (%s "
+               "%d): its last message says why", d->name.vdev,
+               WIFSIGNALED(status) ? "signal" : "status",
+               WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+    colo__session_error(s, &err);
+}
+
+void colo__disks_poll(struct colo_session *s)
+{
+    if (!s->disks.started)
+        return;
+    for (uint32_t i = 0; i < s->disks.count; i++) {
+        accept_proxy(s, &s->disks.disk[i]);
+        look_after(s, &s->disks.disk[i]);
+    }
+}
+
+static void close_fd(int *fd)
+{
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
+}
+
+void colo__disks_stop(struct colo_session *s)
+{
+    if (!s->disks.started)
+        return;
+    for (uint32_t i = 0; i < s->disks.count; i++) {
+        struct colo_disk *d = &s->disks.disk[i];
+
+        colo__relay_end(d->relay);
+        d->relay = NULL;
+        close_fd(&d->life_fd);
+    }
+}
+
+void colo__disks_free(struct colo_disks *disks)
+{
+    if (!disks->started)
+        return;
+    for (uint32_t i = 0; i < disks->count; i++) {
+        struct colo_disk *d = &disks->disk[i];
+
+        colo__relay_end(d->relay);
+        if (d->link)
+            colo__link_ops(d->link)->close(d->link);
+        close_fd(&d->listener);
+        close_fd(&d->life_fd);
+        close_fd(&d->pidfd);
+    }
+    disks->started = false;
+}

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Copyright (C) libcolo developers
+ *
+ * The disks of a session: which ones the guest has, a colo-disk process for
+ * each, and the stream between its proxy and the twin.  The proxy itself joins
+ * through xenstore and follows checkpoints like any other.  Session's thread.
+ */
+#ifndef COLO_DISKS_H
+#define COLO_DISKS_H
+
+#include "../xenstore/store.h"
+#include "engine/relay.h"
+#include "pure/wire.h"
+
+struct colo_session;
+
+struct colo_disk {
+    struct colo_disk_name name;
+    struct colo_link *link;   /* to the peer, until the relay has it */
+    struct colo_relay *relay;
+    int listener;             /* the proxy comes here */
+    int life_fd;              /* colo-disk's stdin: it leaves at its end */
+    int pidfd, pid;
+};
+
+struct colo_disks {
+    uint32_t count;
+    bool started;
+    struct colo_disk disk[COLO_WIRE_DISKS];
+};
+
+/* colo__disks_find - the writable disks of a guest on this host, all of which
+ * must be block-colo's; others are refused.
+ * Errors   COLO_E_UNSUPPORTED names the disk and the way out; COLO_E_LIMIT,
+ *          COLO_E_STORE */
+int colo__disks_find(struct colo_store *store, uint32_t domid,
+                     struct colo_disks *ret_disks, struct colo_error *err);
+
+/* colo__disks_say - primary: tell the peer which they are. */
+int colo__disks_say(struct colo_session *s, struct colo_error *err);
+/* colo__disks_take - secondary: the primary's DISKS has come; starts them. */
+int colo__disks_take(struct colo_session *s, const struct colo_msg *msg,
+                     struct colo_error *err);
+/* colo__disks_start - a socket, a node and a process for each. */
+int colo__disks_start(struct colo_session *s, struct colo_error *err);
+/* colo__disks_known - does this side know all that there are streams for? */
+bool colo__disks_known(const struct colo_session *s);
+/* colo__disks_poll - after anything happened; raises what has failed. */
+void colo__disks_poll(struct colo_session *s);
+/* colo__disks_stop - let the processes leave, by themselves: they put the
+ * guest's disks back on their backings, and live on until that is done. */
+void colo__disks_stop(struct colo_session *s);
+/* colo__disks_free - close what is still open. */
+void colo__disks_free(struct colo_disks *disks);
+
+#endif
