@@ -11,6 +11,7 @@
 #include "pure/wire.h"
 
 static const uint32_t types[] = { 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13,
+                                  14, 15,
                                   32, 33, 34, 35, 36, 37, 38, 39, 40 };
 
 /* a whole message in buf; returns its bytes */
