@@ -12,7 +12,6 @@
 #define TYPE_IPV4 0x0800
 #define TYPE_IPV6 0x86dd
 #define TYPE_ARP 0x0806
-#define VERSION 1
 
 static uint16_t be16(const uint8_t *p)
 {
@@ -144,17 +143,16 @@ size_t colo__learn_export(const struct colo_learn *learn, uint8_t *buf)
 {
     uint8_t *p = buf + 4;
 
-    memset(buf, 0, 4);
-    buf[0] = VERSION;
-    buf[1] = (uint8_t)learn->count;
+    memset(buf, 0, 3);
+    buf[3] = (uint8_t)learn->count;
     for (unsigned int i = 0; i < learn->count; i++) {
         const struct colo_learn_entry *e = &learn->entry[i];
 
-        p[0] = e->family;
-        p[1] = e->card;
-        p[2] = (uint8_t)(e->vlan >> 8);
-        p[3] = (uint8_t)e->vlan;
-        memcpy(p + 4, e->mac, 6);
+        memcpy(p, e->mac, 6);
+        p[6] = (uint8_t)(e->vlan >> 8);
+        p[7] = (uint8_t)e->vlan;
+        p[8] = e->card;
+        p[9] = e->family;
         memcpy(p + 10, e->addr, 16);
         p += COLO_LEARN_ENTRY_BYTES;
     }
@@ -164,16 +162,16 @@ size_t colo__learn_export(const struct colo_learn *learn, uint8_t *buf)
 int colo__learn_import(struct colo_learn *learn, const uint8_t *buf, size_t len)
 {
     memset(learn, 0, sizeof(*learn));
-    if (len < 4 || buf[0] != VERSION || buf[1] > COLO_LEARN_MAX ||
-        len != 4 + (size_t)buf[1] * COLO_LEARN_ENTRY_BYTES)
+    if (len < 4 || buf[0] || buf[1] || buf[2] || buf[3] > COLO_LEARN_MAX ||
+        len != 4 + (size_t)buf[3] * COLO_LEARN_ENTRY_BYTES)
         return COLO_E_PROTO;
     for (const uint8_t *p = buf + 4; p < buf + len;
          p += COLO_LEARN_ENTRY_BYTES) {
         struct colo_learn_entry e = {
-            .family = p[0], .card = p[1], .vlan = be16(p + 2),
+            .vlan = be16(p + 6), .card = p[8], .family = p[9],
         };
 
-        memcpy(e.mac, p + 4, 6);
+        memcpy(e.mac, p, 6);
         memcpy(e.addr, p + 10, 16);
         if (!entry_is_good(&e)) {
             memset(learn, 0, sizeof(*learn));

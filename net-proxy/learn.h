@@ -38,7 +38,8 @@ struct colo_learn {
 void colo__learn_frame(struct colo_learn *learn, uint8_t card,
                        const uint8_t *frame, size_t len, uint16_t vlan);
 
-/* colo__learn_export - at most COLO_LEARN_BYTES; the number of bytes. */
+/* colo__learn_export - at most COLO_LEARN_BYTES; the number of bytes.
+ * Source   libcolo-wire(7), ADDRESSES */
 size_t colo__learn_export(const struct colo_learn *learn, uint8_t *buf);
 
 /* colo__learn_import - replace *learn by what was exported.

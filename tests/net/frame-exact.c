@@ -20,6 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../../net-proxy/announce.h"
 #include "../../net-proxy/netbuf.h"
 #include "wire.h"
 
@@ -535,6 +536,56 @@ static void other_filters(void)
     must("tc qdisc del dev vif9001.0 clsact");
 }
 
+static const uint8_t guest_mac[6] = { 2, 0x16, 0x3e, 0, 0, 9 };
+
+static int announce_all(const struct colo_learn *learn)
+{
+    struct colo_announce *a;
+    struct colo_error error;
+    int n = 0;
+
+    if (colo__announce_new(DOMID, learn, NULL, NULL, &a, &error))
+        errx(1, "announce: %s", error.text);
+    while (colo__announce_deadline(a) != COLO_NEVER) {
+        colo__announce_run(a);
+        n += wire_count_from(world, guest_mac, 30);
+    }
+    colo__announce_close(a);
+    CHECK(!have("ip -o link | grep -E 'cae?9001'"), "an ifb is left");
+    return n;
+}
+
+static void announce(void)
+{
+    struct colo_learn learn = {
+        .count = 4,
+        .entry = {
+            { .mac = { 2, 0x16, 0x3e, 0, 0, 9 } },
+            { .mac = { 2, 0x16, 0x3e, 0, 0, 9 }, .family = 4,
+              .addr = { 192, 0, 2, 1 } },
+            { .mac = { 2, 0x16, 0x3e, 0, 0, 9 }, .family = 6,
+              .addr = { 0xfe, 0x80, [15] = 1 } },
+            /* of a card that is not there */
+            { .mac = { 2, 0x16, 0x3e, 0, 0, 9 }, .card = 4 },
+        },
+    };
+    int n = announce_all(&learn);
+
+    CHECK(n == 18, "%d frames instead of 6 times 3", n);
+    CHECK(have("bridge fdb show br nbr0 | grep '02:16:3e:00:00:09 dev "
+               "vif9001.0 '"), "its bridge has not learned");
+    must("ip link set g0 down");
+    n = announce_all(&learn);
+    CHECK(n == 18, "emulated: %d frames instead of 18", n);
+    CHECK(have("bridge fdb show br nbr0 | grep '02:16:3e:00:00:09 dev "
+               "vif9001.0-emu '"), "its bridge has not learned");
+    must("ip link set g1 down");
+    n = announce_all(&learn);
+    CHECK(n == 18, "not connected: %d frames instead of 18", n);
+    must("ip link set g0 up && ip link set g1 up");
+    sleep(1);
+}
+
 static const struct {
     const char *name;
     void (*run)(void);
@@ -554,6 +605,7 @@ static const struct {
     { "killed, dropped", killed_drop },
     { "start after a kill", start_again },
     { "other people's filters", other_filters },
+    { "announce", announce },
 };
 
 int main(int argc, char **argv)

@@ -222,6 +222,22 @@ static long examine(const struct frame *f, size_t len, uint16_t vlan)
     return seq;
 }
 
+int wire_count_from(int fd, const uint8_t mac[6], int ms)
+{
+    static struct frame f;
+    int n = 0;
+
+    for (;;) {
+        struct pollfd p = { .fd = fd, .events = POLLIN };
+
+        if (poll(&p, 1, ms) <= 0)
+            return n;
+        if (recv(fd, &f, sizeof(f), MSG_DONTWAIT) > 24 &&
+            memcmp(f.bytes + 6, mac, 6) == 0)
+            n++;
+    }
+}
+
 long wire_next(int fd, int ms)
 {
     static struct frame f;

@@ -22,4 +22,7 @@ void wire_send(int fd, enum kind kind, uint32_t seq);
  * so and counts a failure if it is not what was sent. */
 long wire_next(int fd, int ms);
 
+/* How many frames from that MAC come until there is silence for ms. */
+int wire_count_from(int fd, const uint8_t mac[6], int ms);
+
 #endif

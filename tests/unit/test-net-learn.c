@@ -173,8 +173,8 @@ START_TEST(import_refused)
     size_t len;
     /* offset and value that make no sense there */
     static const uint8_t wrong[][2] = {
-        { 0, 2 }, { 1, 1 }, { 1, 65 }, { 1, 3 }, { 4, 4 }, { 4, 5 },
-        { 6, 0xff }, { 8, 1 }, { 30, 4 },
+        { 0, 1 }, { 2, 1 }, { 3, 1 }, { 3, 3 }, { 3, 65 }, { 13, 4 },
+        { 13, 5 }, { 10, 0x10 }, { 4, 1 }, { 39, 4 },
     };
 
     colo__learn_frame(&l, 0, frame, colo__frame_address(&e, frame), 0);
