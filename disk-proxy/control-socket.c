@@ -170,10 +170,13 @@ static int connect_stream(struct by_socket *s, struct colo_error *err)
 
 static int accept_stream(struct by_socket *s, struct colo_error *err)
 {
-    struct pollfd pfd = { .fd = s->stream_listener, .events = POLLIN };
+    struct pollfd pfd[2] = {
+        { .fd = s->stream_listener, .events = POLLIN },
+        { .fd = s->client, .events = POLLIN }, /* stop, or gone */
+    };
     int fd = -1, next;
 
-    if (poll(&pfd, 1, STREAM_MS) <= 0)
+    if (poll(pfd, 2, STREAM_MS) <= 0 || !pfd[0].revents)
         return colo__fail(err, COLO_E_PEER, 0, WHERE, "the twin is silent");
     /* the newest: others have died meanwhile */
     while ((next = accept4(s->stream_listener, NULL, NULL,

@@ -79,8 +79,10 @@ void side_start(struct model *m, int i, bool secondary)
             s->pid = 0;
             lost(m, "nbdkit %c does not start", 'a' + i);
         }
-        if (access(sock, F_OK) == 0 && access(ctl, F_OK) == 0)
+        if (access(sock, F_OK) == 0 && access(ctl, F_OK) == 0) {
+            note(m, "%c started", 'a' + i);
             return;
+        }
         nap();
     }
     lost(m, "nbdkit %c is not ready", 'a' + i);
@@ -113,6 +115,7 @@ void side_kill(struct model *m, int i, int sig)
         s->pid = 0;
         lost(m, "nbdkit %c does not end", 'a' + i);
     }
+    note(m, "%c ended", 'a' + i);
     if (WIFSIGNALED(status) && WTERMSIG(status) != sig)
         lost(m, "nbdkit %c died of signal %d", 'a' + i, WTERMSIG(status));
     if (s->control >= 0)
