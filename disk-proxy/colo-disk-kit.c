@@ -183,6 +183,7 @@ int disk_kit_relay(struct disk_kit *ret_kit, const struct disk_backing *backing,
         close(ours);
         return colo__fail(err, COLO_E_SYS, errno, DISK_WHERE, "fork");
     }
+    ret_kit->relay = true;
     ret_kit->pid = pid;
     ret_kit->sock = ours;
     return 0;

@@ -12,7 +12,7 @@
 
 #include "colo-disk.h"
 
-#define SWAP_SECONDS 30
+#define SWAP_SECONDS 30     /* besides the time of a request */
 #define REPLUG_MS 10000
 #define APPLY_SECONDS 3600  /* a log that a takeover still applies */
 #define KIT_END_MS 10000
@@ -36,9 +36,9 @@ bool disk_may_write(const struct disk_names *names, bool secondary)
            state == COLO_META_PRIMARY;
 }
 
-int disk_replug(const struct disk_backing *backing,
-                const struct disk_record *record, struct disk_kit *kit,
-                struct colo_error *err)
+int disk_replug(const struct disk_names *names,
+                const struct disk_backing *backing, struct disk_record *record,
+                struct disk_kit *kit, struct colo_error *err)
 {
     int rc;
 
@@ -52,9 +52,13 @@ int disk_replug(const struct disk_backing *backing,
             break;
         pause_ms(20);
     }
-    if (rc)
+    if (rc) {
         disk_kit_end(kit, 0);
-    return rc;
+        return rc;
+    }
+    /* if we die now, the relay is what recover finds */
+    record->kit = disk_process_of(kit->pid);
+    return disk_record_write(names->record, record, err);
 }
 
 static void end_server(struct disk_record *record, struct disk_kit *kit,
@@ -71,18 +75,20 @@ static int swap_to_backing(const struct disk_names *names,
                            struct disk_record *record, struct disk_kit *kit,
                            uint64_t sectors, struct colo_error *err)
 {
+    unsigned int limit = record->timeout_s + SWAP_SECONDS;
     int rc;
 
-    rc = colo__dm_swap(names->name, sectors, backing->dev, SWAP_SECONDS, err);
+    /* a relay has taken over from a dead server, whose requests wait */
+    rc = colo__dm_swap(names->name, sectors, backing->dev,
+                       kit->relay ? limit : SWAP_SECONDS, err);
     if (rc != COLO_E_TIMEOUT)
         return rc;
     disk_say("%s: the proxy does not answer, it is replaced", names->target);
     end_server(record, kit, 0);
-    rc = disk_replug(backing, record, kit, err);
+    rc = disk_replug(names, backing, record, kit, err);
     if (rc)
         return rc;
-    return colo__dm_swap(names->name, sectors, backing->dev, SWAP_SECONDS,
-                         err);
+    return colo__dm_swap(names->name, sectors, backing->dev, limit, err);
 }
 
 static int swap_out(const struct disk_names *names,
@@ -181,10 +187,12 @@ int disk_recover_one(const struct disk_names *names, struct colo_error *err)
     rc = disk_backing_open(&backing, record.target, err);
     if (rc)
         return rc;
+    if (record.nbd < 0)
+        record.nbd = colo__nbd_find(record.identifier);
     if (!disk_process_alive(&record.kit) && record.nbd >= 0 &&
         colo__nbd_connected(record.nbd) &&
         disk_may_write(&own, record.secondary)) {
-        rc = disk_replug(&backing, &record, &kit, err);
+        rc = disk_replug(&own, &backing, &record, &kit, err);
         if (rc)
             disk_say("%s: %s; I/O under way fails", record.target,
                      err ? err->text : "no relay");

@@ -86,6 +86,9 @@ static bool parse_line(const char *line, size_t len, struct disk_record *r)
         return parse_process(value, &r->kit);
     if (IS("nbd"))
         return sscanf(value, "%d", &r->nbd) == 1 && r->nbd >= -1;
+    if (IS("timeout"))
+        return sscanf(value, "%" SCNu32, &r->timeout_s) == 1 &&
+               r->timeout_s <= 86400;
     if (IS("secondary"))
         return sscanf(value, "%d", &r->secondary) == 1;
     if (IS("target"))
@@ -131,10 +134,10 @@ int disk_record_write(const char *path, const struct disk_record *record,
         return colo__fail(err, COLO_E_SYS, errno, DISK_WHERE,
                           "cannot write %s", temporary);
     fprintf(f, "supervisor %d %" PRIu64 "\nserver %d %" PRIu64 "\n"
-            "nbd %d\nsecondary %d\ntarget %s\nmeta %s\nidentifier %s\n",
+            "nbd %d\ntimeout %" PRIu32 "\nsecondary %d\ntarget %s\nmeta %s\nidentifier %s\n",
             (int)record->supervisor.pid, record->supervisor.start,
             (int)record->kit.pid, record->kit.start, record->nbd,
-            record->secondary, record->target, record->meta,
+            record->timeout_s, record->secondary, record->target, record->meta,
             record->identifier);
     ok = !ferror(f);
     if (fclose(f) || !ok || rename(temporary, path))

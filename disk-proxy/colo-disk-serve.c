@@ -95,6 +95,11 @@ static int start_kit(struct serve *s, struct colo_error *err)
     rc = disk_kit_start(&s->kit, s->options, &s->names, &s->backing, err);
     if (rc)
         return rc;
+    /* before the kernel has it: recover must find it whenever we die */
+    s->record.kit = disk_process_of(s->kit.pid);
+    rc = disk_record_write(s->names.record, &s->record, err);
+    if (rc)
+        return rc;
     rc = colo__nbd_handshake(s->kit.sock, START_MS, &export, err);
     if (rc)
         return rc;
@@ -124,7 +129,6 @@ static int insert(struct serve *s, struct colo_error *err)
         rc = start_kit(s, err);
     if (rc)
         goto undo;
-    s->record.kit = disk_process_of(s->kit.pid);
     rc = disk_record_write(s->names.record, &s->record, err);
     if (!rc)
         rc = colo__nbd_number(s->record.nbd, &nbd, err);
@@ -200,7 +204,7 @@ static void replace_server(struct serve *s)
     disk_kit_end(&s->kit, 0);
     if (!disk_may_write(&s->names, s->record.secondary))
         return;
-    if (disk_replug(&s->backing, &s->record, &s->kit, &err))
+    if (disk_replug(&s->names, &s->backing, &s->record, &s->kit, &err))
         disk_say("%s", err.text);
 }
 
@@ -220,6 +224,7 @@ static int block_signals(void)
 static void start_record(struct serve *s)
 {
     s->record.nbd = -1;
+    s->record.timeout_s = s->options->timeout_s;
     s->record.secondary = !strcmp(s->options->role, "secondary");
     s->record.supervisor = disk_process_of(getpid());
     snprintf(s->record.target, sizeof(s->record.target), "%s",

@@ -150,7 +150,7 @@ static int usage(void)
 
 int main(int argc, char **argv)
 {
-    struct disk_options options = { .timeout_s = 120, .dead_s = 300 };
+    struct disk_options options = { .timeout_s = 30, .dead_s = 300 };
     const struct command *command;
     int c;
 

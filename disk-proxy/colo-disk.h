@@ -73,7 +73,8 @@ struct disk_process {
 
 struct disk_record {
     struct disk_process supervisor, kit;
-    int nbd;          /* -1 none */
+    int nbd;          /* -1 none yet: by its identifier */
+    uint32_t timeout_s;  /* of a request: so long a lost one waits */
     int secondary;
     char target[PATH_MAX];
     char meta[PATH_MAX];
@@ -97,6 +98,7 @@ int disk_record_read(const char *path, struct disk_record *ret_record,
 struct disk_kit {
     pid_t pid;
     int sock;
+    bool relay;
 };
 
 int disk_kit_start(struct disk_kit *ret_kit, const struct disk_options *options,
@@ -120,10 +122,11 @@ int disk_leave(const struct disk_names *names,
                const struct disk_backing *backing, struct disk_record *record,
                struct disk_kit *kit, struct colo_error *err);
 
-/* disk_replug - a relay into an nbd device whose server has died. */
-int disk_replug(const struct disk_backing *backing,
-                const struct disk_record *record, struct disk_kit *kit,
-                struct colo_error *err);
+/* disk_replug - a relay into an nbd device whose server has died.  Requests
+ * that the dead one had are sent again when they time out, not before. */
+int disk_replug(const struct disk_names *names,
+                const struct disk_backing *backing, struct disk_record *record,
+                struct disk_kit *kit, struct colo_error *err);
 
 /* disk_recover_one - clean up after a supervisor that has died.  Under the
  * disk's lock.  Returns 1 cleaned, 0 nothing to do, < 0. */

@@ -3,7 +3,10 @@
  *
  * See nbd-netlink.h.  Source: linux drivers/block/nbd.c, nbd-netlink.h.
  */
+#include <dirent.h>
+#include <limits.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
@@ -215,6 +218,35 @@ bool colo__nbd_connected(int index)
     /* is there only while it has a connection */
     snprintf(path, sizeof(path), "/sys/block/nbd%d/pid", index);
     return !access(path, F_OK);
+}
+
+int colo__nbd_find(const char *identifier)
+{
+    DIR *dir = opendir("/sys/block");
+    struct dirent *entry;
+    int found = -1;
+
+    while (dir && found < 0 && (entry = readdir(dir))) {
+        char path[PATH_MAX], text[128] = "";
+        int index;
+        FILE *f;
+
+        if (sscanf(entry->d_name, "nbd%d", &index) != 1)
+            continue;
+        snprintf(path, sizeof(path), "/sys/block/%s/backend", entry->d_name);
+        f = fopen(path, "re");
+        if (!f)
+            continue;
+        if (fgets(text, sizeof(text), f)) {
+            text[strcspn(text, "\n")] = 0;
+            if (!strcmp(text, identifier))
+                found = index;
+        }
+        fclose(f);
+    }
+    if (dir)
+        closedir(dir);
+    return found;
 }
 
 int colo__nbd_number(int index, dev_t *ret_dev, struct colo_error *err)

@@ -39,6 +39,9 @@ int colo__nbd_disconnect(int index, struct colo_error *err);
 /* colo__nbd_connected - by sysfs. */
 bool colo__nbd_connected(int index);
 
+/* colo__nbd_find - the device with this identifier, -1 = none. */
+int colo__nbd_find(const char *identifier);
+
 /* colo__nbd_number - the device number of nbd<index>, by sysfs. */
 int colo__nbd_number(int index, dev_t *ret_dev, struct colo_error *err);
 

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Copyright (C) libcolo developers
+ *
+ * Names of disk devices, and the record that a supervisor leaves.
+ */
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "pure-common.h"
+
+#include "../../disk-proxy/colo-disk.h"
+
+START_TEST(test_names)
+{
+    static const struct { const char *target, *name; } cases[] = {
+        { "/dev/vg/web", "colo-dev-vg-web" },
+        { "/dev/vg-web", "colo-dev-vg=2Dweb" },
+        { "/dev/vg=2Dweb", "colo-dev-vg=3D2Dweb" },
+        { "/srv/a b.img", "colo-srv-a=20b.img" },
+        { "/x/\xc3\xa4", "colo-x-=C3=A4" },
+        { "/a//b", "colo-a--b" },
+    };
+    char name[COLO_DM_NAME_MAX];
+    struct colo_error err;
+
+    for (size_t i = 0; i < COLO_ARRAY_LEN(cases); i++) {
+        ck_assert_int_eq(colo__dm_name(cases[i].target, name, &err), 0);
+        ck_assert_str_eq(name, cases[i].name);
+    }
+    ck_assert_int_eq(colo__dm_name("vg/web", name, &err), COLO_E_INVAL);
+    ck_assert_int_eq(colo__dm_name("/", name, &err), COLO_E_INVAL);
+    ck_assert_int_eq(colo__dm_name("", name, &err), COLO_E_INVAL);
+}
+END_TEST
+
+/* Never cut short, never beyond the limit, never two alike. */
+START_TEST(test_long_names)
+{
+    char target[400] = "/", name[COLO_DM_NAME_MAX], last[COLO_DM_NAME_MAX];
+
+    last[0] = 0;
+    for (size_t n = 1; n < sizeof(target) - 1; n++) {
+        target[n] = n % 7 ? 'a' : '-';
+        ck_assert_int_eq(colo__dm_name(target, name, NULL), 0);
+        ck_assert_uint_lt(strlen(name), COLO_DM_NAME_MAX);
+        ck_assert_str_ne(name, last);
+        ck_assert(!strncmp(name, "colo-", 5));
+        strcpy(last, name);
+    }
+    ck_assert_ptr_nonnull(strstr(name, "=="));
+    target[200] = 'b';
+    ck_assert_int_eq(colo__dm_name(target, name, NULL), 0);
+    ck_assert_str_ne(name, last);
+}
+END_TEST
+
+static char path[] = "/tmp/colo-record-XXXXXX";
+
+START_TEST(test_record)
+{
+    struct disk_record record = {
+        .supervisor = { 12, 345 }, .kit = { 13, 346 }, .nbd = 3,
+        .timeout_s = 30, .secondary = 1, .target = "/srv/a b",
+        .meta = "/var/m", .identifier = "colo-12-345",
+    }, again;
+    char file[64];
+    struct colo_error err;
+
+    ck_assert_ptr_nonnull(mkdtemp(path));
+    snprintf(file, sizeof(file), "%s/colo-x", path);
+    ck_assert_int_eq(disk_record_read(file, &again, &err), 0);
+    ck_assert_int_eq(disk_record_write(file, &record, &err), 0);
+    ck_assert_int_eq(disk_record_read(file, &again, &err), 1);
+    ck_assert_int_eq(again.supervisor.pid, 12);
+    ck_assert_uint_eq(again.kit.start, 346);
+    ck_assert_int_eq(again.nbd, 3);
+    ck_assert_uint_eq(again.timeout_s, 30);
+    ck_assert_int_eq(again.secondary, 1);
+    ck_assert_str_eq(again.target, "/srv/a b");
+    ck_assert_str_eq(again.meta, "/var/m");
+    ck_assert_str_eq(again.identifier, "colo-12-345");
+    unlink(file);
+    ck_assert_int_eq(rmdir(path), 0);
+}
+END_TEST
+
+START_TEST(test_bad_records)
+{
+    static const char *const bad[] = {
+        "", "rubbish\n", "target /a\n", "supervisor 1 2\nmeta /m\n",
+        "supervisor 1 2\ntarget /a\nmeta /m",        /* cut short */
+        "supervisor 1\ntarget /a\nmeta /m\n",
+        "supervisor -1 2\ntarget /a\nmeta /m\n",
+        "supervisor 1 2\ntarget a\nmeta /m\n",
+        "supervisor 1 2\ntarget /a\nmeta /m\nnbd x\n",
+        "supervisor 1 2\ntarget /a\nmeta /m\nnbd -2\n",
+        "supervisor 1 2\ntarget \nmeta /m\n",
+    };
+    struct disk_record record;
+
+    for (size_t i = 0; i < COLO_ARRAY_LEN(bad); i++) {
+        if (disk_record_parse(bad[i], &record))
+            ck_abort_msg("taken: %s", bad[i]);
+    }
+    ck_assert(disk_record_parse("supervisor 1 2\ntarget /a\nmeta /m\n"
+                                "later thing\n", &record));
+    ck_assert_int_eq(record.nbd, -1);
+}
+END_TEST
+
+START_TEST(test_process)
+{
+    struct disk_process self = disk_process_of(getpid()), other;
+    pid_t pid;
+
+    ck_assert_uint_ne(self.start, 0);
+    ck_assert(disk_process_alive(&self));
+    self.start++;
+    ck_assert(!disk_process_alive(&self));
+    other = (struct disk_process){ 0 };
+    ck_assert(!disk_process_alive(&other));
+    pid = fork();
+    if (!pid)
+        _exit(0);
+    other = disk_process_of(pid);
+    waitpid(pid, NULL, 0);
+    ck_assert(!disk_process_alive(&other));
+}
+END_TEST
+
+PURE_MAIN("disk-record", test_names, test_long_names, test_record,
+          test_bad_records, test_process)
