@@ -129,7 +129,7 @@ static int open_parts(struct colo_disk *d, struct colo_error *err)
     d->phase = PHASE_ALONE;
     if (d->config.role == COLO_DISK_SECONDARY)
         d->phase = PHASE_IDLE;
-    else if (state == COLO_META_SYNCING)
+    else if (state == COLO_META_SYNCING || state == COLO_META_APPLYING)
         d->phase = PHASE_BROKEN;
     return 0;
 }

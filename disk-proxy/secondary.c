@@ -406,7 +406,7 @@ void colo__secondary_failover(struct colo_disk *d, uint64_t seq)
     /* With some of it in memory only, this copy is not whole. */
     rc = colo__disk_random(generation, sizeof(generation), &err);
     if (!rc)
-        rc = colo__meta_set(d->meta, left ? COLO_META_SYNCING :
+        rc = colo__meta_set(d->meta, left ? COLO_META_APPLYING :
                             COLO_META_ALONE, generation, &err);
     if (!rc && d->phase != PHASE_BROKEN) {
         colo__disk_set_phase(d, PHASE_DRAINING); /* the applier ends it */
