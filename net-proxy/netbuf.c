@@ -61,7 +61,7 @@ static struct netbuf *to_netbuf(struct colo_replication *r)
     return (struct netbuf *)r;
 }
 
-/* ---- interfaces come and go ---------------------------------------------- */
+/* ---- interfaces come and go ---- */
 
 static struct port *find_port(struct netbuf *n, int dev)
 {
@@ -201,7 +201,7 @@ static void take_events(struct netbuf *n)
         look_at_all(n);
 }
 
-/* ---- looking at the plugs -------------------------------------------------- */
+/* ---- looking at the plugs ---- */
 
 static void count_drops(struct netbuf *n, struct port *p, uint32_t drops)
 {
@@ -240,7 +240,7 @@ static void look_at_plugs(struct netbuf *n, bool *ret_diverged)
         n->status.held_max = held;
 }
 
-/* ---- the seam ---------------------------------------------------------------- */
+/* ---- the seam ---- */
 
 static int netbuf_fd(struct colo_replication *r)
 {
@@ -446,7 +446,7 @@ static const struct colo_replication_ops netbuf_ops = {
     .pending = netbuf_pending,
 };
 
-/* ---- making one --------------------------------------------------------------- */
+/* ---- making one ---- */
 
 static int open_fds(struct netbuf *n, struct colo_error *err)
 {

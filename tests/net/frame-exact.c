@@ -456,6 +456,38 @@ static void stop_in_order(void)
     expect_until(sent);
 }
 
+/* The guest does not stand still while the buffers are taken away: what was
+ * held leaves first, and nothing is lost. */
+static void stop_while_sending(void)
+{
+    const uint32_t more = 3000;
+    uint32_t held, n = 0;
+    int r;
+    pid_t pid;
+
+    begin();
+    say(400);
+    held = sent;
+    if ((pid = fork()) < 0)
+        err(1, "fork");
+    for (uint32_t i = 1; !pid && i <= more; i++) {
+        wire_send(guest, IPV4, sent + i);
+        if (i == more)
+            _exit(0);
+    }
+    usleep(2000);
+    end();
+    waitpid(pid, &r, 0);
+    for (long seq; (seq = wire_next(world, 300)) != -1; n++)
+        CHECK(n >= 400 || seq == (long)seen + n + 1, "frame %ld instead of %u",
+              seq, seen + n + 1);
+    CHECK(n == 400 + more, "%u frames of %u", n, 400 + more);
+    CHECK(held == seen + 400, "counted wrong");
+    sent += more;
+    seen = sent;
+    expect_clean();
+}
+
 static void close_only(void)
 {
     begin();
@@ -600,6 +632,7 @@ static const struct {
     { "hot-plug", hotplug },
     { "failover", failover },
     { "stop in order", stop_in_order },
+    { "stop while sending", stop_while_sending },
     { "close only", close_only },
     { "killed, released", killed_release },
     { "killed, dropped", killed_drop },
