@@ -82,6 +82,7 @@ struct colo_disk {
     uint64_t compared, differing;
     bool verify_asked;
     uint64_t last_barrier;
+    _Atomic uint64_t epoch_bytes; /* sent since then */
     uint8_t next_generation[16];
 
     struct colo_elog *log; /* secondary */

@@ -261,6 +261,18 @@ static void end_change(struct colo_disk *d, struct change *c, int r)
     colo__range_give(&d->range, &c->range);
 }
 
+/* A large epoch costs the secondary memory, and then its spill file: ask for
+ * a checkpoint in time, once. */
+static void count_bytes(struct colo_disk *d, uint64_t len)
+{
+    uint64_t limit = d->config.memory_limit / 2;
+    uint64_t before = atomic_fetch_add(&d->epoch_bytes, len);
+
+    if (d->phase == PHASE_PROTECTED && before < limit &&
+        before + len >= limit)
+        colo__disk_event(d, "diverged the epoch's writes are large");
+}
+
 /* the message, in pieces that fit; a lost twin is no matter of the guest */
 static void send_write(struct colo_disk *d, const uint8_t *buf, size_t len,
                        uint64_t offset, bool fua)
@@ -277,6 +289,7 @@ static void send_write(struct colo_disk *d, const uint8_t *buf, size_t len,
             msg.flags = COLO_DFLAG_FUA;
         if (colo__sendq_put(d->queue, &msg, NULL))
             break;
+        count_bytes(d, msg.len);
         buf += msg.len;
         offset += msg.len;
         len -= msg.len;

@@ -42,8 +42,7 @@ struct colo_elog {
     pthread_mutex_t lock; /* all below */
     pthread_cond_t work, freed;
     struct colo_elog_seg *head, *tail;
-    uint8_t *spare[8];     /* memory of segments, kept */
-    unsigned nr_spare;
+    void *spare;           /* memory of segments, kept; each points on */
     uint64_t nr_mem;       /* segments in memory */
     uint64_t nr_spilled, nr_slots;
     uint64_t *free_slots;  /* of the spill file, nr_free of nr_slots */

@@ -79,10 +79,9 @@ static void free_mem(struct colo_elog *log, uint8_t *mem)
     if (!mem)
         return;
     log->nr_mem--;
-    if (log->nr_spare < COLO_ARRAY_LEN(log->spare))
-        log->spare[log->nr_spare++] = mem;
-    else
-        free(mem);
+    /* the limit was reached once, so it may be kept: new memory is slow */
+    memcpy(mem, &log->spare, sizeof(log->spare));
+    log->spare = mem;
 }
 
 struct colo_elog_seg *colo__elog_free_head(struct colo_elog *log)
@@ -124,11 +123,15 @@ void colo__elog_reset(struct colo_elog *log)
 
 void colo__elog_close(struct colo_elog *log)
 {
+    void *mem;
+
     if (!log)
         return;
     colo__elog_reset(log);
-    while (log->nr_spare)
-        free(log->spare[--log->nr_spare]);
+    while ((mem = log->spare)) {
+        memcpy(&log->spare, mem, sizeof(log->spare));
+        free(mem);
+    }
     free(log->free_slots);
     if (log->spill_fd >= 0)
         close(log->spill_fd);
@@ -203,10 +206,12 @@ static uint8_t *take_mem(struct colo_elog *log)
 
     if ((log->nr_mem + 1) * COLO_ELOG_SEGMENT > log->config.memory_limit)
         return NULL;
-    if (log->nr_spare)
-        mem = log->spare[--log->nr_spare];
-    else
+    if (log->spare) {
+        mem = log->spare;
+        memcpy(&log->spare, mem, sizeof(log->spare));
+    } else {
         mem = aligned_alloc(4096, COLO_ELOG_SEGMENT);
+    }
     if (mem)
         log->nr_mem++;
     return mem;

@@ -257,6 +257,11 @@ void colo__primary_stop(struct colo_disk *d)
 
     if (d->stream < 0)
         return;
+    pthread_rwlock_rdlock(&d->queue_gate);
+    if (d->queue)
+        colo__disk_event(d, "sent %llu", (unsigned long long)
+                         colo__sendq_sent(d->queue));
+    pthread_rwlock_unlock(&d->queue_gate);
     colo__disk_disconnect(d);
     colo__dirty_off(&d->dirty);
     colo__disk_answer(d, &d->start_seq, "replaced by another request");

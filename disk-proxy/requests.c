@@ -40,6 +40,7 @@ static void checkpoint(struct colo_disk *d, uint64_t seq, uint64_t epoch)
     /* before it is queued: see dirty.c */
     pthread_mutex_lock(&d->lock);
     d->last_barrier = epoch;
+    d->epoch_bytes = 0;
     pthread_mutex_unlock(&d->lock);
     answer_now(d, seq, colo__disk_send(d, &msg) ? "the twin is lost" : NULL);
 }

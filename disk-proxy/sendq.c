@@ -21,6 +21,10 @@
 #define RESERVED (64u * 1024u)     /* bytes for BARRIERs */
 #define BATCH_BYTES (1024u * 1024u)
 #define BATCH_IOV 64
+/* The twin needs what was written only when the epoch ends, so small writes
+ * are collected: fewer wake-ups on both sides. */
+#define COLLECT_NS 500000
+#define COLLECT_BYTES (128u * 1024u)
 
 struct entry {
     uint32_t len;
@@ -42,7 +46,10 @@ struct colo_sendq {
     uint64_t tail, head;  /* bytes [tail, head) are taken */
     uint64_t epoch, sent;
     unsigned room_waiters;
-    bool sender_waits, stopped, closing, told;
+    bool sender_waits;    /* for the first message */
+    bool sender_collects; /* for more, or for somebody in a hurry */
+    bool hurry;
+    bool stopped, closing, told;
     bool running;
     pthread_t thread;
 };
@@ -151,10 +158,33 @@ static void retire(struct colo_sendq *q, uint64_t n)
         q->sent += e->len;
         q->tail = e->pos + e->len;
     }
-    if (q->first == q->last)
+    if (q->first == q->last) {
+        /* from the beginning: that memory is in the cache still */
+        q->head += (q->size - q->head % q->size) % q->size;
         q->tail = q->head;
+        q->hurry = false;
+    }
     if (q->room_waiters)
         pthread_cond_broadcast(&q->room);
+}
+
+/* a little while, unless there is much or somebody waits; lock is held */
+static void collect(struct colo_sendq *q)
+{
+    struct timespec until;
+    int r = 0;
+
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += COLLECT_NS;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_nsec -= 1000000000;
+        until.tv_sec++;
+    }
+    q->sender_collects = true;
+    while (!q->hurry && !q->stopped && !q->room_waiters &&
+           q->head - q->tail < COLLECT_BYTES && !r)
+        r = pthread_cond_timedwait(&q->work, &q->lock, &until);
+    q->sender_collects = false;
 }
 
 static void *sender(void *user)
@@ -173,6 +203,8 @@ static void *sender(void *user)
             q->sender_waits = true;
             pthread_cond_wait(&q->work, &q->lock);
             q->sender_waits = false;
+            if (!q->stopped)
+                collect(q);
             continue;
         }
         pthread_mutex_unlock(&q->lock);
@@ -194,6 +226,7 @@ int colo__sendq_open(int fd, size_t bytes, unsigned silent_ms,
                      struct colo_sendq **ret_q, struct colo_error *err)
 {
     struct colo_sendq *q = calloc(1, sizeof(*q));
+    pthread_condattr_t clock;
     int r;
 
     if (!q)
@@ -204,8 +237,14 @@ int colo__sendq_open(int fd, size_t bytes, unsigned silent_ms,
     q->user = user;
     q->size = bytes;
     pthread_mutex_init(&q->lock, NULL);
-    pthread_cond_init(&q->work, NULL);
+    pthread_condattr_init(&clock);
+    pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
+    pthread_cond_init(&q->work, &clock);
+    pthread_condattr_destroy(&clock);
     pthread_cond_init(&q->room, NULL);
+    /* whole batches at a time; the least of this and the system's limit */
+    (void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &(int){ 4 << 20 },
+                     sizeof(int));
     q->entries = calloc(NR_ENTRIES, sizeof(*q->entries));
     q->ring = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
                    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -221,6 +260,24 @@ int colo__sendq_open(int fd, size_t bytes, unsigned silent_ms,
     q->running = true;
     *ret_q = q;
     return 0;
+}
+
+static bool is_urgent(unsigned type)
+{
+    return type != COLO_DMSG_WRITE && type != COLO_DMSG_ZERO &&
+        type != COLO_DMSG_FLUSH && type != COLO_DMSG_APPLIED;
+}
+
+/* called with the lock held when e is ready */
+static void wake_sender(struct colo_sendq *q, const struct entry *e,
+                        bool urgent)
+{
+    q->hurry |= urgent;
+    if (q->sender_waits && e == &q->entries[q->first % NR_ENTRIES])
+        pthread_cond_signal(&q->work);
+    else if (q->sender_collects &&
+             (q->hurry || q->head - q->tail >= COLLECT_BYTES))
+        pthread_cond_signal(&q->work);
 }
 
 /* where total bytes go, or UINT64_MAX if they do not now */
@@ -256,6 +313,8 @@ int colo__sendq_put(struct colo_sendq *q, const struct colo_dmsg *msg,
             break;
         /* ends by the sender: it goes on, or is lost after silent_ms */
         q->room_waiters++;
+        if (q->sender_collects)
+            pthread_cond_signal(&q->work);
         pthread_cond_wait(&q->room, &q->lock);
         q->room_waiters--;
     }
@@ -277,8 +336,7 @@ int colo__sendq_put(struct colo_sendq *q, const struct colo_dmsg *msg,
 
     pthread_mutex_lock(&q->lock);
     e->ready = 1;
-    if (q->sender_waits && e == &q->entries[q->first % NR_ENTRIES])
-        pthread_cond_signal(&q->work);
+    wake_sender(q, e, is_urgent(msg->type));
     pthread_mutex_unlock(&q->lock);
     if (ret_epoch)
         *ret_epoch = copy.epoch;

@@ -158,9 +158,15 @@ void side_nbd(struct model *m, int i)
     if (s->nbd)
         return;
     side_path(m, i, "sock", path);
-    s->nbd = nbd_create();
-    if (!s->nbd || nbd_connect_unix(s->nbd, path) < 0)
-        lost(m, "nbd of %c: %s", 'a' + i, nbd_get_error());
+    for (int ms = 0; ms < 1000; ms++) { /* bound, and not yet listening */
+        s->nbd = nbd_create();
+        if (!s->nbd || nbd_connect_unix(s->nbd, path) == 0)
+            return;
+        nbd_close(s->nbd);
+        s->nbd = NULL;
+        nap();
+    }
+    lost(m, "nbd of %c: %s", 'a' + i, nbd_get_error());
 }
 
 uint64_t side_send(struct model *m, int i, const char *verb, uint64_t arg)

@@ -1,0 +1,311 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# colo-disk with a real kernel: its proxy goes beneath a mounted file system
+# that is written all the time, comes out again, dies, hangs, and loses its
+# supervisor; no write may fail and no byte be wrong.  A plain pass-through
+# plugin stands in for the real one.  Starts itself in a machine of
+# tests/lab/vm.
+#
+#   tests/disk/vm-insert.sh [BUILD-DIR]       77: cannot run here
+set -u
+
+if [ "${1:-}" != inside ]; then
+    here=$(dirname "$(readlink -f "$0")")
+    build=${1:-$here/../../build}
+    for file in disk-proxy/colo-disk tests/disk/plain-plugin.so; do
+        [ -e "$build/$file" ] || { echo "$build/$file is not built"; exit 77; }
+    done
+    [ "$(id -u)" = 0 ] || { echo "needs root"; exit 77; }
+    exec "$here/../lab/vm" run --limit 600 --copy "$build/disk-proxy/colo-disk" \
+        --copy "$build/tests/disk/plain-plugin.so" "$0" inside
+fi
+
+failed=0
+name=colo-dev-vdc
+disk=/dev/mapper/$name
+mnt=/tmp/mnt
+colo() { ./colo-disk "$@"; }
+say() { echo "== $*"; }
+bad() { echo "FAILED: $*"; failed=$((failed + 1)); }
+under() { dmsetup table "$name" | awk '{ print $4 }'; }
+majmin() { printf '%d:%d' "0x$(stat -c %t "$1")" "0x$(stat -c %T "$1")"; }
+
+# wait_for SECONDS COMMAND...
+wait_for() {
+    local end=$((SECONDS + $1))
+    shift
+    until "$@"; do
+        [ $SECONDS -lt $end ] || return 1
+        sleep 0.1
+    done
+}
+
+# --- a guest's I/O: verified writes past the page cache ------------------------
+
+io_loop() {
+    while [ ! -e /tmp/io-stop ]; do
+        fio --name=io --directory=$mnt --size=8M --rw=randrw --bs=4k-64k \
+            --direct=1 --ioengine=libaio --iodepth=8 --verify=crc32c \
+            --fsync=32 --time_based --runtime=2 --verify_backlog=64 \
+            >/tmp/io.log 2>&1 || { cp /tmp/io.log /tmp/io-failed; break; }
+        echo $((++rounds)) >/tmp/io-rounds
+    done
+}
+
+io_begin() {
+    rm -f /tmp/io-stop /tmp/io-failed
+    rounds=0
+    echo 0 >/tmp/io-rounds
+    io_loop &
+    io=$!
+    sleep 1
+}
+
+# Requests of the disk that have ended; without udev its name is no link.
+requests() { awk '{ print $1 + $5 }' "/sys/dev/block/$(majmin "$disk")/stat"; }
+moved_since() { [ "$(requests)" -gt "$1" ]; }
+# A round of I/O has pauses, and the machine is slow.
+io_moves() { wait_for 20 moved_since "$(($(requests) + 3))"; }
+
+io_end() {
+    touch /tmp/io-stop
+    wait "$io"
+    echo "$(cat /tmp/io-rounds) rounds of I/O"
+    if [ -e /tmp/io-failed ]; then
+        bad "$1: I/O failed"
+        grep -iE 'error|fail|verify' /tmp/io-failed | head -5
+    fi
+}
+
+# --- the supervisor --------------------------------------------------------------
+
+serve() { # options...
+    rm -f /tmp/in /tmp/out
+    mkfifo /tmp/in
+    ./colo-disk serve --role primary --domain test --vdev xvda \
+        --target /dev/vdc --plugin "$PWD/plain-plugin.so" "$@" \
+        </tmp/in >/tmp/out 2>/tmp/serve.log &
+    supervisor=$!
+    exec 7>/tmp/in
+    wait_for 20 grep -q ready /tmp/out || { bad "not ready"; cat /tmp/serve.log; }
+}
+
+kit() { awk '$1 == "server" { print $2 }' /run/libcolo/disk/$name; }
+nbd() { awk '$1 == "nbd" { print $2 }' /run/libcolo/disk/$name; }
+gone() { ! kill -0 "$1" 2>/dev/null; }
+
+is_clean() { # case
+    [ "$(under)" = "$backing" ] || bad "$1: over $(under), not $backing"
+    ls /sys/block/nbd*/pid 2>/dev/null && bad "$1: an nbd device is left"
+    [ ! -e /run/libcolo/disk/$name ] || bad "$1: the record is left"
+    pgrep nbdkit >/dev/null && bad "$1: nbdkit is left"
+    dmsetup info -c --noheadings -o suspended $name | grep -qi '^suspended' &&
+        bad "$1: suspended"
+}
+
+end_serve() { # case status
+    local r=0
+    exec 7>&-
+    wait_for 30 gone "$supervisor" || bad "$1: the supervisor does not end"
+    wait "$supervisor" || r=$?
+    [ $r = "$2" ] || { bad "$1: status $r, not $2"; cat /tmp/serve.log; }
+}
+
+# --- cases -----------------------------------------------------------------------
+
+modprobe -a loop dm_mod
+backing=$(majmin /dev/vdc)
+
+say "attach"
+[ "$(colo attach /dev/vdc)" = $disk ] || bad "attach"
+[ "$(under)" = "$backing" ] || bad "attach: over $(under)"
+mkfs.ext4 -q $disk && mkdir -p $mnt && mount $disk $mnt || bad "mount"
+colo attach /dev/vdc 2>/tmp/err && bad "attach: twice"
+grep -q "in use" /tmp/err || bad "attach: says $(cat /tmp/err)"
+io_begin
+io_moves || bad "I/O does not move"
+
+say "in and out, three times"
+for i in 1 2 3; do
+    begin=$(date +%s%N)
+    serve
+    echo "in after $((($(date +%s%N) - begin) / 1000000)) ms"
+    [ "$(under)" = "$(majmin "/dev/nbd$(nbd)")" ] || bad "in: over $(under)"
+    io_moves || bad "in: I/O does not move"
+    colo serve --role primary --domain test --vdev xvda --target /dev/vdc \
+        2>/tmp/err </dev/null && bad "in: served twice"
+    grep -q already /tmp/err || bad "in: says $(cat /tmp/err)"
+    end_serve in-out 0
+    is_clean in-out
+    io_moves || bad "out: I/O does not move"
+done
+io_end in-out
+
+say "SIGTERM"
+io_begin
+serve
+kill "$supervisor"
+end_serve term 0
+is_clean term
+io_end term
+
+say "kill -9 of nbdkit"
+for i in 1 2 3; do
+    io_begin
+    serve --timeout 5
+    io_moves || bad "kill: I/O does not move"
+    begin=$(date +%s%N)
+    kill -9 "$(kit)"
+    wait_for 30 grep -q 'ended proxy-gone' /tmp/out || bad "kill: not noticed"
+    echo "out after $((($(date +%s%N) - begin) / 1000000)) ms"
+    end_serve kill 1
+    is_clean kill
+    io_moves || bad "kill: I/O does not move"
+    io_end kill
+done
+
+say "a hanging nbdkit"
+io_begin
+serve --timeout 3
+kill -STOP "$(kit)"
+wait_for 40 grep -q 'ended proxy-gone' /tmp/out || bad "hang: not noticed"
+end_serve hang 1
+is_clean hang
+io_moves || bad "hang: I/O does not move"
+io_end hang
+
+say "an nbdkit that hangs when it is taken out"
+io_begin
+serve --timeout 40
+kill -STOP "$(kit)"
+exec 7>&-
+wait_for 90 gone "$supervisor" || bad "hang-out: does not end"
+is_clean hang-out
+io_moves || bad "hang-out: I/O does not move"
+io_end hang-out
+
+say "kill -9 of the supervisor, then recover"
+io_begin
+serve
+kill -9 "$supervisor"
+wait "$supervisor" 2>/dev/null
+exec 7>&-
+sleep 1
+io_moves || bad "abandoned: I/O does not move"
+colo status | grep -q abandoned || bad "abandoned: status says $(colo status)"
+colo recover || bad "recover"
+is_clean recover
+io_moves || bad "recover: I/O does not move"
+io_end recover
+
+say "kill -9 of both, then recover"
+io_begin
+serve --dead-time 60 --timeout 5
+io_moves || bad "both: I/O does not move"
+kill -9 "$supervisor" "$(kit)"
+wait "$supervisor" 2>/dev/null
+exec 7>&-
+sleep 2
+colo recover || bad "both: recover"
+is_clean both
+io_moves || bad "both: I/O does not move"
+io_end both
+
+say "kill -9 of the supervisor, then serve again"
+io_begin
+serve
+kill -9 "$supervisor"
+wait "$supervisor" 2>/dev/null
+exec 7>&-
+serve
+io_moves || bad "again: I/O does not move"
+end_serve again 0
+is_clean again
+io_end again
+
+say "no space of time: killed while it goes in and out"
+io_begin
+for ms in 0.1 0.3 0.4 0.5 0.6 0.7 0.8 1; do
+    ./colo-disk serve --role primary --domain test --vdev xvda \
+        --target /dev/vdc --plugin "$PWD/plain-plugin.so" --dead-time 60 --timeout 5 \
+        </dev/null >/tmp/out 2>/tmp/serve.log &
+    sleep $ms
+    kill -9 $!
+    wait $! 2>/dev/null
+    colo recover || bad "killed after $ms: recover"
+    wait_for 5 sh -c '! pgrep -x nbdkit >/dev/null'
+    is_clean "killed after $ms"
+    io_moves || bad "killed after $ms: I/O does not move"
+done
+io_end killed-while
+
+say "a dead time that passes: errors, not a hang for ever"
+serve --dead-time 2
+kill -9 "$supervisor" "$(kit)"
+wait "$supervisor" 2>/dev/null
+exec 7>&-
+begin=$SECONDS
+timeout 60 dd if=$disk of=/dev/null bs=4k count=1 iflag=direct 2>/dev/null &&
+    bad "dead: a read succeeded"
+[ $((SECONDS - begin)) -lt 30 ] || bad "dead: a hang of $((SECONDS - begin)) s"
+colo recover || bad "dead: recover"
+is_clean dead
+dd if=$disk of=/dev/null bs=4k count=1 iflag=direct 2>/dev/null ||
+    bad "dead: not readable after recover"
+
+say "file system"
+umount $mnt || bad "umount"
+fsck.ext4 -fn $disk >/tmp/fsck 2>&1 || { bad "fsck"; cat /tmp/fsck; }
+colo detach /dev/vdc || bad "detach"
+[ ! -e $disk ] || bad "detach: the device is left"
+fsck.ext4 -fn /dev/vdc >/tmp/fsck 2>&1 || { bad "fsck of the backing"; cat /tmp/fsck; }
+
+say "a file"
+truncate -s 64M /tmp/file-1.img
+device=$(colo attach /tmp/file-1.img) || bad "file: attach"
+[ "$device" = /dev/mapper/colo-tmp-file=2D1.img ] || bad "file: $device"
+[ "$(losetup -l -n -O BACK-FILE | wc -l)" = 1 ] || bad "file: $(losetup -l)"
+dd if=/dev/urandom of=$device bs=1M count=8 oflag=direct 2>/dev/null ||
+    bad "file: write"
+sleep 60 <$device &
+reader=$!
+sleep 0.2
+colo detach /tmp/file-1.img || bad "file: detach in use"
+kill $reader
+wait $reader 2>/dev/null
+wait_for 5 sh -c "! dmsetup table $(basename $device) >/dev/null 2>&1" ||
+    bad "file: the device is left"
+wait_for 5 sh -c '[ -z "$(losetup -l -n)" ]' || bad "file: $(losetup -l)"
+
+say "what is refused"
+./colo-disk serve --role primary --domain test --vdev xvda --target /dev/vdd \
+    </dev/null 2>/tmp/err && bad "serve without a device"
+grep -q block-colo /tmp/err || bad "serve without a device: $(cat /tmp/err)"
+colo attach relative 2>/dev/null && bad "a relative path"
+colo attach /dev/null 2>/dev/null && bad "not a disk"
+colo attach /nothing 2>/dev/null && bad "nothing"
+colo force /dev/vdd 2>/tmp/err && bad "force without metadata"
+
+say "a replica that comes later"
+exec 7>&-
+mkfifo /tmp/in3
+./colo-disk serve --role secondary --domain test --vdev xvda \
+    --target /dev/vdd --plugin "$PWD/plain-plugin.so" </tmp/in3 \
+    >/tmp/out 2>/tmp/serve.log &
+supervisor=$!
+exec 7>/tmp/in3
+name=colo-dev-vdd
+wait_for 20 grep -q ready /tmp/out || { bad "secondary"; cat /tmp/serve.log; }
+colo attach /dev/vdd >/dev/null || bad "secondary: attach"
+[ "$(under)" = "$(majmin "/dev/nbd$(nbd)")" ] || bad "secondary: over $(under)"
+dd if=/dev/mapper/colo-dev-vdd of=/dev/null bs=1M count=4 iflag=direct \
+    2>/dev/null || bad "secondary: read"
+exec 7>&-
+wait_for 30 gone $supervisor || bad "secondary: does not end"
+[ "$(under)" = "$(majmin /dev/vdd)" ] || bad "secondary: over $(under) at the end"
+colo detach /dev/vdd || bad "secondary: detach"
+
+dmesg | grep -iE 'BUG|hung task|WARNING:|Call Trace' | head
+echo "$failed failed"
+[ $failed -eq 0 ]
