@@ -9,6 +9,7 @@
 
 #include <xxhash.h>
 
+#include "meta.h"
 #include "wire.h"
 
 #define WHERE "disk stream"
@@ -243,7 +244,7 @@ int colo__dhello_parse(const struct colo_dmsg *msg,
     hello.state = body[9];
     memcpy(hello.generation, body + 16, 16);
     if (hello.role < 1 || hello.role > 2 || hello.state < 1 ||
-        hello.state > 5 || hello.size > COLO_DWIRE_MAX_SIZE)
+        hello.state > COLO_META_LAST || hello.size > COLO_DWIRE_MAX_SIZE)
         return colo__fail(err, COLO_E_PROTO, 0, WHERE,
                           "a hello that makes no sense");
     *ret_hello = hello;

@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Copyright (C) libcolo developers
+ *
+ * A primary and a secondary in one process over a socket pair: first copy,
+ * epochs, failover, stop and a second copy by bitmap, and what is refused.
+ */
+#include <pthread.h>
+#include <sys/socket.h>
+#include <time.h>
+
+#include "disk-common.h"
+
+#include "../../disk-proxy/disk.h"
+#include "../../disk-proxy/meta.h"
+
+#define SIZE (4u * 1024u * 1024u)
+
+struct end {
+    struct disk_file file;
+    char meta[80];
+    struct colo_disk *disk;
+    pthread_mutex_t lock;
+    uint64_t answered; /* seq */
+    char answer[256];  /* "" = ok */
+    char event[256];   /* the last that is no progress */
+    uint64_t total;    /* bytes of the last first copy */
+};
+
+static void on_reply(void *user, uint64_t seq, const char *error)
+{
+    struct end *e = user;
+
+    pthread_mutex_lock(&e->lock);
+    e->answered = seq;
+    snprintf(e->answer, sizeof(e->answer), "%s", error ? error : "");
+    pthread_mutex_unlock(&e->lock);
+}
+
+static void on_event(void *user, const char *text)
+{
+    struct end *e = user;
+    unsigned long long done, total;
+
+    pthread_mutex_lock(&e->lock);
+    if (sscanf(text, "progress %llu %llu", &done, &total) == 2)
+        e->total = total;
+    else
+        snprintf(e->event, sizeof(e->event), "%s", text);
+    pthread_mutex_unlock(&e->lock);
+}
+
+static void end_open(struct end *e, int role)
+{
+    struct colo_disk_config config = {
+        .backing = e->file.path, .meta = e->meta, .role = role,
+        .memory_limit = 4 << 20, .silent_ms = 5000, .reply = on_reply,
+        .event = on_event, .user = e,
+    };
+    struct colo_error err;
+
+    ck_assert_msg(colo__disk_open(&config, &e->disk, &err) == 0, "%s",
+                  err.text);
+}
+
+static void end_make(struct end *e, int role)
+{
+    memset(e, 0, sizeof(*e));
+    pthread_mutex_init(&e->lock, NULL);
+    disk_file_make(&e->file, SIZE);
+    snprintf(e->meta, sizeof(e->meta), "%s.meta", e->file.path);
+    end_open(e, role);
+}
+
+static void end_free(struct end *e)
+{
+    colo__disk_close(e->disk);
+    unlink(e->meta);
+    disk_file_close(&e->file);
+}
+
+/* the answer to seq, "" = ok */
+static const char *wait_answer(struct end *e, uint64_t seq)
+{
+    for (int ms = 0; ms < 20000; ms++) {
+        struct timespec ts = { .tv_nsec = 1000000 };
+        bool there;
+
+        pthread_mutex_lock(&e->lock);
+        there = e->answered == seq;
+        pthread_mutex_unlock(&e->lock);
+        if (there)
+            return e->answer;
+        nanosleep(&ts, NULL);
+    }
+    return "no answer";
+}
+
+static void ask(struct end *e, uint64_t seq, int verb, uint64_t arg)
+{
+    colo__disk_request(e->disk, seq, verb, arg, -1);
+}
+
+static void start(struct end *p, struct end *s, uint64_t seq)
+{
+    int fds[2];
+
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds),
+                     0);
+    colo__disk_request(s->disk, seq, COLO_PROXY_START, 1, fds[1]);
+    colo__disk_request(p->disk, seq, COLO_PROXY_START, 1, fds[0]);
+    ck_assert_str_eq(wait_answer(p, seq), "");
+    ck_assert_str_eq(wait_answer(s, seq), "");
+}
+
+static void checkpoint(struct end *p, struct end *s, uint64_t n, bool commit)
+{
+    uint64_t seq = 1000 + n * 2;
+
+    ask(p, seq, COLO_PROXY_CHECKPOINT, n);
+    ask(s, seq, COLO_PROXY_CHECKPOINT, n);
+    ck_assert_str_eq(wait_answer(p, seq), "");
+    ck_assert_str_eq(wait_answer(s, seq), "");
+    if (!commit)
+        return;
+    ask(s, seq + 1, COLO_PROXY_COMMIT, n);
+    ask(p, seq + 1, COLO_PROXY_COMMIT, n);
+    ck_assert_str_eq(wait_answer(s, seq + 1), "");
+    ck_assert_str_eq(wait_answer(p, seq + 1), "");
+}
+
+static void put(struct end *e, uint64_t offset, uint8_t value)
+{
+    uint8_t page[4096];
+
+    memset(page, value, sizeof(page));
+    ck_assert_int_eq(colo__disk_write(e->disk, page, sizeof(page), offset,
+                                      false), 0);
+}
+
+static uint8_t get(struct end *e, uint64_t offset)
+{
+    uint8_t v = 0xee;
+
+    ck_assert_int_eq(colo__disk_read(e->disk, &v, 1, offset), 0);
+    return v;
+}
+
+START_TEST(test_failover)
+{
+    struct end p, s;
+
+    end_make(&p, COLO_DISK_PRIMARY);
+    end_make(&s, COLO_DISK_SECONDARY);
+    put(&p, 65536, 1);
+    start(&p, &s, 1);
+    put(&p, 0, 2);
+    put(&p, 65536, 3);
+    checkpoint(&p, &s, 1, true);
+    put(&p, 65536, 4);
+    checkpoint(&p, &s, 2, false);
+    put(&p, 0, 5);
+    ask(&s, 50, COLO_PROXY_FAILOVER, 0);
+    ck_assert_str_eq(wait_answer(&s, 50), "");
+    ck_assert_uint_eq(get(&s, 0), 2);
+    ck_assert_uint_eq(get(&s, 65536), 3);
+    put(&s, 65536, 6);
+    ck_assert_uint_eq(get(&s, 65536), 6);
+    ck_assert_int_eq(colo__disk_flush(s.disk), 0);
+    ck_assert_int_eq(colo__meta_peek(s.meta, NULL, NULL), COLO_META_ALONE);
+    ask(&p, 51, COLO_PROXY_FAILOVER, 0);
+    ck_assert_str_eq(wait_answer(&p, 51), "");
+    ck_assert_int_eq(colo__disk_zero(p.disk, 4096, 0, false, false), EIO);
+    ck_assert_int_eq(colo__meta_peek(p.meta, NULL, NULL),
+                     COLO_META_OUTDATED);
+    end_free(&p);
+    end_free(&s);
+}
+END_TEST
+
+START_TEST(test_resync)
+{
+    struct end p, s;
+    uint64_t seq = 60;
+
+    end_make(&p, COLO_DISK_PRIMARY);
+    end_make(&s, COLO_DISK_SECONDARY);
+    for (uint64_t o = 0; o < SIZE; o += 65536)
+        put(&p, o, (uint8_t)(o / 65536 + 1));
+    start(&p, &s, 1);
+    ck_assert_uint_eq(p.total, SIZE);
+    for (uint64_t n = 1; n < 8; n++) { /* the bits of epochs before go */
+        put(&p, 65536 * n, 99);
+        checkpoint(&p, &s, n, true);
+    }
+    ask(&p, seq, COLO_PROXY_STOP, 0);
+    ask(&s, seq, COLO_PROXY_STOP, 0);
+    ck_assert_str_eq(wait_answer(&p, seq), "");
+    ck_assert_str_eq(wait_answer(&s, seq), "");
+    ck_assert_int_eq(colo__disk_zero(s.disk, 4096, 0, false, false), EROFS);
+    ck_assert_int_eq(colo__meta_peek(s.meta, NULL, NULL),
+                     COLO_META_SECONDARY);
+    put(&p, 65536 * 20, 98);
+
+    start(&p, &s, 2);
+    ck_assert_uint_ge(p.total, 65536);
+    ck_assert_uint_le(p.total, 65536 * 8); /* not everything again */
+    ask(&p, 3, COLO_DISK_VERIFY, 0);
+    ck_assert_str_eq(wait_answer(&p, 3), "");
+    ck_assert_str_eq(p.event, "verified 64 0");
+    checkpoint(&p, &s, 20, true);
+    ask(&s, 4, COLO_PROXY_FAILOVER, 0);
+    ck_assert_str_eq(wait_answer(&s, 4), "");
+    ck_assert_uint_eq(get(&s, 65536 * 20), 98);
+    ck_assert_uint_eq(get(&s, 65536 * 5), 99);
+    ck_assert_uint_eq(get(&s, 65536 * 9), 10);
+    end_free(&p);
+    end_free(&s);
+}
+END_TEST
+
+/* somebody has written past the secondary */
+START_TEST(test_verify_finds)
+{
+    struct end p, s;
+    uint8_t byte = 0x55;
+    int fd;
+
+    end_make(&p, COLO_DISK_PRIMARY);
+    end_make(&s, COLO_DISK_SECONDARY);
+    put(&p, 0, 1);
+    start(&p, &s, 1);
+    fd = open(s.file.path, O_WRONLY | O_CLOEXEC);
+    ck_assert_int_eq(pwrite(fd, &byte, 1, 3 * 65536 + 17), 1);
+    ck_assert_int_eq(fsync(fd), 0);
+    close(fd);
+    ask(&p, 2, COLO_DISK_VERIFY, 0);
+    ck_assert_str_eq(wait_answer(&p, 2), "");
+    ck_assert_str_eq(p.event, "verified 64 1");
+    end_free(&p);
+    end_free(&s);
+}
+END_TEST
+
+START_TEST(test_lost_twin)
+{
+    struct end p, s;
+
+    end_make(&p, COLO_DISK_PRIMARY);
+    end_make(&s, COLO_DISK_SECONDARY);
+    start(&p, &s, 1);
+    colo__disk_close(s.disk); /* gone */
+    for (int i = 0; i < 2000 && !p.event[0]; i++) {
+        struct timespec ts = { .tv_nsec = 1000000 };
+
+        nanosleep(&ts, NULL);
+    }
+    ck_assert_msg(!strncmp(p.event, "error ", 6), "%s", p.event);
+    put(&p, 0, 9); /* the guest goes on */
+    ask(&p, 2, COLO_PROXY_CHECKPOINT, 1);
+    ck_assert_str_ne(wait_answer(&p, 2), "");
+    ask(&p, 3, COLO_PROXY_STOP, 0);
+    ck_assert_str_eq(wait_answer(&p, 3), "");
+    ck_assert_uint_eq(get(&p, 0), 9);
+    end_open(&s, COLO_DISK_SECONDARY);
+    start(&p, &s, 4);
+    end_free(&p);
+    end_free(&s);
+}
+END_TEST
+
+START_TEST(test_full_log)
+{
+    struct end p, s;
+
+    end_make(&p, COLO_DISK_PRIMARY);
+    end_make(&s, COLO_DISK_SECONDARY); /* 4 MiB, no spill file */
+    start(&p, &s, 1);
+    for (int i = 0; i < 3 && !s.event[0]; i++) {
+        for (uint64_t o = 0; o < SIZE; o += 4096)
+            put(&p, o, (uint8_t)i);
+    }
+    for (int i = 0; i < 10000 && !s.event[0]; i++) {
+        struct timespec ts = { .tv_nsec = 1000000 };
+
+        nanosleep(&ts, NULL);
+    }
+    ck_assert_msg(strstr(s.event, "larger than memory"), "%s", s.event);
+    put(&p, 0, 7);
+    ck_assert_uint_eq(get(&p, 0), 7);
+    end_free(&p);
+    end_free(&s);
+}
+END_TEST
+
+START_TEST(test_refused)
+{
+    struct end p, s;
+
+    end_make(&p, COLO_DISK_PRIMARY);
+    end_make(&s, COLO_DISK_SECONDARY);
+    ask(&s, 1, COLO_PROXY_FAILOVER, 0); /* never in step */
+    ck_assert_str_ne(wait_answer(&s, 1), "");
+    ask(&p, 1, COLO_PROXY_CHECKPOINT, 1);
+    ck_assert_str_ne(wait_answer(&p, 1), "");
+    ask(&p, 2, COLO_PROXY_START, 1); /* without a stream */
+    ck_assert_str_ne(wait_answer(&p, 2), "");
+    ask(&p, 3, 77, 1);
+    ck_assert_str_ne(wait_answer(&p, 3), "");
+    end_free(&p);
+    end_free(&s);
+}
+END_TEST
+
+PURE_MAIN("disk-engine", test_failover, test_resync, test_verify_finds,
+          test_lost_twin, test_full_log, test_refused)
