@@ -34,18 +34,17 @@ struct frame {
     uint8_t bytes[65536];
 };
 
-int wire_open(const char *name, bool receive)
+int wire_open(const char *name, bool listen)
 {
     struct sockaddr_ll addr = {
         .sll_family = AF_PACKET, .sll_ifindex = (int)if_nametoindex(name),
-        .sll_protocol = receive ? htons(ETH_P_ALL) : 0,
+        .sll_protocol = listen ? htons(ETH_P_ALL) : 0,
     };
     int on = 1, big = 64 << 20;
     int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
 
     if (fd < 0 || setsockopt(fd, SOL_PACKET, PACKET_VNET_HDR, &on, sizeof(on)))
         err(1, "packet socket");
-    setsockopt(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, &on, sizeof(on));
     setsockopt(fd, SOL_PACKET, PACKET_AUXDATA, &on, sizeof(on));
     setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &big, sizeof(big));
     setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &big, sizeof(big));
@@ -246,7 +245,9 @@ long wire_next(int fd, int ms)
     for (;;) {
         struct pollfd p = { .fd = fd, .events = POLLIN };
         struct iovec iov = { &f, sizeof(f) };
+        struct sockaddr_ll from = { 0 };
         struct msghdr msg = {
+            .msg_name = &from, .msg_namelen = sizeof(from),
             .msg_iov = &iov, .msg_iovlen = 1,
             .msg_control = control, .msg_controllen = sizeof(control),
         };
@@ -261,6 +262,8 @@ long wire_next(int fd, int ms)
                 warn("receive");
             continue;
         }
+        if (from.sll_pkttype != PACKET_OUTGOING)
+            continue;
         seq = examine(&f, (size_t)n - sizeof(f.vnet), vlan_of(&msg));
         if (seq != -1)
             return seq;

@@ -12,8 +12,10 @@
 
 enum kind { IPV4, IPV6, ARP, VLAN, JUMBO, GSO, KINDS };
 
-/* A packet socket on the interface called name. */
-int wire_open(const char *name, bool receive);
+/* A packet socket on the interface called name, that sends or that listens to
+ * what the interface sends: there frames have the order of a wire, while
+ * the far end of a veth pair has a queue for each CPU. */
+int wire_open(const char *name, bool listen);
 
 /* Send frame number seq. */
 void wire_send(int fd, enum kind kind, uint32_t seq);
