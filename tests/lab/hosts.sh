@@ -4,6 +4,7 @@
 # The two hosts as machines: up, down, pulling the plug, status.  Per host in
 # $LAB_RUN: hostN.raw (its disk), hostN.{xen,vmlinuz,initrd,release,stamp} (what
 # it boots), hostN.pid, hostN.log (serial console), hostN.mon (QEMU monitor).
+# lan.sh has the LAN between them.
 
 LAB_BOOT_SECONDS=${COLO_LAB_BOOT_SECONDS:-240}
 
@@ -69,7 +70,7 @@ start_host() { # host
         -netdev "user,id=mgmt,restrict=on,hostfwd=tcp:127.0.0.1:$(lab_port ssh "$n")-:22" \
         -device "$(nic mgmt "$n" 0)" \
         -netdev "$(udp_link repl "$n")" -device "$(nic repl "$n" 1)" \
-        -netdev "$(udp_link lan "$n")" -device "$(nic lan "$n" 2)" \
+        -netdev "$(lan_link "$n")" -device "$(nic lan "$n" 2)" \
         </dev/null >"$base.err" 2>&1 9>&- ||
         { cat "$base.err" >&2; die "QEMU of host$n did not start"; }
     host_pid "$n" >/dev/null || die "QEMU of host$n ended at once: $base.err"
@@ -161,6 +162,7 @@ up_locked() {
     local n
     if ! host_pid 1 >/dev/null && ! host_pid 2 >/dev/null; then
         rm -f "$LAB_RUN/link-cut"
+        lan_choose
         for n in 1 2; do new_disk $n; done
     fi
     for n in 1 2; do
@@ -171,7 +173,12 @@ up_locked() {
 }
 
 lab_down() { with_lock "$LAB_RUN/lock" 300 down_locked; }
-down_locked() { stop_host 1; stop_host 2; rm -f "$LAB_RUN/link-cut"; }
+down_locked() {
+    stop_host 1
+    stop_host 2
+    lan_stop
+    rm -f "$LAB_RUN/link-cut"
+}
 
 # No lock: a power cut must not wait for anything.
 lab_power_off() { # host
@@ -189,6 +196,7 @@ lab_power_on() { # host
 }
 
 power_on_locked() { # host
+    lan_again
     host_pid "$1" >/dev/null || start_host "$1"
     wait_ready "$1"
     say "host$1 is up after $SECONDS s"
@@ -213,4 +221,5 @@ lab_status() {
     else
         echo "replication link: whole"
     fi
+    lan_status
 }

@@ -18,12 +18,13 @@ die() { say "$*"; exit 1; }
     die "COLO_LAB_INSTANCE=$LAB_INSTANCE: give a number from 1 to 9"
 
 # Ports on the loopback of this machine; 20 are set aside for each instance.
-lab_port() { # what(ssh|repl|lan) host
+lab_port() { # what(ssh|repl|lan|hub) host
     local base=$((22000 + LAB_INSTANCE * 20))
     case $1 in
         ssh) echo $((base + $2)) ;;
         repl) echo $((base + 2 + $2)) ;;
         lan) echo $((base + 4 + $2)) ;;
+        hub) echo $((base + 6 + $2)) ;;
     esac
 }
 
