@@ -21,6 +21,7 @@
 #include "colo-disk.h"
 
 #define ARGS_MAX 24
+#define ORPHAN_MS 5000
 
 struct args {
     char *argv[ARGS_MAX + 1];
@@ -78,6 +79,14 @@ static void build_args(struct args *args, const struct disk_options *options,
     add_value(args, "stream", options->stream);
 }
 
+static void sleep_ms(int ms)
+{
+    struct timespec t = { .tv_sec = ms / 1000,
+                          .tv_nsec = ms % 1000 * 1000000L };
+
+    nanosleep(&t, NULL);
+}
+
 static void child_signals(void)
 {
     sigset_t none;
@@ -101,9 +110,23 @@ static int make_pair(int *ret_ours, int *ret_theirs, struct colo_error *err)
     return 0;
 }
 
-static void child_exec(const struct args *args, int sock)
+/* nbdkit --single has the kernel end it with its parent, and would fail the
+ * guest's I/O then: so it is made an orphan before it starts.  Its pid goes
+ * through report. */
+static void child_exec(const struct args *args, int sock, int report)
 {
+    pid_t parent = getpid(), pid = fork();
+
+    if (pid) {
+        _exit(pid < 0 || write(report, &pid, sizeof(pid)) !=
+                             (ssize_t)sizeof(pid));
+    }
     child_signals();
+    for (int i = 0; getppid() == parent; i++) {
+        if (i == ORPHAN_MS)
+            _exit(126);
+        sleep_ms(1);
+    }
     if (dup2(sock, 0) < 0 || dup2(sock, 1) < 0)
         _exit(126);
     execvp(args->argv[0], args->argv);
@@ -116,9 +139,9 @@ int disk_kit_start(struct disk_kit *ret_kit, const struct disk_options *options,
                    const struct disk_names *names,
                    const struct disk_backing *backing, struct colo_error *err)
 {
-    int ours = -1, theirs = -1, rc;
+    int ours = -1, theirs = -1, report[2] = { -1, -1 }, rc;
     struct args args;
-    pid_t pid;
+    pid_t pid, between = -1;
 
     build_args(&args, options, names, backing);
     if (args.failed) {
@@ -128,17 +151,30 @@ int disk_kit_start(struct disk_kit *ret_kit, const struct disk_options *options,
     rc = make_pair(&ours, &theirs, err);
     if (rc)
         goto out;
-    pid = fork();
-    if (!pid)
-        child_exec(&args, theirs);
-    if (pid < 0) {
+    if (pipe2(report, O_CLOEXEC)) {
+        rc = colo__fail(err, COLO_E_SYS, errno, DISK_WHERE, "pipe");
+        goto out;
+    }
+    between = fork();
+    if (!between)
+        child_exec(&args, theirs, report[1]);
+    close(report[1]);
+    report[1] = -1;
+    if (between < 0 || read(report[0], &pid, sizeof(pid)) !=
+                           (ssize_t)sizeof(pid)) {
         rc = colo__fail(err, COLO_E_SYS, errno, DISK_WHERE, "fork");
         goto out;
     }
-    ret_kit->pid = pid;
+    ret_kit->process = disk_process_of(pid);
     ret_kit->sock = ours;
     ours = -1;
 out:
+    if (between > 0)
+        waitpid(between, NULL, 0);
+    for (int i = 0; i < 2; i++) {
+        if (report[i] >= 0)
+            close(report[i]);
+    }
     if (ours >= 0)
         close(ours);
     if (theirs >= 0)
@@ -184,23 +220,17 @@ int disk_kit_relay(struct disk_kit *ret_kit, const struct disk_backing *backing,
         return colo__fail(err, COLO_E_SYS, errno, DISK_WHERE, "fork");
     }
     ret_kit->relay = true;
-    ret_kit->pid = pid;
+    ret_kit->process = disk_process_of(pid);
     ret_kit->sock = ours;
     return 0;
 }
 
-static void sleep_ms(int ms)
-{
-    struct timespec t = { .tv_sec = ms / 1000,
-                          .tv_nsec = ms % 1000 * 1000000L };
-
-    nanosleep(&t, NULL);
-}
-
-static bool gone_within(pid_t pid, int ms)
+/* The relay is our child, nbdkit is not. */
+static bool gone_within(const struct disk_process *process, int ms)
 {
     for (int waited = 0; ; waited += 10) {
-        if (waitpid(pid, NULL, WNOHANG) == pid)
+        waitpid(process->pid, NULL, WNOHANG);
+        if (!disk_process_alive(process))
             return true;
         if (waited >= ms)
             return false;
@@ -213,16 +243,16 @@ void disk_kit_end(struct disk_kit *kit, int wait_ms)
     if (kit->sock >= 0)
         close(kit->sock);
     kit->sock = -1;
-    if (kit->pid <= 0)
-        return;
-    if (!gone_within(kit->pid, wait_ms)) {
-        kill(kit->pid, SIGTERM);
-        if (wait_ms == 0 || !gone_within(kit->pid, 2000)) {
-            kill(kit->pid, SIGKILL);
-            gone_within(kit->pid, 60 * 1000);
+    if (!gone_within(&kit->process, wait_ms)) {
+        /* TERM makes nbdkit fail what it still has: not in a hurry, then */
+        if (wait_ms)
+            kill(kit->process.pid, SIGTERM);
+        if (!wait_ms || !gone_within(&kit->process, 2000)) {
+            kill(kit->process.pid, SIGKILL);
+            gone_within(&kit->process, 60 * 1000);
         }
     }
-    kit->pid = 0;
+    kit->process.pid = 0;
 }
 
 void disk_process_end(const struct disk_process *process, int wait_ms)

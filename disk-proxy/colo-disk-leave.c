@@ -57,7 +57,7 @@ int disk_replug(const struct disk_names *names,
         return rc;
     }
     /* if we die now, the relay is what recover finds */
-    record->kit = disk_process_of(kit->pid);
+    record->kit = kit->process;
     return disk_record_write(names->record, record, err);
 }
 

@@ -33,6 +33,9 @@ struct disk_process disk_process_of(pid_t pid)
         return (struct disk_process){ .pid = 0 };
     text[n] = 0;
     p = strrchr(text, ')');
+    /* a zombie does nothing any more */
+    if (!p || strlen(p) < 3 || p[2] == 'Z' || p[2] == 'X')
+        return (struct disk_process){ .pid = 0 };
     for (int field = 2; p && field < 22; field++)
         p = strchr(p + 1, ' ');
     if (!p)

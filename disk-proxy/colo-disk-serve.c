@@ -96,7 +96,7 @@ static int start_kit(struct serve *s, struct colo_error *err)
     if (rc)
         return rc;
     /* before the kernel has it: recover must find it whenever we die */
-    s->record.kit = disk_process_of(s->kit.pid);
+    s->record.kit = s->kit.process;
     rc = disk_record_write(s->names.record, &s->record, err);
     if (rc)
         return rc;

@@ -96,7 +96,7 @@ int disk_record_read(const char *path, struct disk_record *ret_record,
 
 /* nbdkit with the plugin, or our own relay; sock: our end, -1 = none */
 struct disk_kit {
-    pid_t pid;
+    struct disk_process process;
     int sock;
     bool relay;
 };
@@ -107,7 +107,8 @@ int disk_kit_start(struct disk_kit *ret_kit, const struct disk_options *options,
 int disk_kit_relay(struct disk_kit *ret_kit, const struct disk_backing *backing,
                    struct colo_error *err);
 
-/* disk_kit_end - waits for its end; TERM after wait_ms, then KILL. */
+/* disk_kit_end - waits for its end; TERM after wait_ms, then KILL; 0: KILL at
+ * once. */
 void disk_kit_end(struct disk_kit *kit, int wait_ms);
 
 /* disk_process_end - the same for one that is not our child. */
@@ -116,7 +117,7 @@ void disk_process_end(const struct disk_process *process, int wait_ms);
 /* ---- the way out (colo-disk-leave.c) ------------------------------------------ */
 
 /* disk_leave - take nbd device and server from beneath the disk.
- * Shape    kit: what serves the nbd device now, pid 0 = nothing does.
+ * Shape    kit: what serves the nbd device and we started, pid 0 = none.
  *          Goes on after errors; *err is the first. */
 int disk_leave(const struct disk_names *names,
                const struct disk_backing *backing, struct disk_record *record,

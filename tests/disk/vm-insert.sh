@@ -13,12 +13,16 @@ set -u
 if [ "${1:-}" != inside ]; then
     here=$(dirname "$(readlink -f "$0")")
     build=${1:-$here/../../build}
-    for file in disk-proxy/colo-disk tests/disk/plain-plugin.so; do
-        [ -e "$build/$file" ] || { echo "$build/$file is not built"; exit 77; }
-    done
+    [ -e "$build/disk-proxy/colo-disk" ] || { echo "nothing built in $build"; exit 77; }
     [ "$(id -u)" = 0 ] || { echo "needs root"; exit 77; }
-    exec "$here/../lab/vm" run --limit 600 --copy "$build/disk-proxy/colo-disk" \
-        --copy "$build/tests/disk/plain-plugin.so" "$0" inside
+    tmp=$(mktemp -d)
+    trap 'rm -rf "$tmp"' EXIT
+    # shellcheck disable=SC2046 # words are meant
+    gcc -D_GNU_SOURCE -O2 -shared -fPIC $(pkg-config --cflags nbdkit) \
+        -o "$tmp/plain-plugin.so" "$here/plain-plugin.c" || exit 1
+    "$here/../lab/vm" run --limit 900 --copy "$build/disk-proxy/colo-disk" \
+        --copy "$tmp/plain-plugin.so" "$0" inside
+    exit
 fi
 
 failed=0
@@ -120,14 +124,15 @@ backing=$(majmin /dev/vdc)
 say "attach"
 [ "$(colo attach /dev/vdc)" = $disk ] || bad "attach"
 [ "$(under)" = "$backing" ] || bad "attach: over $(under)"
-mkfs.ext4 -q $disk && mkdir -p $mnt && mount $disk $mnt || bad "mount"
+mkdir -p $mnt
+if ! mkfs.ext4 -q $disk || ! mount $disk $mnt; then bad "mount"; fi
 colo attach /dev/vdc 2>/tmp/err && bad "attach: twice"
 grep -q "in use" /tmp/err || bad "attach: says $(cat /tmp/err)"
 io_begin
 io_moves || bad "I/O does not move"
 
 say "in and out, three times"
-for i in 1 2 3; do
+for _ in 1 2 3; do
     begin=$(date +%s%N)
     serve
     echo "in after $((($(date +%s%N) - begin) / 1000000)) ms"
@@ -151,7 +156,7 @@ is_clean term
 io_end term
 
 say "kill -9 of nbdkit"
-for i in 1 2 3; do
+for _ in 1 2 3; do
     io_begin
     serve --timeout 5
     io_moves || bad "kill: I/O does not move"
@@ -266,17 +271,20 @@ truncate -s 64M /tmp/file-1.img
 device=$(colo attach /tmp/file-1.img) || bad "file: attach"
 [ "$device" = /dev/mapper/colo-tmp-file=2D1.img ] || bad "file: $device"
 [ "$(losetup -l -n -O BACK-FILE | wc -l)" = 1 ] || bad "file: $(losetup -l)"
-dd if=/dev/urandom of=$device bs=1M count=8 oflag=direct 2>/dev/null ||
+dd if=/dev/urandom of="$device" bs=1M count=8 oflag=direct 2>/dev/null ||
     bad "file: write"
-sleep 60 <$device &
+exec 8<"$device"
+sleep 60 &
 reader=$!
 sleep 0.2
 colo detach /tmp/file-1.img || bad "file: detach in use"
 kill $reader
 wait $reader 2>/dev/null
-wait_for 5 sh -c "! dmsetup table $(basename $device) >/dev/null 2>&1" ||
+exec 8<&-
+wait_for 5 sh -c "! dmsetup table $(basename "$device") >/dev/null 2>&1" ||
     bad "file: the device is left"
-wait_for 5 sh -c '[ -z "$(losetup -l -n)" ]' || bad "file: $(losetup -l)"
+no_loops() { [ -z "$(losetup -l -n)" ]; }
+wait_for 5 no_loops || bad "file: $(losetup -l)"
 
 say "what is refused"
 ./colo-disk serve --role primary --domain test --vdev xvda --target /dev/vdd \
