@@ -86,6 +86,7 @@ struct colo_disk {
     uint8_t next_generation[16];
 
     struct colo_elog *log; /* secondary */
+    uint64_t told_us;      /* the receiver's: when progress was last told */
 };
 
 static inline uint64_t colo__disk_chunks(const struct colo_disk *d)

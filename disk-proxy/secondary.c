@@ -18,6 +18,7 @@
 #define WHERE "disk secondary"
 #define QUEUE_BYTES (4u * 1024u * 1024u) /* answers only */
 #define DRAIN_MS 10000
+#define PROGRESS_US 500000
 
 static void answer_now(struct colo_disk *d, uint64_t seq, const char *error)
 {
@@ -70,6 +71,21 @@ static bool reads_as_zeros(struct colo_disk *d, uint64_t offset, uint64_t len)
 
     return colo__backing_extent(d->backing, offset, len, &hole) &&
         hole == len && !colo__elog_wait_clear(d->log, offset, len, 0);
+}
+
+/* The session of this side, too, must not take a long first copy for a proxy
+ * that does not answer. */
+static void tell_progress(struct colo_disk *d, uint64_t offset)
+{
+    uint64_t now = colo__now_us(&colo__clock_monotonic);
+    uint64_t size = colo__backing_size(d->backing);
+
+    if (now - d->told_us < PROGRESS_US)
+        return;
+    d->told_us = now;
+    colo__disk_event(d, "progress %llu %llu",
+                     (unsigned long long)(offset < size ? offset : size),
+                     (unsigned long long)size);
 }
 
 /* HASHES and VERIFY: what the disk will hold here in the stream */
@@ -193,6 +209,8 @@ static int take(struct colo_disk *d, const struct colo_dmsg *m,
                           "%s of epoch %llu does not belong here",
                           colo__dmsg_name(m->type),
                           (unsigned long long)m->epoch);
+    if (filling)
+        tell_progress(d, m->offset);
     switch (m->type) {
     case COLO_DMSG_WRITE:
         return colo__elog_add(d->log, COLO_REC_WRITE, m->offset, m->len,

@@ -21,6 +21,7 @@
 
 #define TOKEN "proxy@"
 #define ANSWER_MS 10000 /* a proxy that takes longer has failed */
+#define START_MS 60000  /* its first copy: so long without a word of progress */
 #define JOIN_MS 60000   /* so has one that is expected and does not come */
 
 static struct replication_xenstore *to_rx(struct colo_replication *r)
@@ -402,7 +403,10 @@ static int rx_pending(struct colo_replication *r, bool *ret_diverged,
     /* after service(), which may have sent requests */
     now = colo__now_us(&colo__clock_monotonic);
     for (struct colo_peer *p = rx->peers; p; p = p->next) {
-        if (p->busy && now - p->asked_at_us > ANSWER_MS * 1000u)
+        uint64_t limit_ms = p->asked.verb == COLO_PROXY_START ? START_MS
+                                                              : ANSWER_MS;
+
+        if (p->busy && now - p->asked_at_us > limit_ms * 1000)
             peer_failed(rx, p, COLO_E_TIMEOUT, verb_name(p->asked.verb),
                         NULL);
         if (p->counts && (p->busy || p->queued))
