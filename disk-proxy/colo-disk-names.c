@@ -40,10 +40,11 @@ int disk_names(struct disk_names *ret_names, const char *target,
 
 static int make_folders(const char *path, struct colo_error *err)
 {
-    char part[PATH_MAX];
+    char part[PATH_MAX], *slash = part;
 
     snprintf(part, sizeof(part), "%s", path);
-    for (char *slash = strchr(part + 1, '/'); ; slash = strchr(slash + 1, '/')) {
+    for (;;) {
+        slash = strchr(slash + 1, '/');
         if (slash)
             *slash = 0;
         /* only the last is ours alone */

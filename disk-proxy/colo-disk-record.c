@@ -137,7 +137,8 @@ int disk_record_write(const char *path, const struct disk_record *record,
         return colo__fail(err, COLO_E_SYS, errno, DISK_WHERE,
                           "cannot write %s", temporary);
     fprintf(f, "supervisor %d %" PRIu64 "\nserver %d %" PRIu64 "\n"
-            "nbd %d\ntimeout %" PRIu32 "\nsecondary %d\ntarget %s\nmeta %s\nidentifier %s\n",
+            "nbd %d\ntimeout %" PRIu32 "\nsecondary %d\n"
+            "target %s\nmeta %s\nidentifier %s\n",
             (int)record->supervisor.pid, record->supervisor.start,
             (int)record->kit.pid, record->kit.start, record->nbd,
             record->timeout_s, record->secondary, record->target, record->meta,

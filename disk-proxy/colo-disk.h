@@ -29,7 +29,7 @@ struct disk_options {
     bool inconsistent;
 };
 
-/* ---- names and lock (colo-disk-names.c) ------------------------------------ */
+/* ---- names and lock (colo-disk-names.c) -------------------------------- */
 
 struct disk_names {
     char target[PATH_MAX];
@@ -46,7 +46,7 @@ int disk_names(struct disk_names *ret_names, const char *target,
 int disk_lock(const struct disk_names *names, int *ret_fd,
               struct colo_error *err);
 
-/* ---- the backing (colo-disk-backing.c) -------------------------------------- */
+/* ---- the backing (colo-disk-backing.c) --------------------------------- */
 
 /* fd: O_RDWR, O_DIRECT; keeps a loop device alive.  -1 = not open */
 struct disk_backing {
@@ -63,7 +63,7 @@ int disk_backing_open(struct disk_backing *ret_backing, const char *target,
                       struct colo_error *err);
 void disk_backing_close(struct disk_backing *backing);
 
-/* ---- the record of who serves a disk (colo-disk-record.c) -------------------- */
+/* ---- the record of who serves a disk (colo-disk-record.c) -------------- */
 
 /* A process, so that a number used again is not taken for it. */
 struct disk_process {
@@ -92,7 +92,7 @@ int disk_record_write(const char *path, const struct disk_record *record,
 int disk_record_read(const char *path, struct disk_record *ret_record,
                      struct colo_error *err);
 
-/* ---- the server behind the nbd device (colo-disk-kit.c) ---------------------- */
+/* ---- the server behind the nbd device (colo-disk-kit.c) ---------------- */
 
 /* nbdkit with the plugin, or our own relay; sock: our end, -1 = none */
 struct disk_kit {
@@ -114,7 +114,7 @@ void disk_kit_end(struct disk_kit *kit, int wait_ms);
 /* disk_process_end - the same for one that is not our child. */
 void disk_process_end(const struct disk_process *process, int wait_ms);
 
-/* ---- the way out (colo-disk-leave.c) ------------------------------------------ */
+/* ---- the way out (colo-disk-leave.c) ----------------------------------- */
 
 /* disk_leave - take nbd device and server from beneath the disk.
  * Shape    kit: what serves the nbd device and we started, pid 0 = none.
@@ -136,7 +136,7 @@ int disk_recover_one(const struct disk_names *names, struct colo_error *err);
 /* disk_may_write - may a guest write to this copy past its proxy? */
 bool disk_may_write(const struct disk_names *names, bool secondary);
 
-/* ---- commands ------------------------------------------------------------------ */
+/* ---- commands ---------------------------------------------------------- */
 
 int disk_cmd_serve(const struct disk_options *options);
 int disk_cmd_attach(const struct disk_options *options);

@@ -13,6 +13,7 @@
 #include "pure/delta.h"
 #include "pure/wire.h"
 
+#include "../../disk-proxy/meta-format.h"
 #include "../../disk-proxy/wire.h"
 #include "../../net-proxy/frames.h"
 #include "../../xenstore/schema.h"
@@ -352,6 +353,27 @@ static void put_dmsg(struct out *out, struct colo_dmsg msg)
     put(out, msg.body, msg.len);
 }
 
+static void save_disk_meta(struct out *out)
+{
+    static const char record[] =
+        "supervisor 12 345\nserver 13 346\nnbd 3\ntimeout 30\nsecondary 0\n"
+        "target /dev/vg/web\nmeta /var/lib/m\nidentifier colo-12-345\n";
+    struct colo_meta_header header = {
+        .serial = 7, .size = 1 << 30, .state = COLO_META_PRIMARY,
+    };
+    uint8_t buf[COLO_META_BLOCK];
+
+    for (int copy = 0; copy < 2; copy++) {
+        memset(buf, 0, sizeof(buf));
+        colo__meta_header_build(&header, buf);
+        put(out, buf, copy ? COLO_META_HEADER_LEN : sizeof(buf));
+        header.serial++;
+    }
+    save(out, "disk-meta", "headers");
+    put(out, record, sizeof(record) - 1);
+    save(out, "disk-meta", "record");
+}
+
 static void save_disk_wire(struct out *out)
 {
     struct colo_dhello hello = { .role = 1, .state = 1, .size = 1 << 30 };
@@ -436,6 +458,7 @@ int main(int argc, char **argv)
     save_delta(out);
     save_schema(out);
     save_bootstrap(out);
+    save_disk_meta(out);
     save_disk_wire(out);
     save_net_learn(out);
     free(out);
