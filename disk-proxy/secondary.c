@@ -77,9 +77,12 @@ static bool reads_as_zeros(struct colo_disk *d, uint64_t offset, uint64_t len)
  * that does not answer. */
 static void tell_progress(struct colo_disk *d, uint64_t offset)
 {
-    uint64_t now = colo__now_us(&colo__clock_monotonic);
+    struct timespec ts;
+    uint64_t now;
     uint64_t size = colo__backing_size(d->backing);
 
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    now = (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
     if (now - d->told_us < PROGRESS_US)
         return;
     d->told_us = now;

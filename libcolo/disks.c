@@ -152,7 +152,8 @@ int colo__disks_take(struct colo_session *s, const struct colo_msg *msg,
     s->disks.count = (uint32_t)msg->value;
     for (uint32_t i = 0; i < s->disks.count; i++)
         s->disks.disk[i].name = names[i];
-    return colo__disks_start(s, err);
+    /* it may come with HELLO: then seeding starts them */
+    return s->publish ? colo__disks_start(s, err) : 0;
 }
 
 bool colo__disks_known(const struct colo_session *s)

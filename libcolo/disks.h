@@ -38,7 +38,8 @@ int colo__disks_find(struct colo_store *store, uint32_t domid,
 
 /* colo__disks_say - primary: tell the peer which they are. */
 int colo__disks_say(struct colo_session *s, struct colo_error *err);
-/* colo__disks_take - secondary: the primary's DISKS has come; starts them. */
+/* colo__disks_take - secondary: the primary's DISKS has come; starts them, if
+ * seeding has begun. */
 int colo__disks_take(struct colo_session *s, const struct colo_msg *msg,
                      struct colo_error *err);
 /* colo__disks_start - a socket, a node and a process for each. */

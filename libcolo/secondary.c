@@ -70,6 +70,11 @@ static int act_seed(struct colo_session *s, struct colo_error *err)
     if (rc)
         return rc;
     memcpy(sec->receive.session, s->id, 16);
+    if (s->disks.count) {
+        rc = colo__disks_start(s, err);
+        if (rc)
+            return rc;
+    }
     rc = colo__followers_prepare(s, err);
     if (rc)
         return rc;
@@ -390,7 +395,7 @@ void colo__secondary_message(struct colo_session *s,
 
     switch (msg->type) {
     case COLO_MSG_DISKS:
-        if (s->state == COLO_STATE_SEEDING) {
+        if (s->state <= COLO_STATE_SEEDING) {
             if (colo__disks_take(s, msg, &err))
                 colo__session_error(s, &err);
             return;
