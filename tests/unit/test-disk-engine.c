@@ -95,6 +95,22 @@ static const char *wait_answer(struct end *e, uint64_t seq)
     return "no answer";
 }
 
+/* the last event once there is one that begins so, or whatever is there */
+static const char *wait_event(struct end *e, const char *begin, char *ret)
+{
+    for (int ms = 0; ms < 10000; ms++) {
+        struct timespec ts = { .tv_nsec = 1000000 };
+
+        pthread_mutex_lock(&e->lock);
+        strcpy(ret, e->event);
+        pthread_mutex_unlock(&e->lock);
+        if (!strncmp(ret, begin, strlen(begin)))
+            break;
+        nanosleep(&ts, NULL);
+    }
+    return ret;
+}
+
 static void ask(struct end *e, uint64_t seq, int verb, uint64_t arg)
 {
     colo__disk_request(e->disk, seq, verb, arg, -1);
@@ -180,6 +196,7 @@ END_TEST
 START_TEST(test_resync)
 {
     struct end p, s;
+    char text[256];
     uint64_t seq = 60;
 
     end_make(&p, COLO_DISK_PRIMARY);
@@ -206,7 +223,7 @@ START_TEST(test_resync)
     ck_assert_uint_le(p.total, 65536 * 8); /* not everything again */
     ask(&p, 3, COLO_DISK_VERIFY, 0);
     ck_assert_str_eq(wait_answer(&p, 3), "");
-    ck_assert_str_eq(p.event, "verified 64 0");
+    ck_assert_str_eq(wait_event(&p, "verified", text), "verified 64 0");
     checkpoint(&p, &s, 20, true);
     ask(&s, 4, COLO_PROXY_FAILOVER, 0);
     ck_assert_str_eq(wait_answer(&s, 4), "");
@@ -222,6 +239,7 @@ END_TEST
 START_TEST(test_verify_finds)
 {
     struct end p, s;
+    char text[256];
     uint8_t byte = 0x55;
     int fd;
 
@@ -235,7 +253,7 @@ START_TEST(test_verify_finds)
     close(fd);
     ask(&p, 2, COLO_DISK_VERIFY, 0);
     ck_assert_str_eq(wait_answer(&p, 2), "");
-    ck_assert_str_eq(p.event, "verified 64 1");
+    ck_assert_str_eq(wait_event(&p, "verified", text), "verified 64 1");
     end_free(&p);
     end_free(&s);
 }
@@ -244,17 +262,14 @@ END_TEST
 START_TEST(test_lost_twin)
 {
     struct end p, s;
+    char text[256];
 
     end_make(&p, COLO_DISK_PRIMARY);
     end_make(&s, COLO_DISK_SECONDARY);
     start(&p, &s, 1);
     colo__disk_close(s.disk); /* gone */
-    for (int i = 0; i < 2000 && !p.event[0]; i++) {
-        struct timespec ts = { .tv_nsec = 1000000 };
-
-        nanosleep(&ts, NULL);
-    }
-    ck_assert_msg(!strncmp(p.event, "error ", 6), "%s", p.event);
+    ck_assert_msg(!strncmp(wait_event(&p, "error ", text), "error ", 6), "%s",
+                  text);
     put(&p, 0, 9); /* the guest goes on */
     ask(&p, 2, COLO_PROXY_CHECKPOINT, 1);
     ck_assert_str_ne(wait_answer(&p, 2), "");
@@ -271,20 +286,17 @@ END_TEST
 START_TEST(test_full_log)
 {
     struct end p, s;
+    char text[256];
 
     end_make(&p, COLO_DISK_PRIMARY);
     end_make(&s, COLO_DISK_SECONDARY); /* 4 MiB, no spill file */
     start(&p, &s, 1);
-    for (int i = 0; i < 3 && !s.event[0]; i++) {
+    for (int i = 0; i < 3; i++) {
         for (uint64_t o = 0; o < SIZE; o += 4096)
             put(&p, o, (uint8_t)i);
     }
-    for (int i = 0; i < 10000 && !s.event[0]; i++) {
-        struct timespec ts = { .tv_nsec = 1000000 };
-
-        nanosleep(&ts, NULL);
-    }
-    ck_assert_msg(strstr(s.event, "larger than memory"), "%s", s.event);
+    ck_assert_msg(strstr(wait_event(&s, "error ", text),
+                         "larger than memory"), "%s", text);
     put(&p, 0, 7);
     ck_assert_uint_eq(get(&p, 0), 7);
     end_free(&p);
