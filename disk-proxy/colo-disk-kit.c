@@ -22,6 +22,7 @@
 
 #define ARGS_MAX 24
 #define ORPHAN_MS 5000
+#define HOLD_FD 3  /* in nbdkit */
 
 struct args {
     char *argv[ARGS_MAX + 1];
@@ -72,6 +73,7 @@ static void build_args(struct args *args, const struct disk_options *options,
     add_value(args, "domain", options->domain);
     add_value(args, "id", options->vdev);
     add_value(args, "meta", names->meta);
+    add_arg(args, "hold-fd=%d", HOLD_FD);
     add_value(args, "spill", options->spill_dir);
     add_value(args, "spill-limit", options->spill_limit);
     add_value(args, "memory-limit", options->memory_limit);
@@ -113,7 +115,8 @@ static int make_pair(int *ret_ours, int *ret_theirs, struct colo_error *err)
 /* nbdkit --single has the kernel end it with its parent, and would fail the
  * guest's I/O then: so it is made an orphan before it starts.  Its pid goes
  * through report. */
-static void child_exec(const struct args *args, int sock, int report)
+static void child_exec(const struct args *args, int sock, int hold,
+                       int report)
 {
     pid_t parent = getpid(), pid = fork();
 
@@ -127,7 +130,8 @@ static void child_exec(const struct args *args, int sock, int report)
             _exit(126);
         sleep_ms(1);
     }
-    if (dup2(sock, 0) < 0 || dup2(sock, 1) < 0)
+    if (dup2(sock, 0) < 0 || dup2(sock, 1) < 0 || dup2(hold, HOLD_FD) < 0 ||
+        fcntl(HOLD_FD, F_SETFD, 0) < 0)
         _exit(126);
     execvp(args->argv[0], args->argv);
     dprintf(2, "colo-disk: cannot run %s: %s\n", args->argv[0],
@@ -139,7 +143,8 @@ int disk_kit_start(struct disk_kit *ret_kit, const struct disk_options *options,
                    const struct disk_names *names,
                    const struct disk_backing *backing, struct colo_error *err)
 {
-    int ours = -1, theirs = -1, report[2] = { -1, -1 }, rc;
+    int ours = -1, theirs = -1, report[2] = { -1, -1 }, hold[2] = { -1, -1 };
+    int rc;
     struct args args;
     pid_t pid, between = -1;
 
@@ -151,13 +156,13 @@ int disk_kit_start(struct disk_kit *ret_kit, const struct disk_options *options,
     rc = make_pair(&ours, &theirs, err);
     if (rc)
         goto out;
-    if (pipe2(report, O_CLOEXEC)) {
+    if (pipe2(report, O_CLOEXEC) || pipe2(hold, O_CLOEXEC)) {
         rc = colo__fail(err, COLO_E_SYS, errno, DISK_WHERE, "pipe");
         goto out;
     }
     between = fork();
     if (!between)
-        child_exec(&args, theirs, report[1]);
+        child_exec(&args, theirs, hold[0], report[1]);
     close(report[1]);
     report[1] = -1;
     if (between < 0 || read(report[0], &pid, sizeof(pid)) !=
@@ -167,13 +172,16 @@ int disk_kit_start(struct disk_kit *ret_kit, const struct disk_options *options,
     }
     ret_kit->process = disk_process_of(pid);
     ret_kit->sock = ours;
-    ours = -1;
+    ret_kit->hold = hold[1];
+    ours = hold[1] = -1;
 out:
     if (between > 0)
         waitpid(between, NULL, 0);
     for (int i = 0; i < 2; i++) {
         if (report[i] >= 0)
             close(report[i]);
+        if (hold[i] >= 0)
+            close(hold[i]);
     }
     if (ours >= 0)
         close(ours);
@@ -220,6 +228,7 @@ int disk_kit_relay(struct disk_kit *ret_kit, const struct disk_backing *backing,
         return colo__fail(err, COLO_E_SYS, errno, DISK_WHERE, "fork");
     }
     ret_kit->relay = true;
+    ret_kit->hold = -1;
     ret_kit->process = disk_process_of(pid);
     ret_kit->sock = ours;
     return 0;
@@ -238,8 +247,21 @@ static bool gone_within(const struct disk_process *process, int ms)
     }
 }
 
+void disk_kit_release(struct disk_kit *kit)
+{
+    /* it may have died meanwhile: that is seen elsewhere */
+    if (kit->hold >= 0 && write(kit->hold, "", 1) < 0)
+        disk_say("the plugin is not told: %s", strerror(errno));
+    if (kit->hold >= 0)
+        close(kit->hold);
+    kit->hold = -1;
+}
+
 void disk_kit_end(struct disk_kit *kit, int wait_ms)
 {
+    if (kit->hold >= 0)
+        close(kit->hold);
+    kit->hold = -1;
     if (kit->sock >= 0)
         close(kit->sock);
     kit->sock = -1;

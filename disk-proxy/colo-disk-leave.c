@@ -175,7 +175,7 @@ int disk_leave(const struct disk_names *names,
 int disk_recover_one(const struct disk_names *names, struct colo_error *err)
 {
     struct disk_backing backing = { .fd = -1 };
-    struct disk_kit kit = { .sock = -1 };
+    struct disk_kit kit = { .sock = -1, .hold = -1 };
     struct disk_names own = *names;
     struct disk_record record;
     int rc;

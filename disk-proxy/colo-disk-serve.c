@@ -135,8 +135,10 @@ static int insert(struct serve *s, struct colo_error *err)
     if (!rc && info.exists)
         rc = colo__dm_swap(s->names.name, info.sectors, nbd, SWAP_SECONDS,
                            err);
-    if (!rc)
+    if (!rc) {
+        disk_kit_release(&s->kit);
         return 0;
+    }
 undo:
     if (s->record.nbd >= 0)
         colo__nbd_disconnect(s->record.nbd, NULL);
@@ -238,7 +240,7 @@ static void start_record(struct serve *s)
 int disk_cmd_serve(const struct disk_options *options)
 {
     struct serve s = { .options = options, .backing = { .fd = -1 },
-                       .kit = { .sock = -1 } };
+                       .kit = { .sock = -1, .hold = -1 } };
     struct colo_error err;
     int signals = block_signals(), lock = -1, rc, gone;
 

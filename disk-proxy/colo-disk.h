@@ -98,12 +98,15 @@ int disk_record_read(const char *path, struct disk_record *ret_record,
 struct disk_kit {
     struct disk_process process;
     int sock;
+    int hold;         /* nbdkit's plugin joins the session when told here */
     bool relay;
 };
 
 int disk_kit_start(struct disk_kit *ret_kit, const struct disk_options *options,
                    const struct disk_names *names,
                    const struct disk_backing *backing, struct colo_error *err);
+/* disk_kit_release - it is in place: every write goes through it. */
+void disk_kit_release(struct disk_kit *kit);
 int disk_kit_relay(struct disk_kit *ret_kit, const struct disk_backing *backing,
                    struct colo_error *err);
 

@@ -31,7 +31,7 @@ struct colo_control {
     struct colo_disk *disk;
     int wake;
     atomic_bool ends;
-    bool joined, running;
+    bool joined, running, never_joins;
     pthread_t thread;
     pthread_mutex_t lock; /* the outbox */
     struct out box[NR_OUT];
@@ -142,21 +142,37 @@ static void do_requests(struct colo_control *c)
         gone(c, &err);
 }
 
+/* Is the proxy in place?  Once yes or never, the descriptor is closed. */
+static bool may_join(struct colo_control *c)
+{
+    struct pollfd pfd = { .fd = c->config.hold_fd, .events = POLLIN };
+    char byte;
+
+    if (c->config.hold_fd >= 0 && poll(&pfd, 1, 0) > 0) {
+        c->never_joins = read(c->config.hold_fd, &byte, 1) != 1;
+        close(c->config.hold_fd);
+        c->config.hold_fd = -1;
+    }
+    return c->config.hold_fd < 0 && !c->never_joins;
+}
+
 static void *control(void *user)
 {
     struct colo_control *c = user;
     struct colo_error err;
 
     while (!c->ends) {
-        struct pollfd pfd[2] = {
+        struct pollfd pfd[3] = {
             { .fd = c->wake, .events = POLLIN },
-            { .fd = ops(c)->fd(c->source), .events = POLLIN },
+            { .fd = c->config.hold_fd < 0 ? ops(c)->fd(c->source) : -1,
+              .events = POLLIN },
+            { .fd = c->config.hold_fd, .events = POLLIN },
         };
 
-        if (poll(pfd, 2, JOIN_MS) < 0 && errno != EINTR)
+        if (poll(pfd, 3, JOIN_MS) < 0 && errno != EINTR)
             break;
         empty_box(c);
-        if (!c->joined)
+        if (!c->joined && may_join(c))
             c->joined = !ops(c)->join(c->source, &err);
         if (c->joined)
             do_requests(c);

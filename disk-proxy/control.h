@@ -17,6 +17,9 @@ struct colo_control_config {
     const char *domain, *id;      /* the session, by uuid or name */
     const char *control, *stream; /* for tests: paths; then no domain */
     bool secondary;
+    /* -1, or: no session is joined before a byte comes here, and none at all
+     * after its end of file: the guest's writes do not yet come to us */
+    int hold_fd;
     void (*say)(void *user, const char *text);
     void *user;
 };

@@ -30,7 +30,9 @@ static struct colo_disk_config config = {
     .role = COLO_DISK_ALONE, .memory_limit = 64u << 20,
     .spill_limit = UINT64_C(1) << 30, .silent_ms = 10000,
 };
-static struct colo_control_config control_config = { .id = "xvda" };
+static struct colo_control_config control_config = {
+    .id = "xvda", .hold_fd = -1,
+};
 static char *spill_dir, *backing, *meta;
 
 static void say(void *user, const char *text)
@@ -95,6 +97,8 @@ static int colo_config(const char *key, const char *value)
         return set_size(value, &config.memory_limit);
     } else if (!strcmp(key, "spill-limit")) {
         return set_size(value, &config.spill_limit);
+    } else if (!strcmp(key, "hold-fd")) {
+        return nbdkit_parse_int("hold-fd", value, &control_config.hold_fd);
     } else if (!strcmp(key, "silent-ms")) {
         return nbdkit_parse_unsigned("silent-ms", value, &config.silent_ms);
     } else {
@@ -291,7 +295,7 @@ static int colo_extents(void *handle, uint32_t count, uint64_t offset,
     "meta=FILE      (required) what this host remembers of it\n" \
     "role=primary|secondary|alone\n" \
     "domain=UUID id=VDEV   the session to join\n" \
-    "spill=DIR spill-limit=SIZE memory-limit=SIZE silent-ms=MS\n" \
+    "spill=DIR spill-limit=SIZE memory-limit=SIZE silent-ms=MS hold-fd=FD\n" \
     "control=PATH stream=PATH   for tests, instead of a session"
 
 static struct nbdkit_plugin plugin = {
