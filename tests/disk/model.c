@@ -37,6 +37,7 @@ struct shared {
     uint64_t faults[NR_FAULTS], epochs, verified, resyncs, failovers;
 };
 static struct shared *shared;
+static volatile sig_atomic_t stopped;
 
 uint64_t rnd(struct model *m, uint64_t n)
 {
@@ -153,7 +154,7 @@ static void protect(struct model *m)
         qs = side_send(m, s, "start", 1);
         if (rnd(m, 8) == 0)
             victim = rnd(m, 2) ? s : p;
-        guest_ops(m, (unsigned)rnd(m, 12));
+        guest_ops(m, (unsigned)rnd(m, rnd(m, 3) ? 12 : 150));
         if (victim < 0)
             break;
         shared->faults[victim == s ? SYNC_SECONDARY_KILLED :
@@ -426,15 +427,24 @@ static bool one(uint64_t seed, bool verbose)
     }
     pid = fork();
     if (pid == 0) {
+        setpgid(0, 0);
+        signal(SIGTERM, SIG_DFL);
         alarm(120);
         run(&m);
         _exit(0);
     }
     waitpid(pid, &status, 0);
+    (void)kill(-pid, SIGKILL); /* whatever it left */
     if (WIFSIGNALED(status))
         fprintf(stderr, "model: seed %llu: signal %d (files in %s)\n",
                 (unsigned long long)seed, WTERMSIG(status), m.dir);
     return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+static void on_term(int sig)
+{
+    (void)sig;
+    stopped = 1;
 }
 
 int main(int argc, char **argv)
@@ -451,14 +461,18 @@ int main(int argc, char **argv)
     else if (getrandom(&seed, 4, 0) != 4)
         seed = 1;
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGTERM, on_term); /* ends after this run, and tells */
     shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
                   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (shared == MAP_FAILED)
         return 2;
     printf("disk_seed=%llu\n", (unsigned long long)seed);
     fflush(stdout);
-    for (uint64_t i = 0; i < runs; i++)
+    for (uint64_t i = 0; i < runs; i++) {
         losses += !one(seed + i, verbose);
+        if (stopped)
+            runs = i + 1;
+    }
     printf("disk_runs=%llu\ndisk_epochs=%llu\ndisk_first_copies=%llu\n"
            "disk_failovers=%llu\ndisk_verified=%llu\n",
            (unsigned long long)runs, (unsigned long long)shared->epochs,

@@ -52,6 +52,7 @@ static void run_nbdkit(struct model *m, int i, bool secondary)
     fd = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     if (fd >= 0)
         dup2(fd, 2);
+    signal(SIGTERM, SIG_DFL);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     execlp("nbdkit", "nbdkit", "-f", "-U", sock, plugin ? plugin : PLUGIN,
            backing, meta, control, stream, memory, spill,
