@@ -10,8 +10,7 @@
 
 #include "disk-common.h"
 
-#include "../../disk-proxy/disk.h"
-#include "../../disk-proxy/meta.h"
+#include "../../disk-proxy/disk-internal.h"
 
 #define SIZE (4u * 1024u * 1024u)
 
@@ -304,6 +303,69 @@ START_TEST(test_full_log)
 }
 END_TEST
 
+/* The linker puts this before the real one: the first read of a chunk that
+ * the first copy makes gives the guest a moment to write there. */
+int __real_colo__backing_read(struct colo_backing *b, void *buf, size_t len,
+                              uint64_t offset);
+int __wrap_colo__backing_read(struct colo_backing *b, void *buf, size_t len,
+                              uint64_t offset);
+static _Atomic(struct end *) racer;
+static _Atomic int reads, raced;
+
+static void *race(void *user)
+{
+    put(user, 3 * 65536, 0x77);
+    raced = 1;
+    return NULL;
+}
+
+int __wrap_colo__backing_read(struct colo_backing *b, void *buf, size_t len,
+                              uint64_t offset)
+{
+    int r = __real_colo__backing_read(b, buf, len, offset);
+    struct end *e = racer;
+    pthread_t t;
+
+    /* of the primary: the first read is hashed, the second is sent */
+    if (e && e->disk->backing == b && offset == 3 * 65536 &&
+        len == 65536 && ++reads == 2) {
+        struct timespec ts = { .tv_nsec = 1000000 };
+
+        pthread_create(&t, NULL, race, e);
+        pthread_detach(t);
+        for (int ms = 0; ms < 200 && !raced; ms++)
+            nanosleep(&ts, NULL);
+    }
+    return r;
+}
+
+START_TEST(test_write_in_copy)
+{
+    struct end p, s;
+    char text[256];
+
+    end_make(&p, COLO_DISK_PRIMARY);
+    end_make(&s, COLO_DISK_SECONDARY);
+    put(&p, 3 * 65536, 1);
+    racer = &p;
+    start(&p, &s, 1);
+    racer = NULL;
+    ck_assert_int_eq(reads, 2);
+    for (int ms = 0; ms < 5000 && !raced; ms++) {
+        struct timespec ts = { .tv_nsec = 1000000 };
+
+        nanosleep(&ts, NULL);
+    }
+    ck_assert_int_eq(raced, 1);
+    checkpoint(&p, &s, 1, true);
+    ask(&p, 2, COLO_DISK_VERIFY, 0);
+    ck_assert_str_eq(wait_answer(&p, 2), "");
+    ck_assert_str_eq(wait_event(&p, "verified", text), "verified 64 0");
+    end_free(&p);
+    end_free(&s);
+}
+END_TEST
+
 START_TEST(test_refused)
 {
     struct end p, s;
@@ -324,4 +386,5 @@ START_TEST(test_refused)
 END_TEST
 
 PURE_MAIN("disk-engine", test_failover, test_resync, test_verify_finds,
-          test_lost_twin, test_full_log, test_refused)
+          test_lost_twin, test_full_log, test_write_in_copy,
+          test_refused)
