@@ -1,0 +1,202 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# Two protected disks on one kernel: the real plugin beneath a mounted file
+# system, its twin on another disk, and requests as a session would send them.
+# Epochs, a killed proxy and the copy afterwards, states that refuse a guest, a
+# takeover.  Starts itself in a machine of tests/lab/vm.
+#
+#   tests/disk/vm-pair.sh [BUILD-DIR]         77: cannot run here
+set -u
+
+if [ "${1:-}" != inside ]; then
+    here=$(dirname "$(readlink -f "$0")")
+    build=${1:-$here/../../build}
+    [ -e "$build/disk-proxy/colo-disk" ] || { echo "nothing built in $build"; exit 77; }
+    [ "$(id -u)" = 0 ] || { echo "needs root"; exit 77; }
+    exec "$here/../lab/vm" run --limit 600 --memory 1536 --build "$build" "$0" inside
+fi
+
+failed=0
+colo() { /usr/libexec/libcolo/colo-disk "$@"; }
+say() { echo "== $*"; }
+bad() { echo "FAILED: $*"; failed=$((failed + 1)); }
+mnt=/tmp/mnt
+disk=/dev/mapper/colo-dev-mapper-one
+mkdir -p $mnt
+
+wait_for() { # SECONDS COMMAND...
+    local end=$((SECONDS + $1))
+    shift
+    until "$@"; do
+        [ $SECONDS -lt $end ] || return 1
+        sleep 0.1
+    done
+}
+
+# A session's part: "SIDE TEXT" lines in, answers on stdout, one for each.
+cat >/tmp/session.py <<'PY'
+import socket, sys, time
+def connect(path):
+    for _ in range(600):
+        s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        try:
+            s.connect(path)
+            return s
+        except OSError:
+            time.sleep(0.1)
+    sys.exit("no " + path)
+sides = {"p": connect("/tmp/p.ctl"), "s": connect("/tmp/s.ctl")}
+for s in sides.values():
+    s.settimeout(240)
+seq = 0
+for line in sys.stdin:
+    word, text = line.split(None, 1)
+    seq += 1
+    for side in word:
+        sides[side].send(b"%d %s" % (seq, text.strip().encode()))
+    said = []
+    for side in word:
+        while True:
+            answer = sides[side].recv(4096).decode()
+            if not answer:
+                answer = "gone"
+                break
+            first, rest = answer.split(None, 1)
+            if first == str(seq):
+                answer = rest
+                break
+        said.append(answer)
+    print("/".join(said), flush=True)
+PY
+
+serve() { # p|s role target
+    /usr/libexec/libcolo/colo-disk serve --role $2 --domain test --vdev xvda \
+        --target $3 --control /tmp/$1.ctl --stream /tmp/stream --timeout 5 \
+        --spill-dir /tmp <>/tmp/$1.in >/tmp/$1.out 2>/tmp/$1.log &
+}
+
+begin_pair() {
+    rm -f /tmp/[ps].in /tmp/[ps].ctl /tmp/stream
+    mkfifo /tmp/p.in /tmp/s.in
+    serve s secondary /dev/mapper/two
+    secondary=$!
+    serve p primary /dev/mapper/one
+    primary=$!
+    wait_for 60 grep -q ready /tmp/p.out || { bad "primary"; cat /tmp/p.log; }
+    wait_for 60 grep -q ready /tmp/s.out || { bad "secondary"; cat /tmp/s.log; }
+    coproc session { python3 /tmp/session.py 2>/tmp/session.log; }
+    epoch=0
+}
+
+ask() { # SIDES TEXT
+    echo "$1 $2" >&"${session[1]}"
+    read -r -t 250 answer <&"${session[0]}" || answer="no answer"
+}
+must() { # SIDES TEXT
+    ask "$1" "$2"
+    case $answer in
+        ok | ok/ok) ;;
+        *) bad "$2: $answer"; tail -n 3 /tmp/p.log /tmp/s.log ;;
+    esac
+}
+
+do_epoch() {
+    epoch=$((epoch + 1))
+    mountpoint -q $mnt && fsfreeze -f $mnt
+    must p "checkpoint $epoch"
+    mountpoint -q $mnt && fsfreeze -u $mnt
+    must s "checkpoint $epoch"
+    must ps "commit $epoch"
+}
+
+end_pair() {
+    kill "$primary" "$secondary" 2>/dev/null
+    wait "$primary"
+    wait "$secondary"
+    eval "exec ${session[1]}>&-"
+    wait 2>/dev/null
+}
+
+some_io() { # seconds; fails when any of it fails
+    fio --name=io --directory=$mnt --size=8M --rw=randrw --bs=4k-64k \
+        --direct=1 --ioengine=libaio --iodepth=8 --verify=crc32c --fsync=32 \
+        --time_based --runtime="$1" --verify_backlog=64 >/tmp/io.log 2>&1
+}
+state() { colo status "$1"; }
+
+modprobe -a loop dm_mod nbd
+# what is hashed is slow here: small disks
+dmsetup create one --table '0 196608 linear /dev/vdc 0'
+dmsetup create two --table '0 196608 linear /dev/vdd 0'
+dmsetup mknodes
+say "a disk of 96 MiB with a file system"
+colo attach /dev/mapper/one >/dev/null || bad "attach"
+mkfs.ext4 -q $disk || bad mkfs
+mount $disk $mnt || bad mount
+
+say "the first copy, under I/O"
+begin_pair
+some_io 10 &
+io=$!
+must sp "start 1"
+state /dev/mapper/one
+state /dev/mapper/two
+
+say "epochs under I/O"
+for _ in 1 2 3 4 5 6; do
+    do_epoch
+    [ $failed -eq 0 ] || exit 1
+done
+wait $io || bad "I/O failed"
+state /dev/mapper/one | grep -q " primary " || bad "state of the primary"
+state /dev/mapper/two | grep -q " secondary " || bad "state of the secondary"
+
+say "the primary's proxy is killed: the guest goes on, the copy stays"
+some_io 10 &
+io=$!
+sleep 2
+kill -9 "$(awk '$1 == "server" { print $2 }' /run/libcolo/disk/colo-dev-mapper-one)"
+wait_for 60 grep -q proxy-gone /tmp/p.out || bad "kill: not noticed"
+wait $io || bad "kill: I/O failed"
+end_pair
+state /dev/mapper/one | grep -q " alone " || bad "kill: $(state /dev/mapper/one)"
+state /dev/mapper/two | grep -q " secondary " || bad "kill: $(state /dev/mapper/two)"
+colo attach /dev/mapper/two 2>/tmp/err && bad "a guest may start on the copy"
+grep -q "force TARGET" /tmp/err || bad "attach says $(cat /tmp/err)"
+
+say "protected again: what differs is copied"
+begin_pair
+must sp "start 1"
+some_io 5 || bad "again: I/O failed"
+do_epoch
+
+say "takeover: what was not committed is dropped"
+umount $mnt || bad umount
+do_epoch
+sync
+dd if=/dev/mapper/one of=/tmp/committed bs=1M count=64 iflag=direct 2>/dev/null
+dd if=/dev/urandom of=$disk bs=1M count=8 oflag=direct 2>/dev/null
+must s "failover"
+kill "$secondary"
+wait "$secondary" || bad "takeover: the supervisor of the secondary"
+state /dev/mapper/two | grep -q " alone " || bad "takeover: $(state /dev/mapper/two)"
+cmp -n 67108864 /tmp/committed /dev/mapper/two || bad "takeover: another copy"
+cmp -n 67108864 /tmp/committed /dev/mapper/one >/dev/null && bad "takeover: the same"
+must p "failover"
+end_pair 2>/dev/null
+state /dev/mapper/one | grep -q " outdated " || bad "takeover: $(state /dev/mapper/one)"
+dd if=$disk of=/dev/null bs=4k count=1 iflag=direct 2>/dev/null &&
+    bad "takeover: the old side may still be used"
+colo detach /dev/mapper/one
+colo attach /dev/mapper/one 2>/tmp/err && bad "takeover: the old side starts"
+grep -q "has taken over" /tmp/err || bad "attach says $(cat /tmp/err)"
+colo attach /dev/mapper/two >/dev/null || bad "takeover: the new side does not start"
+fsck.ext4 -fn /dev/mapper/colo-dev-mapper-two >/tmp/fsck 2>&1 || { bad fsck; cat /tmp/fsck; }
+colo force /dev/mapper/one || bad "force"
+colo attach /dev/mapper/one >/dev/null || bad "force: does not start"
+
+pgrep nbdkit && bad "nbdkit is left"
+ls /sys/block/nbd*/pid 2>/dev/null && bad "an nbd device is left"
+echo "$failed failed"
+[ $failed -eq 0 ]
