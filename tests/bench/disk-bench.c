@@ -9,6 +9,7 @@
  * is the programs' cost and not the disk's.  All run on this one machine, the
  * secondary too, which in real life has a host of its own.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -62,6 +63,7 @@ struct bench {
     double barriers[MAX_BARRIERS];
     unsigned nr_barriers;
     uint64_t written, sent; /* bytes, protected */
+    uint64_t cpu[4][NR_LOADS], done[4][NR_LOADS]; /* ns, requests; by pid */
     double result[NR_KINDS][NR_LOADS][REPS];
     uint8_t *data;
 };
@@ -303,17 +305,52 @@ static uint64_t run_raw(struct bench *b, unsigned load, uint64_t until)
     return i;
 }
 
+/* what the threads of a process have run so far: on a busy machine this says
+ * more than a clock */
+static uint64_t cpu_ns(pid_t pid)
+{
+    unsigned long long n, total = 0;
+    char path[300];
+    struct dirent *de;
+    DIR *dir;
+
+    snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
+    dir = opendir(path);
+    while (dir && (de = readdir(dir))) {
+        FILE *f;
+
+        snprintf(path, sizeof(path), "/proc/%d/task/%s/schedstat", (int)pid,
+                 de->d_name);
+        f = de->d_name[0] != '.' ? fopen(path, "re") : NULL;
+        if (f && fscanf(f, "%llu", &n) == 1)
+            total += n;
+        if (f)
+            fclose(f);
+    }
+    if (dir)
+        closedir(dir);
+    return total;
+}
+
 static void measure(struct bench *b, int kind, unsigned load, int rep)
 {
     uint64_t begin = now_ns(), until = begin + RUN_MS * UINT64_C(1000000);
-    uint64_t n;
+    uint64_t n, before[4];
 
+    for (int i = 0; i < 4; i++)
+        before[i] = cpu_ns(b->pids[i]);
     n = kind == RAW ? run_raw(b, load, until) :
         run_nbd(b, kind, load, until);
     b->result[kind][load][rep] = (double)n * 1e9 / (double)(now_ns() - begin);
     if (kind == PROTECTED) {
         b->written += n * loads[load].len;
         checkpoint(b); /* what is behind is of this measurement */
+    }
+    for (int i = 0; i < 4; i++) {
+        if (kind != (i < 2 ? PLAIN + i : PROTECTED))
+            continue;
+        b->cpu[i][load] += cpu_ns(b->pids[i]) - before[i];
+        b->done[i][load] += n;
     }
 }
 
@@ -332,7 +369,7 @@ static double median(double *v, unsigned n)
 
 static void report(struct bench *b)
 {
-    double m[NR_KINDS][NR_LOADS];
+    double m[NR_KINDS][NR_LOADS], cpu[4];
 
     for (int l = 0; l < NR_LOADS; l++) {
         for (int k = 0; k < NR_KINDS; k++) {
@@ -343,6 +380,18 @@ static void report(struct bench *b)
             else
                 printf("disk_%s_%s=%.0f\n", loads[l].name, kinds[k], m[k][l]);
         }
+    }
+    for (int l = 0; l < NR_LOADS; l++) {
+        static const char *const who[] = { "nbdkit", "alone", "secondary",
+                                           "primary" };
+
+        for (int i = 0; i < 4; i++) {
+            cpu[i] = (double)b->cpu[i][l] / (double)b->done[i][l] / 1000;
+            printf("disk_%s_cpu_us_%s=%.1f\n", loads[l].name, who[i],
+                   cpu[i]);
+        }
+        printf("disk_%s_cpu_nbdkit_vs_primary=%.2f\n", loads[l].name,
+               cpu[0] / cpu[3]);
     }
     printf("disk_alone_iops_vs_nbdkit=%.2f\n",
            m[ALONE][IOPS32] / m[PLAIN][IOPS32]);
