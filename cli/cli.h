@@ -39,6 +39,7 @@ extern const struct cli_command cli_cmd_receive;
 extern const struct cli_command cli_cmd_recover;
 extern const struct cli_command cli_cmd_status;
 extern const struct cli_command cli_cmd_stop;
+extern const struct cli_command cli_cmd_verify;
 extern const struct cli_command cli_cmd_version;
 
 /* cli_recover - a session that was killed leaves a guest perhaps stopped:

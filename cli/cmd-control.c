@@ -1,18 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Copyright (C) libcolo developers
  *
- * colo checkpoint, delay, failover, stop: one request to a session that
+ * colo checkpoint, delay, verify, failover, stop: one request to a session that
  * another process runs on this host, and what became of it.
  */
 #include <getopt.h>
+#include <inttypes.h>
 #include <string.h>
 
 #include "cli.h"
 
 #define REPLY_MS 10000  /* the session answers a request at once */
+#define VERIFY_MS 3600000 /* every disk is read once */
 #define FINISH_MS 60000 /* a takeover or an end may start or destroy a guest */
 
-/* The options that all four have: a time limit. */
+/* The options that all have: a time limit. */
 static bool parse(const struct cli_command *command, int argc, char **argv,
                   int operands, uint32_t *ret_timeout, int *ret_exit)
 {
@@ -45,6 +47,7 @@ static bool parse(const struct cli_command *command, int argc, char **argv,
 struct order {
     uint32_t timeout, ms; /* ms: delay */
     struct colo_status *status;
+    uint64_t *compared, *differing; /* verify: 64 KiB chunks */
 };
 
 static int ask_checkpoint(struct colo_client *client,
@@ -57,6 +60,20 @@ static int ask_delay(struct colo_client *client, const struct order *order,
                      struct colo_error *err)
 {
     return colo_client_set_delay(client, order->ms, order->timeout, err);
+}
+
+static int ask_verify(struct colo_client *client, const struct order *order,
+                      struct colo_error *err)
+{
+    return colo_client_verify(client, order->timeout, order->compared,
+                              order->differing, err);
+}
+
+static int say_verified(const char *domain, const struct order *order)
+{
+    printf("%s: %" PRIu64 " chunks of 64 KiB compared, %" PRIu64 " differ\n",
+           domain, *order->compared, *order->differing);
+    return *order->differing ? CLI_FAILED : CLI_OK;
 }
 
 static int ask_failover(struct colo_client *client, const struct order *order,
@@ -98,6 +115,7 @@ struct control {
     bool last_word;       /* an error of a session that has gone counts */
     const char *not_done; /* "DOMAIN: ..." */
     const char *is_done;  /* behind DOMAIN; NULL: nothing is said */
+    int (*say)(const char *domain, const struct order *order); /* or this */
 };
 
 static const struct control controls[] = {
@@ -107,6 +125,9 @@ static const struct control controls[] = {
     }, {
         .command = &cli_cmd_delay, .operands = 2, .timeout = REPLY_MS,
         .ask = ask_delay, .not_done = "interval not changed",
+    }, {
+        .command = &cli_cmd_verify, .operands = 1, .timeout = VERIFY_MS,
+        .ask = ask_verify, .not_done = "not compared", .say = say_verified,
     }, {
         .command = &cli_cmd_failover, .operands = 1, .timeout = FINISH_MS,
         .ask = ask_failover, .done = taken_over, .last_word = true,
@@ -143,7 +164,7 @@ static int carry_out(const struct control *control,
     }
     if (control->is_done)
         cli_say("%s%s", domain, control->is_done);
-    return CLI_OK;
+    return control->say ? control->say(domain, order) : CLI_OK;
 }
 
 static int run(int argc, char **argv)
@@ -151,12 +172,14 @@ static int run(int argc, char **argv)
     const struct control *control = controls;
     struct order order = { 0 };
     struct colo_client *client;
-    uint64_t ms;
+    uint64_t ms, compared = 0, differing = 0;
     int code;
 
     while (strcmp(control->command->name, argv[0]) != 0)
-        control++; /* we are called for those four only */
+        control++; /* we are called for those only */
     order.timeout = control->timeout;
+    order.compared = &compared;
+    order.differing = &differing;
     if (!parse(control->command, argc, argv, control->operands,
                &order.timeout, &code))
         return code;
@@ -183,6 +206,11 @@ const struct cli_command cli_cmd_checkpoint = {
 
 const struct cli_command cli_cmd_delay = {
     "delay", "DOMAIN MS", "Change the time between checkpoints", TIMEOUT_HELP,
+    run, 0
+};
+
+const struct cli_command cli_cmd_verify = {
+    "verify", "DOMAIN", "Compare the disks of both hosts", TIMEOUT_HELP,
     run, 0
 };
 

@@ -168,11 +168,34 @@ static bool signal_came(int signal_fd)
     return poll(&pfd, 1, 0) > 0;
 }
 
+struct own_check {
+    const struct protect *protect;
+    struct check_report *report;
+};
+
+/* What somebody said he can do without is told and refuses nothing. */
+static void take_item(void *user, const struct colo_check_item *item)
+{
+    static const char disks[] = "disk-", net[] = "net-";
+    const struct own_check *own = user;
+    const struct colo_config *config = &own->protect->config;
+    struct colo_check_item mine = *item;
+
+    if (item->result == COLO_CHECK_REFUSED &&
+        ((!config->disks && !strncmp(item->id, disks, strlen(disks))) ||
+         (!config->network_buffer && !strncmp(item->id, net, strlen(net))))) {
+        mine.result = COLO_CHECK_WARNING;
+        mine.advice = "";
+    }
+    check_report_item(own->report, &mine);
+}
+
 /* Every reason at once, of both hosts, before anything is started. */
 static int check(struct protect *protect, int signal_fd)
 {
     const struct colo_config *config = &protect->config;
     struct check_report report;
+    struct own_check own = { protect, &report };
     struct colo_error err;
     bool asked;
     int rc;
@@ -181,8 +204,8 @@ static int check(struct protect *protect, int signal_fd)
     report.show = show_finding;
     report.show_user = protect;
     report.where = "this host";
-    rc = colo_check_domain(config->domain, config->mode, check_report_item,
-                           &report, &err);
+    rc = colo_check_domain(config->domain, config->mode, take_item, &own,
+                           &err);
     if (rc < 0)
         return cli_fail(&err, "%s", config->domain);
     asked = check_peer(&report, config->ssh_command ? config->ssh_command
@@ -233,8 +256,8 @@ static int protect_guest(struct protect *protect, int signal_fd)
 
 enum {
     OPT_ADDRESS = 256, OPT_AUDIT, OPT_COMPRESS, OPT_DEAD, OPT_HEARTBEAT,
-    OPT_LIVE_ROUND, OPT_NO_AUDIT, OPT_NO_CHECK, OPT_REMOTE, OPT_SSH,
-    OPT_TRANSPORT
+    OPT_LIVE_ROUND, OPT_NO_AUDIT, OPT_NO_CHECK, OPT_NO_DISKS,
+    OPT_NO_NETWORK_BUFFER, OPT_REMOTE, OPT_SSH, OPT_TRANSPORT
 };
 
 static const struct option options[] = {
@@ -249,6 +272,8 @@ static const struct option options[] = {
     { "live-round", required_argument, NULL, OPT_LIVE_ROUND },
     { "no-audit", no_argument, NULL, OPT_NO_AUDIT },
     { "no-check", no_argument, NULL, OPT_NO_CHECK },
+    { "no-disks", no_argument, NULL, OPT_NO_DISKS },
+    { "no-network-buffer", no_argument, NULL, OPT_NO_NETWORK_BUFFER },
     { "remote", required_argument, NULL, OPT_REMOTE },
     { "ssh", required_argument, NULL, OPT_SSH },
     { "transport", required_argument, NULL, OPT_TRANSPORT },
@@ -302,6 +327,12 @@ static bool set_option(struct protect *protect, int c)
         return true;
     case OPT_NO_CHECK:
         protect->check = false;
+        return true;
+    case OPT_NO_DISKS:
+        protect->config.disks = 0;
+        return true;
+    case OPT_NO_NETWORK_BUFFER:
+        protect->config.network_buffer = 0;
         return true;
     case OPT_LIVE_ROUND:
         return adaptive("--live-round", &config->live_round);
@@ -407,6 +438,8 @@ const struct cli_command cli_cmd_protect = {
     "      --live-round auto|never|always  copy before the stop, too (auto)\n"
     "      --compress auto|never|always    compress pages (auto)\n"
     "      --no-check           leave out the check of both hosts\n"
+    "      --no-disks           leave writable disks alone: not safe\n"
+    "      --no-network-buffer  let output leave at once: not safe\n"
     "  -v, --verbose            a line a checkpoint; twice: everything\n",
     run, 0
 };

@@ -63,7 +63,7 @@ _colo() {
                         declare -F _known_hosts_real >/dev/null &&
                             _known_hosts_real -- "$cur"
                         return ;;
-                    status:0 | events:0 | checkpoint:0 | delay:0 | \
+                    status:0 | events:0 | checkpoint:0 | delay:0 | verify:0 | \
                     failover:0 | stop:0)
                         words=$(_colo_sessions) ;;
                     help:0) words=$(_colo_commands) ;;

@@ -17,6 +17,7 @@ static const struct cli_command *const commands[] = {
     &cli_cmd_events,
     &cli_cmd_checkpoint,
     &cli_cmd_delay,
+    &cli_cmd_verify,
     &cli_cmd_failover,
     &cli_cmd_stop,
     &cli_cmd_recover,

@@ -16,6 +16,7 @@
 
 #define WHERE "disk control"
 #define NR_OUT 64
+#define VERIFY_SEQ UINT64_MAX /* answered already; the rest is an event */
 #define JOIN_MS 500
 
 struct out {
@@ -65,7 +66,14 @@ static void post(struct colo_control *c, bool is_event, uint64_t seq,
 
 void colo__control_reply(void *control, uint64_t seq, const char *error)
 {
-    post(control, false, seq, error);
+    char text[256];
+
+    if (seq != VERIFY_SEQ) {
+        post(control, false, seq, error);
+    } else if (error) {
+        snprintf(text, sizeof(text), "verify-failed %s", error);
+        post(control, true, 0, text);
+    }
 }
 
 void colo__control_event(void *control, const char *text)
@@ -118,6 +126,12 @@ static void do_request(struct colo_control *c,
     struct colo_error err;
     int stream = -1;
 
+    if (req->verb == COLO_PROXY_VERIFY) {
+        /* takes long, and checkpoints must not wait for it */
+        colo__control_reply(c, req->seq, NULL);
+        colo__disk_request(c->disk, VERIFY_SEQ, COLO_DISK_VERIFY, 0, -1);
+        return;
+    }
     if (req->verb == COLO_PROXY_START) {
         stream = ops(c)->stream(c->source, &err);
         if (stream < 0) {

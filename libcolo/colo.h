@@ -402,6 +402,18 @@ COLO_PUBLIC int colo_client_failover(struct colo_client *client,
 COLO_PUBLIC int colo_client_stop(struct colo_client *client,
                                  uint32_t timeout_ms,
                                  struct colo_error *err);
+/* colo_client_verify - compare the disks of both sides while the guest runs
+ * protected; asked of the primary's session.
+ * Shape    chunks of 64 KiB: how many were compared, how many differed (a
+ *          sound pair has none).
+ * Errors   as above; COLO_E_PEER_SAID also: it has no disks, it is not
+ *          protecting, the comparison failed.
+ * Blocks   as long as reading every disk once takes. */
+COLO_PUBLIC int colo_client_verify(struct colo_client *client,
+                                   uint32_t timeout_ms,
+                                   uint64_t *ret_compared,
+                                   uint64_t *ret_differing,
+                                   struct colo_error *err);
 COLO_PUBLIC int colo_client_set_replication(struct colo_client *client,
                                             int enable, int primary,
                                             int failover, uint32_t timeout_ms,
@@ -427,6 +439,10 @@ struct colo_proxy;
 #define COLO_PROXY_COMMIT     3  /* epoch in arg */
 #define COLO_PROXY_FAILOVER   4
 #define COLO_PROXY_STOP       5
+#define COLO_PROXY_VERIFY     6  /* compare with the twin, online: answer at
+                                    once (an error: it cannot), then tell
+                                    the event "verified COMPARED DIFFERING" or
+                                    "verify-failed TEXT" */
 
 struct colo_proxy_request {
     uint32_t size;

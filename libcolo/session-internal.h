@@ -121,6 +121,8 @@ struct colo_session {
     struct colo_publish *publish;
     struct colo_replication *proxies;   /* in parts.replication too */
     bool status_dirty;
+    uint64_t verify_seq;                /* a request to compare the disks that
+                                           has no answer yet; 0: none */
     uint64_t published_us;
     struct colo_stats stats;
     uint64_t seed_done, seed_total, seed_rate, seed_start_us;
@@ -174,6 +176,8 @@ enum {
 int colo__session_publish(struct colo_session *s, struct colo_error *err);
 /* the store's descriptor is readable: its watches, and what they ask for */
 void colo__session_read_store(struct colo_session *s);
+/* answer a comparison of the disks that is over */
+void colo__session_verify_poll(struct colo_session *s);
 /* write the status if it has changed and this is a moment for it */
 void colo__session_publish_status(struct colo_session *s);
 void colo__session_publish_checkpoint(struct colo_session *s,

@@ -34,6 +34,48 @@ int colo__session_publish(struct colo_session *s, struct colo_error *err)
         err);
 }
 
+static int begin_verify(struct colo_session *s, uint64_t seq,
+                        struct colo_error *err)
+{
+    int rc;
+
+    if (s->role != COLO_ROLE_PRIMARY)
+        return colo__fail(err, COLO_E_STATE, 0, "session",
+                          "ask on the host where the guest runs");
+    if (s->verify_seq)
+        return colo__fail(err, COLO_E_STATE, 0, "session",
+                          "the disks are being compared already");
+    if (s->state < COLO_STATE_WAITING || s->state >= COLO_STATE_TAKEOVER)
+        return colo__fail(err, COLO_E_STATE, 0, "session",
+                          "the guest is not protected now");
+    rc = colo__replication_xenstore_verify(s->proxies, err);
+    if (!rc)
+        s->verify_seq = seq;
+    return rc;
+}
+
+void colo__session_verify_poll(struct colo_session *s)
+{
+    uint64_t compared, differing, seq = s->verify_seq;
+    struct colo_error err = { 0 }, ignored;
+    int rc;
+
+    if (!seq || !s->publish)
+        return;
+    rc = colo__replication_xenstore_verified(s->proxies, &compared,
+                                             &differing, &err);
+    if (rc == 1)
+        return;
+    s->verify_seq = 0;
+    if (!rc)
+        rc = colo__publish_verified(s->publish, compared, differing, &err);
+    if (!rc && differing)
+        colo__session_warn(s, "verify: the disks differ; protect the guest "
+                              "anew, so that they are copied again");
+    if (colo__publish_reply(s->publish, seq, rc ? err.text : NULL, &ignored))
+        colo__session_warn(s, ignored.text);
+}
+
 static int carry_out(struct colo_session *s, const struct colo_control *c,
                      struct colo_error *err)
 {
@@ -46,6 +88,8 @@ static int carry_out(struct colo_session *s, const struct colo_control *c,
         return colo_session_stop(s, err);
     case COLO_CONTROL_DELAY:
         return colo_session_set_delay(s, c->arg, err);
+    case COLO_CONTROL_VERIFY:
+        return begin_verify(s, c->seq, err);
     default:
         return colo__fail(err, COLO_E_INVAL, 0, "session", "control verb %d",
                           c->verb);
@@ -82,6 +126,8 @@ void colo__session_read_store(struct colo_session *s)
         if (r <= 0)
             continue;
         r = carry_out(s, &control, &err);
+        if (!r && control.verb == COLO_CONTROL_VERIFY)
+            continue; /* answered when it is done */
         if (colo__publish_reply(s->publish, control.seq,
                                 r ? err.text : NULL, &err))
             colo__session_warn(s, err.text);

@@ -216,6 +216,29 @@ int colo_client_stop(struct colo_client *client, uint32_t timeout_ms,
     return ask(client, COLO_CONTROL_STOP, 0, timeout_ms, err);
 }
 
+int colo_client_verify(struct colo_client *client, uint32_t timeout_ms,
+                       uint64_t *ret_compared, uint64_t *ret_differing,
+                       struct colo_error *err)
+{
+    char value[64];
+    int rc;
+
+    if (!ret_compared || !ret_differing)
+        return colo__fail(err, COLO_E_INVAL, 0, "client",
+                          "ret_compared and ret_differing are needed");
+    rc = ask(client, COLO_CONTROL_VERIFY, 0, timeout_ms, err);
+    if (rc)
+        return rc;
+    rc = colo__client_read(client->store, client->uuid, COLO_XS_VERIFIED,
+                           value, sizeof(value), err);
+    if (rc)
+        return rc;
+    if (!colo__xs_pair_parse(value, ret_compared, ret_differing))
+        return colo__fail(err, COLO_E_PROTO, 0, "client",
+                          "the session's figures make no sense");
+    return 0;
+}
+
 int colo_client_set_replication(struct colo_client *client, int enable,
                                 int primary, int failover,
                                 uint32_t timeout_ms, struct colo_error *err)

@@ -30,6 +30,8 @@ struct colo_peer {
     bool busy;           /* asked has not been answered */
     struct colo_proxy_request asked;
     uint64_t asked_at_us;
+    int verify;           /* 0 no, 1 under way, 2 done, < 0 failed */
+    uint64_t compared, differing; /* chunks, of the last verify */
     uint64_t done, total; /* bytes of its first copy, as it last said */
     struct colo_proxy_request queue[COLO_PEER_QUEUE];
     unsigned int queued;

@@ -416,3 +416,13 @@ int colo__publish_stream(struct colo_publish *publish, const char *class_name,
     return rc ? rc : colo__store_ops(publish->store)->write(
                          publish->store, path, socket_name, err);
 }
+
+int colo__publish_verified(struct colo_publish *publish, uint64_t compared,
+                           uint64_t differing, struct colo_error *err)
+{
+    char text[48];
+
+    snprintf(text, sizeof(text), "%llu %llu", (unsigned long long)compared,
+             (unsigned long long)differing);
+    return write_node(publish, COLO_XS_VERIFIED, text, err);
+}

@@ -47,6 +47,10 @@ int colo__publish_stream(struct colo_publish *publish, const char *class_name,
                          const char *id, const char *socket_name,
                          struct colo_error *err);
 
+/* colo__publish_verified - what a comparison of the disks has found. */
+int colo__publish_verified(struct colo_publish *publish, uint64_t compared,
+                           uint64_t differing, struct colo_error *err);
+
 /* replication through proxies: follows /libcolo/UUID/proxy.  token: fed with
  * what store->next gave; 1 it was ours. */
 struct colo_replication;
@@ -62,6 +66,14 @@ int colo__replication_xenstore_expect(struct colo_replication *replication,
 void colo__replication_xenstore_progress(
     const struct colo_replication *replication, uint64_t *ret_done,
     uint64_t *ret_total);
+/* verify - compare the disks with their twins; verified: 1 not yet, 0 done
+ * (chunks of all disks together), < 0 why it could not be. */
+int colo__replication_xenstore_verify(struct colo_replication *replication,
+                                      struct colo_error *err);
+int colo__replication_xenstore_verified(struct colo_replication *replication,
+                                        uint64_t *ret_compared,
+                                        uint64_t *ret_differing,
+                                        struct colo_error *err);
 int colo__replication_xenstore_watch(struct colo_replication *replication,
                                      const char *token,
                                      struct colo_error *err);

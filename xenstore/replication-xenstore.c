@@ -42,6 +42,8 @@ static const char *verb_name(int verb)
         return "a commit";
     case COLO_PROXY_FAILOVER:
         return "failover";
+    case COLO_PROXY_VERIFY:
+        return "verify";
     default:
         return "stop";
     }
@@ -80,7 +82,9 @@ static int take_answer(struct replication_xenstore *rx, struct colo_peer *p,
     r = colo__peer_answered(&rx->place, p, text, &request, &answer, err);
     if (r <= 0)
         return r;
-    if (!answer.ok)
+    if (!answer.ok && request.verb == COLO_PROXY_VERIFY)
+        p->verify = COLO_E_PEER_SAID; /* and nothing worse */
+    else if (!answer.ok)
         peer_failed(rx, p, COLO_E_PEER_SAID, verb_name(request.verb),
                     answer.text);
     else if (request.verb == COLO_PROXY_START)
@@ -103,6 +107,12 @@ static void take_event(struct replication_xenstore *rx, struct colo_peer *p,
         /* its first copy goes on: it has not forgotten us */
         if (p->busy && p->asked.verb == COLO_PROXY_START)
             p->asked_at_us = colo__now_us(&colo__clock_monotonic);
+    } else if (colo__xs_event_verified(text, &p->compared, &p->differing)) {
+        p->verify = 2;
+    } else if (strncmp(text, "verify-failed", 13) == 0) {
+        p->verify = COLO_E_PEER_SAID;
+        colo__log(&rx->log, COLO_LOG_WARNING, -1, "replication",
+                  "proxy %s/%s: %s", p->class_name, p->id, line);
     } else if (strncmp(text, "error", 5) == 0 && p->counts) {
         colo__rx_failed(rx, COLO_E_PEER_SAID, p, line);
     } else {

@@ -288,25 +288,27 @@ struct verb {
 struct verbs {
     const char *what; /* for errors */
     const char *known;
-    struct verb verb[6]; /* the last has no word */
+    struct verb verb[8]; /* the last has no word */
 };
 
 static const struct verbs controls = {
-    "control", "checkpoint, failover, stop, delay MS", {
+    "control", "checkpoint, failover, stop, delay MS, verify", {
         { COLO_CONTROL_CHECKPOINT, "checkpoint", ARG_NONE },
         { COLO_CONTROL_FAILOVER, "failover", ARG_NONE },
         { COLO_CONTROL_STOP, "stop", ARG_NONE },
         { COLO_CONTROL_DELAY, "delay", ARG_MS },
+        { COLO_CONTROL_VERIFY, "verify", ARG_NONE },
     }
 };
 
 static const struct verbs requests = {
-    "request", "start MODE, checkpoint N, commit N, failover, stop", {
+    "request", "start MODE, checkpoint N, commit N, failover, stop, verify", {
         { COLO_PROXY_START, "start", ARG_MODE },
         { COLO_PROXY_CHECKPOINT, "checkpoint", ARG_EPOCH },
         { COLO_PROXY_COMMIT, "commit", ARG_EPOCH },
         { COLO_PROXY_FAILOVER, "failover", ARG_NONE },
         { COLO_PROXY_STOP, "stop", ARG_NONE },
+        { COLO_PROXY_VERIFY, "verify", ARG_NONE },
     }
 };
 
@@ -491,38 +493,4 @@ int colo__xs_exit_parse(const char *text, struct colo_exit *ret_end,
     ret_end->reason = reason;
     colo__xs_clean(ret_end->text, sizeof(ret_end->text), p);
     return 0;
-}
-
-const char *colo__xs_event_diverged(const char *text)
-{
-    static const char word[] = "diverged";
-    size_t n = sizeof(word) - 1;
-
-    if (strncmp(text, word, n) != 0 || (text[n] && text[n] != ' '))
-        return NULL;
-    return text + n + strspn(text + n, " ");
-}
-
-bool colo__xs_event_progress(const char *text, uint64_t *ret_done,
-                             uint64_t *ret_total)
-{
-    static const char word[] = "progress ";
-    size_t n = sizeof(word) - 1, len;
-    char number[24];
-    uint64_t done, total;
-
-    if (strncmp(text, word, n) != 0)
-        return false;
-    text += n;
-    len = strcspn(text, " ");
-    if (len >= sizeof(number) || text[len] != ' ')
-        return false;
-    memcpy(number, text, len);
-    number[len] = '\0';
-    if (colo__xs_u64_parse(number, &done, NULL) ||
-        colo__xs_u64_parse(text + len + 1, &total, NULL) || done > total)
-        return false;
-    *ret_done = done;
-    *ret_total = total;
-    return true;
 }

@@ -34,6 +34,8 @@
 #define COLO_XS_PROGRESS      "progress"      /* KEY=NUMBER ... */
 #define COLO_XS_CONTROL       "control"       /* SEQ VERB [NUMBER] */
 #define COLO_XS_CONTROL_REPLY "control-reply" /* SEQ ok | SEQ error TEXT */
+#define COLO_XS_VERIFIED      "verified"      /* COMPARED DIFFERING, of the
+                                                 last verify */
 #define COLO_XS_EXIT          "exit"          /* MODE REASON [TEXT] */
 #define COLO_XS_PROXY         "proxy"         /* directory */
 #define COLO_XS_STREAM        "stream"        /* directory: CLASS/ID = name of
@@ -44,7 +46,9 @@
 #define COLO_XS_REQUEST       "request" /* SEQ VERB [ARGUMENT] */
 #define COLO_XS_REPLY         "reply"   /* SEQ ok | SEQ error TEXT */
 #define COLO_XS_EVENT         "event"   /* diverged REASON | error TEXT |
-                                           progress DONE TOTAL */
+                                           progress DONE TOTAL |
+                                           verified COMPARED DIFFERING |
+                                           verify-failed TEXT */
 
 #define COLO_XS_VALUE_MAX 4096 /* xenstore's limit for a value */
 #define COLO_XS_PATH_MAX  256  /* every path of ours, terminated */
@@ -108,6 +112,7 @@ int colo__xs_owner_parse(const char *text, struct colo_owner *ret_owner,
 #define COLO_CONTROL_FAILOVER   2
 #define COLO_CONTROL_STOP       3
 #define COLO_CONTROL_DELAY      4
+#define COLO_CONTROL_VERIFY     5
 
 #define COLO_DELAY_MAX_MS 600000u
 
@@ -167,6 +172,11 @@ const char *colo__xs_event_diverged(const char *text);
  * true and both filled. */
 bool colo__xs_event_progress(const char *text, uint64_t *ret_done,
                              uint64_t *ret_total);
+/* colo__xs_event_verified - "verified COMPARED DIFFERING", chunks. */
+bool colo__xs_event_verified(const char *text, uint64_t *ret_compared,
+                             uint64_t *ret_differing);
+/* colo__xs_pair_parse - "A B": two numbers. */
+bool colo__xs_pair_parse(const char *text, uint64_t *ret_a, uint64_t *ret_b);
 
 /* KEY=NUMBER lists.  Unknown keys are skipped, so that newer sessions may add
  * some; missing keys leave their fields as they were.  In stats,

@@ -37,6 +37,9 @@ struct colo_host_facts {
     bool hvm, hap;            /* hardware virtualisation, nested paging */
     uint64_t free_pages;
     uint64_t dom0_kib;        /* MemAvailable, 0 = unknown */
+    char no_net[80];          /* kernel modules that are not there: for the
+                                 network buffer, */
+    char no_disk[80];         /* for disks; "" none is missing */
 };
 
 struct colo_guest_facts {
@@ -61,6 +64,9 @@ int colo__check_host_facts(struct colo_host_facts *ret_facts,
  * Errors   COLO_E_NOTFOUND, COLO_E_HV. */
 int colo__check_guest_facts(uint32_t domid, struct colo_guest_facts *ret_facts,
                             struct colo_error *err);
+
+/* colo__check_module_facts - fills no_net and no_disk. */
+void colo__check_module_facts(struct colo_host_facts *facts);
 
 /* ---- rules-host.c ------------------------------------------------------- */
 

@@ -62,6 +62,7 @@ int colo__check_host_facts(struct colo_host_facts *ret_facts,
     memset(&facts, 0, sizeof(facts));
     facts.is_root = geteuid() == 0;
     facts.is_dom0 = in_dom0();
+    colo__check_module_facts(&facts);
     if (!facts.is_root || !facts.is_dom0) {
         rc = 0;
         goto out;

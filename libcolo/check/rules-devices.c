@@ -24,7 +24,7 @@ struct walk {
     const struct colo_guest_facts *guest;
     struct colo_check_out *out;
     char kind[40];         /* "vbd": whose devices are listed */
-    unsigned nets;         /* without a proxy that holds their output */
+    unsigned nets, disks;  /* whose output is held, whose writes follow */
     struct colo_error *err;
     int rc;
 };
@@ -49,25 +49,6 @@ static void read_below(struct walk *walk, const char *dir, const char *node,
         read_node(walk, path, buf, cap);
 }
 
-static int any(void *user, const char *name)
-{
-    (void)name;
-    *(bool *)user = true;
-    return 1;
-}
-
-/* Does a libcolo proxy of this class follow the guest's checkpoints? */
-static bool has_proxy(struct walk *walk, const char *class_name)
-{
-    char path[COLO_XS_PATH_MAX];
-    bool found = false;
-
-    snprintf(path, sizeof(path), COLO_XS_ROOT "/%s/" COLO_XS_PROXY "/%s",
-             walk->guest->uuid, class_name);
-    colo__store_ops(walk->store)->list(walk->store, path, any, &found, NULL);
-    return found;
-}
-
 static bool ends_with(const char *text, const char *end)
 {
     size_t n = strlen(text), m = strlen(end);
@@ -83,17 +64,18 @@ static void check_disk(struct walk *walk, const char *backend)
     read_below(walk, backend, "script", script, sizeof(script));
     read_below(walk, backend, "dev", name, sizeof(name));
     read_below(walk, backend, "device-type", type, sizeof(type));
-    if (ends_with(script, "/block-colo") || has_proxy(walk, "disk"))
+    if (ends_with(script, "/block-colo")) {
         colo__check_say(walk->out, OK, "disk", "",
                         "disk %s is replicated by a proxy", name);
-    else if (mode[0] == 'r')
+        walk->disks++;
+    } else if (mode[0] == 'r')
         colo__check_say(walk->out, WARNING, "disk-read-only", "see that the "
                         "backup has the same content under the same name",
                         "disk %s is read-only and is not copied", name);
     else
-        colo__check_say(walk->out, REFUSED, "disk-not-replicated", "use a "
-                        "guest whose root is in memory or on the network, or "
-                        "detach the disk", "disk %s is writable, and its "
+        colo__check_say(walk->out, REFUSED, "disk-not-replicated", "give it "
+                        "script=block-colo and target=PATH in the guest's "
+                        "configuration", "disk %s is writable, and its "
                         "writes would not follow the checkpoints", name);
 }
 
@@ -105,8 +87,7 @@ static void check_net(struct walk *walk, const char *backend)
     if (bridge[0])
         colo__check_say(walk->out, OK, "bridge-needed", "", "%s is the bridge "
                         "that its network needs on the backup", bridge);
-    if (!has_proxy(walk, "net"))
-        walk->nets++;
+    walk->nets++;
 }
 
 /* What happens to each kind of device at a takeover. */
@@ -294,6 +275,24 @@ static void check_suspend_node(struct walk *walk)
                     "migration)");
 }
 
+/* What the followers of the checkpoints need in dom0's kernel. */
+static void check_modules(struct walk *walk)
+{
+    if (walk->nets && walk->host->no_net[0])
+        colo__check_say(walk->out, REFUSED, "net-modules", "install a kernel "
+                        "that has them, or protect with --no-network-buffer",
+                        "its network output cannot be held back: no module "
+                        "%s", walk->host->no_net);
+    else if (walk->nets)
+        colo__check_say(walk->out, OK, "net-buffered", "", "its network "
+                        "output is held back until the backup has what it "
+                        "follows from");
+    if (walk->disks && walk->host->no_disk[0])
+        colo__check_say(walk->out, REFUSED, "disk-modules", "install a kernel "
+                        "that has them", "its disks cannot be replicated: no "
+                        "module %s", walk->host->no_disk);
+}
+
 int colo__check_device_rules(struct colo_store *store,
                              const struct colo_host_facts *host,
                              const struct colo_guest_facts *guest,
@@ -315,11 +314,7 @@ int colo__check_device_rules(struct colo_store *store,
         rc = 0; /* no device at all */
     if (!rc)
         rc = walk.rc;
-    if (!rc && walk.nets)
-        colo__check_say(out, WARNING, "net-not-buffered", "keep it in mind "
-                        "for services that must not forget what they have "
-                        "answered", "its network output is not held back: "
-                        "after a takeover others may have seen answers that "
-                        "the guest does not remember");
+    if (!rc)
+        check_modules(&walk);
     return rc;
 }

@@ -42,6 +42,8 @@ static void below(const char *dir, const char *node, const char *value)
     fake_tree_set(tree, path, value);
 }
 
+static bool no_module;
+
 /* Look, and give the tree back. */
 static void look(struct found *found, bool p2m_tracked)
 {
@@ -51,6 +53,10 @@ static void look(struct found *found, bool p2m_tracked)
     struct colo_error err;
 
     host.p2m_tracked = p2m_tracked;
+    if (no_module) {
+        strcpy(host.no_net, "ifb");
+        strcpy(host.no_disk, "nbd");
+    }
     found_init(found);
     ck_assert_int_eq(colo__check_device_rules(store, &host, &guest,
                                               &found->out, &err), 0);
@@ -94,19 +100,27 @@ START_TEST(test_disks)
 }
 END_TEST
 
-START_TEST(test_proxies)
+/* What is held or replicated needs modules, and only then. */
+START_TEST(test_modules)
 {
     struct found found;
 
     setup();
-    below(device("vbd", "51712", 0), "mode", "w");
-    device("vif", "0", 0);
-    fake_tree_set(tree, "/libcolo/" GUEST "/proxy/disk/xvda/reply", "");
-    fake_tree_set(tree, "/libcolo/" GUEST "/proxy/net/0/reply", "");
+    no_module = true;
     look(&found, true);
     ck_assert_int_eq(found.out.refused, 0);
-    ck_assert_int_eq(found_result(&found, "disk"), COLO_CHECK_OK);
-    ck_assert_int_eq(found_result(&found, "net-not-buffered"), -1);
+    setup();
+    device("vif", "0", 0);
+    below(device("vbd", "51712", 0), "mode", "w");
+    below(device("vbd", "51712", 0), "script", "/etc/xen/scripts/block-colo");
+    look(&found, true);
+    no_module = false;
+    ck_assert_int_eq(found.out.refused, 2);
+    ck_assert_int_eq(found_result(&found, "net-modules"),
+                     COLO_CHECK_REFUSED);
+    ck_assert_int_eq(found_result(&found, "disk-modules"),
+                     COLO_CHECK_REFUSED);
+    ck_assert_int_eq(found_result(&found, "net-buffered"), -1);
 }
 END_TEST
 
@@ -122,10 +136,9 @@ START_TEST(test_nets)
     ck_assert_int_eq(found.out.refused, 1);
     ck_assert_int_eq(found_result(&found, "driver-domain"),
                      COLO_CHECK_REFUSED);
-    ck_assert_int_eq(found_result(&found, "net-not-buffered"),
-                     COLO_CHECK_WARNING);
+    ck_assert_int_eq(found_result(&found, "net-buffered"), COLO_CHECK_OK);
     ck_assert_int_eq(found_result(&found, "bridge-needed"), COLO_CHECK_OK);
-    ck_assert_int_eq(found.n, 4); /* the warning comes once, not for each */
+    ck_assert_int_eq(found.n, 4); /* it is told once, not for each */
 }
 END_TEST
 
@@ -272,6 +285,6 @@ START_TEST(test_store_fails)
 }
 END_TEST
 
-PURE_MAIN("check-devices", test_none, test_disks, test_proxies, test_nets,
+PURE_MAIN("check-devices", test_none, test_disks, test_modules, test_nets,
           test_others, test_pci_detached, test_balloon, test_stub_domains,
           test_session, test_rubbish, test_store_fails)
