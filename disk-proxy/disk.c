@@ -194,7 +194,7 @@ uint32_t colo__disk_align(const struct colo_disk *d)
 int colo__disk_read(struct colo_disk *d, void *buf, size_t len,
                     uint64_t offset)
 {
-    switch (d->phase) {
+    switch (atomic_load(&d->phase)) {
     case PHASE_BROKEN:
     case PHASE_OUTDATED:
         return EIO;
@@ -208,7 +208,7 @@ int colo__disk_read(struct colo_disk *d, void *buf, size_t len,
 /* 0 if the guest of this side may write */
 static int may_write(struct colo_disk *d)
 {
-    switch (d->phase) {
+    switch (atomic_load(&d->phase)) {
     case PHASE_ALONE:
     case PHASE_COPYING:
     case PHASE_PROTECTED:
