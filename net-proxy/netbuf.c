@@ -34,6 +34,7 @@ struct port {
     char name[COLO_IFNAME];
     int dev, ifb;
     int tap;         /* see tap.h */
+    bool calm;       /* see colo__tap_calm */
     bool closed;     /* a closed epoch waits for its commit */
     uint32_t drops;  /* the kernel's count at the last look */
 };
@@ -216,6 +217,17 @@ static void count_drops(struct netbuf *n, struct port *p, uint32_t drops)
               " bytes are held", p->name, more, n->config.limit);
 }
 
+/* The first words at once, later ones need not be heard all. */
+static void learn_from(struct netbuf *n, struct port *p)
+{
+    if (p->id.devid > UINT8_MAX ||
+        !colo__tap_read(p->tap, (uint8_t)p->id.devid, n->config.learn) ||
+        p->calm)
+        return;
+    colo__tap_calm(p->tap);
+    p->calm = true;
+}
+
 static void look_at_plugs(struct netbuf *n, bool *ret_diverged)
 {
     uint32_t held = 0;
@@ -232,8 +244,8 @@ static void look_at_plugs(struct netbuf *n, bool *ret_diverged)
             n->asked = true;
             *ret_diverged = true;
         }
-        if (n->config.learn && p->id.devid <= UINT8_MAX)
-            colo__tap_read(p->tap, (uint8_t)p->id.devid, n->config.learn);
+        if (n->config.learn)
+            learn_from(n, p);
     }
     n->status.held = held;
     if (held > n->status.held_max)

@@ -19,10 +19,14 @@
 #define FRAMES_AT_ONCE 32
 #define RING_BYTES 65536
 /* One frame in this many is looked at for its source address. */
-#define SAMPLE 1024
+#define SAMPLE 256
 
 static const struct sock_filter nothing[] = {
     BPF_STMT(BPF_RET | BPF_K, 0),
+};
+
+static const struct sock_filter everything[] = {
+    BPF_STMT(BPF_RET | BPF_K, FRAME_BYTES),
 };
 
 static const struct sock_filter addresses[] = {
@@ -41,15 +45,20 @@ static const struct sock_filter addresses[] = {
     BPF_STMT(BPF_RET | BPF_K, FRAME_BYTES),
 };
 
+static int attach(int fd, const struct sock_filter *filter, size_t len)
+{
+    struct sock_fprog prog = {
+        .len = (unsigned short)len, .filter = (struct sock_filter *)filter,
+    };
+
+    return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &prog, sizeof(prog));
+}
+
 int colo__tap_open(int dev, bool learn, int *ret_fd, struct colo_error *err)
 {
     struct sockaddr_ll addr = {
         .sll_family = AF_PACKET, .sll_ifindex = dev,
         .sll_protocol = htons(ETH_P_ALL),
-    };
-    struct sock_fprog prog = {
-        .len = learn ? COLO_ARRAY_LEN(addresses) : COLO_ARRAY_LEN(nothing),
-        .filter = (struct sock_filter *)(learn ? addresses : nothing),
     };
     int on = 1, ring = RING_BYTES, saved;
     /* Protocol 0: hears nothing before it is bound, with its filter. */
@@ -59,7 +68,7 @@ int colo__tap_open(int dev, bool learn, int *ret_fd, struct colo_error *err)
         return colo__fail(err, COLO_E_SYS, errno, "net", "packet socket");
     (void)setsockopt(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, &on, sizeof(on));
     (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &ring, sizeof(ring));
-    if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &prog, sizeof(prog)) ||
+    if (attach(fd, learn ? everything : nothing, 1) ||
         (learn && setsockopt(fd, SOL_PACKET, PACKET_AUXDATA, &on,
                              sizeof(on))) ||
         bind(fd, (struct sockaddr *)&addr, sizeof(addr))) {
@@ -88,13 +97,21 @@ static uint16_t vlan_of(struct msghdr *msg)
     return 0;
 }
 
-void colo__tap_read(int fd, uint8_t card, struct colo_learn *learn)
+void colo__tap_calm(int fd)
+{
+    /* a failure costs only time */
+    (void)attach(fd, addresses, COLO_ARRAY_LEN(addresses));
+}
+
+bool colo__tap_read(int fd, uint8_t card, struct colo_learn *learn)
 {
     uint8_t frame[FRAME_BYTES];
     char control[CMSG_SPACE(sizeof(struct tpacket_auxdata))]
         __attribute__((aligned(8)));
 
-    for (int i = 0; i < FRAMES_AT_ONCE; i++) {
+    int i;
+
+    for (i = 0; i < FRAMES_AT_ONCE; i++) {
         struct iovec iov = { frame, sizeof(frame) };
         struct msghdr msg = {
             .msg_iov = &iov, .msg_iovlen = 1,
@@ -103,7 +120,8 @@ void colo__tap_read(int fd, uint8_t card, struct colo_learn *learn)
         ssize_t n = recvmsg(fd, &msg, MSG_DONTWAIT);
 
         if (n < 0)
-            return;
+            break;
         colo__learn_frame(learn, card, frame, (size_t)n, vlan_of(&msg));
     }
+    return i > 0;
 }

@@ -11,12 +11,15 @@
 
 #include "learn.h"
 
-/* colo__tap_open - learn: the socket is given ARP, neighbour discovery and a
- * sample of the rest; else nothing. */
+/* colo__tap_open - learn: the socket is given every frame, else nothing. */
 int colo__tap_open(int dev, bool learn, int *ret_fd, struct colo_error *err);
 
 /* colo__tap_read - learn from what has come, without waiting, a bounded
- * number of frames. */
-void colo__tap_read(int fd, uint8_t card, struct colo_learn *learn);
+ * number of frames.  card: the N of vifD.N.  Was there anything? */
+bool colo__tap_read(int fd, uint8_t card, struct colo_learn *learn);
+
+/* colo__tap_calm - from now on give it ARP, neighbour discovery and a sample
+ * of the rest only. */
+void colo__tap_calm(int fd);
 
 #endif

@@ -33,6 +33,7 @@ static int guest, guest_emu, world;
 static uint32_t sent, seen; /* numbers of the last frame */
 static struct colo_replication *net;
 static uint64_t epoch;
+static struct colo_learn learned;
 
 #define CHECK(what, ...)                                                       \
     do {                                                                       \
@@ -582,6 +583,37 @@ static void other_filters(void)
     must("tc qdisc del dev vif9001.0 clsact");
 }
 
+/* The guest's addresses come out of the frames that are held. */
+static void learning(void)
+{
+    struct colo_netbuf_config config = { .learn = &learned };
+    struct colo_error error = { 0 };
+    bool four = false, tagged = false, six = false;
+
+    if (colo__netbuf_new(DOMID, &config, NULL, &net, &error) ||
+        colo__replication_ops(net)->start(net, COLO_MODE_REMUS, &error))
+        errx(1, "start: %s", error.text);
+    say(KINDS);
+    pending();
+    for (unsigned int i = 0; i < learned.count; i++) {
+        const struct colo_learn_entry *e = &learned.entry[i];
+
+        CHECK(e->card == 0 && e->mac[5] == 1, "entry %u", i);
+        four = four || (e->family == 4 && !e->vlan && e->addr[0] == 10);
+        tagged = tagged || (e->family == 4 && e->vlan == 5);
+        six = six || (e->family == 6 && e->addr[0] == 0xfd);
+    }
+    CHECK(four && tagged && six, "%u entries", learned.count);
+    /* then a sample only, and ARP always */
+    for (int i = 0; i < 40; i++)
+        wire_send(guest, ARP, ++sent);
+    memset(&learned, 0, sizeof(learned));
+    pending();
+    CHECK(learned.count == 2, "%u entries from ARP", learned.count);
+    end();
+    expect_until(sent);
+}
+
 static const uint8_t guest_mac[6] = { 2, 0x16, 0x3e, 0, 0, 9 };
 
 static int announce_all(const struct colo_learn *learn)
@@ -652,6 +684,7 @@ static const struct {
     { "killed, dropped", killed_drop },
     { "start after a kill", start_again },
     { "other people's filters", other_filters },
+    { "learning", learning },
     { "announce", announce },
 };
 
