@@ -131,6 +131,13 @@ void cli_json_status(yajl_gen gen, const struct colo_status *status)
     cli_json_number(gen, "audit_mismatches", status->audit_mismatches);
     cli_json_number(gen, "audit_known", status->audit_known);
     cli_json_number(gen, "full_resyncs", status->full_resyncs);
+    cli_json_number(gen, "disks", status->disks);
+    cli_json_number(gen, "disk_done", status->disk_done);
+    cli_json_number(gen, "disk_total", status->disk_total);
+    cli_json_number(gen, "interfaces", status->interfaces);
+    cli_json_number(gen, "held_bytes", status->held_bytes);
+    cli_json_number(gen, "held_max", status->held_max);
+    cli_json_number(gen, "output_lost", status->output_lost);
     cli_json_checkpoint(gen, "last", &status->last);
     yajl_gen_map_close(gen);
 }

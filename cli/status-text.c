@@ -48,6 +48,35 @@ static void put_figures(const struct colo_status *status, FILE *out)
                 status->full_resyncs);
 }
 
+static void put_followers(const struct colo_status *status, FILE *out)
+{
+    char a[CLI_FORMAT_MAX], b[CLI_FORMAT_MAX];
+
+    if (status->disks)
+        fprintf(out, ROW "%" PRIu64 "%s\n", "disks", status->disks,
+                status->state == COLO_STATE_SEEDING ? "" : ", in step");
+    if (status->disks && status->state == COLO_STATE_SEEDING)
+        fprintf(out, ROW "%s of %s compared\n", "disks' copy",
+                cli_format_bytes(status->disk_done, a),
+                cli_format_bytes(status->disk_total, b));
+    if (status->role != COLO_ROLE_PRIMARY ||
+        status->state == COLO_STATE_SEEDING)
+        return;
+    if (!status->interfaces) {
+        fprintf(out, ROW "%s\n", "output", "leaves at once (nothing is "
+                "held)");
+        return;
+    }
+    fprintf(out, ROW "held at %" PRIu64 " interface%s: %s now, %s at most",
+            "output", status->interfaces, status->interfaces == 1 ? "" : "s",
+            cli_format_bytes(status->held_bytes, a),
+            cli_format_bytes(status->held_max, b));
+    if (status->output_lost)
+        fprintf(out, ", %" PRIu64 " frames LOST (buffer full)",
+                status->output_lost);
+    fputc('\n', out);
+}
+
 void cli_status_text(const struct colo_status *status, FILE *out)
 {
     char a[CLI_FORMAT_MAX], b[CLI_FORMAT_MAX];
@@ -66,6 +95,7 @@ void cli_status_text(const struct colo_status *status, FILE *out)
                 cli_format_bytes(status->seed_bytes_per_second,
                                  (char[CLI_FORMAT_MAX]){ 0 }));
     put_commit(status, out);
+    put_followers(status, out);
     if (status->checkpoints)
         put_figures(status, out);
     if (status->reason != COLO_REASON_NONE)

@@ -184,6 +184,11 @@ struct colo_status {
     uint64_t audit_known;          /* differed for a known reason */
     uint64_t full_resyncs;
     struct colo_checkpoint_info last;
+    uint64_t disks;                /* that are replicated */
+    uint64_t disk_done, disk_total;  /* bytes, of their first copies */
+    uint64_t interfaces;           /* whose output is held */
+    uint64_t held_bytes, held_max; /* output held at the last look; the most */
+    uint64_t output_lost;          /* frames: the buffer was full */
 };
 
 #define COLO_EVENT_STATE      1  /* state, old_state */

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../xenstore/publish.h"
 #include "session-internal.h"
 
 /* The peer is asked to end and given this long before we go on without its
@@ -671,20 +672,26 @@ static void waiting(struct colo_session *s)
         colo__session_raise(s, COLO_EV_TIMER);
 }
 
-/* Once a second, while bytes go out: how far the first copy is. What the
+/* Once a second, while bytes go out: how far the first copies are. What the
  * guest writes meanwhile is sent again, so it may be more than its memory. */
 static void seeding(struct colo_session *s)
 {
     uint64_t now = colo__now_us(s->clock);
     uint64_t pages = atomic_load(&s->p.transfer.seed_bytes) / COLO_PAGE_SIZE;
+    uint64_t total = pages > s->info.tot_pages ? pages : s->info.tot_pages;
+    uint64_t disk_done = 0, disk_total = 0;
 
     check_ready(s);
     if (now < s->p.timer_us)
         return;
     s->p.timer_us = now + 1000000;
+    if (s->proxies)
+        colo__replication_xenstore_progress(s->proxies, &disk_done,
+                                            &disk_total);
+    pages += disk_done / COLO_PAGE_SIZE;
+    total += disk_total / COLO_PAGE_SIZE;
     if (pages != s->seed_done)
-        colo__session_progress(s, pages, pages > s->info.tot_pages
-                                             ? pages : s->info.tot_pages);
+        colo__session_progress(s, pages, total);
 }
 
 void colo__primary_poll(struct colo_session *s)

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../xenstore/publish.h"
 #include "session-internal.h"
 
 #define INTERVAL_MAX 600000u
@@ -138,6 +139,23 @@ int colo_replication_status(struct colo_session *s, int *ret_error,
     return 0;
 }
 
+static void fill_followers(struct colo_session *s, struct colo_status *st)
+{
+    struct colo_netbuf_status net;
+
+    st->disks = s->disks.count;
+    if (s->proxies)
+        colo__replication_xenstore_progress(s->proxies, &st->disk_done,
+                                            &st->disk_total);
+    if (!s->network.buffer)
+        return;
+    colo__netbuf_status(s->network.buffer, &net);
+    st->interfaces = net.ports;
+    st->held_bytes = net.held;
+    st->held_max = net.held_max;
+    st->output_lost = net.drops;
+}
+
 static void fill(struct colo_session *s, struct colo_status *st)
 {
     st->role = s->role;
@@ -162,6 +180,7 @@ static void fill(struct colo_session *s, struct colo_status *st)
                                                     : 0;
     colo__stats_fill(&s->stats, colo__now_us(s->clock), st);
     st->epoch = s->committed;
+    fill_followers(s, st);
 }
 
 int colo_query_status(struct colo_session *s, struct colo_status *status,

@@ -184,6 +184,8 @@ static void take_node(struct colo_status *s, const char *node,
         (void)colo__xs_stats_parse(value, s, NULL);
     } else if (strcmp(node, COLO_XS_PROGRESS) == 0) {
         (void)colo__xs_progress_parse(value, s, NULL);
+    } else if (strcmp(node, COLO_XS_FOLLOWERS) == 0) {
+        (void)colo__xs_followers_parse(value, s, NULL);
     } else if (strcmp(node, COLO_XS_CHECKPOINT) == 0) {
         take_checkpoint(s, value);
     }
@@ -197,7 +199,7 @@ static int read_status(struct colo_store *store, const char *uuid,
         COLO_XS_ROLE, COLO_XS_STATE, COLO_XS_MODE, COLO_XS_LAST_MODE,
         COLO_XS_REASON, COLO_XS_EPOCH, COLO_XS_DOMID, COLO_XS_INTERVAL,
         COLO_XS_PEER, COLO_XS_ERROR, COLO_XS_NAME, COLO_XS_STATS,
-        COLO_XS_PROGRESS, COLO_XS_CHECKPOINT,
+        COLO_XS_PROGRESS, COLO_XS_FOLLOWERS, COLO_XS_CHECKPOINT,
     };
     char value[1024];
     uint64_t now;

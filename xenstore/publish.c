@@ -20,7 +20,8 @@
 static const char *const status_nodes[] = {
     COLO_XS_ROLE, COLO_XS_MODE, COLO_XS_LAST_MODE, COLO_XS_REASON,
     COLO_XS_EPOCH, COLO_XS_PEER, COLO_XS_ERROR, COLO_XS_INTERVAL,
-    COLO_XS_STATS, COLO_XS_PROGRESS, COLO_XS_DOMID, COLO_XS_NAME,
+    COLO_XS_STATS, COLO_XS_FOLLOWERS, COLO_XS_PROGRESS, COLO_XS_DOMID,
+    COLO_XS_NAME,
     COLO_XS_STATE,
 };
 
@@ -228,6 +229,8 @@ static int build_node(struct colo_publish *p, const char *node, char *buf,
         return build_stats(p, buf, cap, s, err);
     if (strcmp(node, COLO_XS_PROGRESS) == 0)
         return colo__xs_progress_build(buf, cap, s, err);
+    if (strcmp(node, COLO_XS_FOLLOWERS) == 0)
+        return colo__xs_followers_build(buf, cap, s, err);
     if (strcmp(node, COLO_XS_ROLE) == 0)
         text = colo_role_name(s->role);
     else if (strcmp(node, COLO_XS_STATE) == 0)

@@ -43,6 +43,16 @@ static const struct field progress_fields[] = {
     STATUS("bytes-per-second", seed_bytes_per_second),
 };
 
+static const struct field followers_fields[] = {
+    STATUS("disks", disks),
+    STATUS("disk-done", disk_done),
+    STATUS("disk-total", disk_total),
+    STATUS("interfaces", interfaces),
+    STATUS("held-bytes", held_bytes),
+    STATUS("held-max", held_max),
+    STATUS("output-lost", output_lost),
+};
+
 static const struct field checkpoint_fields[] = {
     CHECKPOINT("epoch", info.epoch),
     CHECKPOINT("dirty-pages", info.dirty_pages),
@@ -188,6 +198,27 @@ int colo__xs_progress_parse(const char *text, struct colo_status *status,
 
     rc = parse(text, progress_fields, COLO_ARRAY_LEN(progress_fields), &copy,
                err);
+    if (!rc)
+        *status = copy;
+    return rc;
+}
+
+int colo__xs_followers_build(char *buf, size_t cap,
+                             const struct colo_status *status,
+                             struct colo_error *err)
+{
+    return build(buf, cap, followers_fields, COLO_ARRAY_LEN(followers_fields),
+                 status, err);
+}
+
+int colo__xs_followers_parse(const char *text, struct colo_status *status,
+                             struct colo_error *err)
+{
+    struct colo_status copy = *status;
+    int rc;
+
+    rc = parse(text, followers_fields, COLO_ARRAY_LEN(followers_fields),
+               &copy, err);
     if (!rc)
         *status = copy;
     return rc;

@@ -32,6 +32,7 @@
 #define COLO_XS_STATS         "stats"         /* KEY=NUMBER ... */
 #define COLO_XS_CHECKPOINT    "checkpoint"    /* KEY=NUMBER ... */
 #define COLO_XS_PROGRESS      "progress"      /* KEY=NUMBER ... */
+#define COLO_XS_FOLLOWERS     "followers"     /* KEY=NUMBER ... */
 #define COLO_XS_CONTROL       "control"       /* SEQ VERB [NUMBER] */
 #define COLO_XS_CONTROL_REPLY "control-reply" /* SEQ ok | SEQ error TEXT */
 #define COLO_XS_VERIFIED      "verified"      /* COMPARED DIFFERING, of the
@@ -187,6 +188,11 @@ int colo__xs_stats_build(char *buf, size_t cap,
                          struct colo_error *err);
 int colo__xs_stats_parse(const char *text, struct colo_status *status,
                          struct colo_error *err);
+int colo__xs_followers_build(char *buf, size_t cap,
+                             const struct colo_status *status,
+                             struct colo_error *err);
+int colo__xs_followers_parse(const char *text, struct colo_status *status,
+                             struct colo_error *err);
 int colo__xs_progress_build(char *buf, size_t cap,
                             const struct colo_status *status,
                             struct colo_error *err);

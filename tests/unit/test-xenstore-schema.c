@@ -268,6 +268,13 @@ START_TEST(lists)
     ck_assert_uint_eq(out.pause_median_us, 3);
     ck_assert_uint_eq(out.full_resyncs, UINT64_MAX);
     ck_assert_uint_eq(out.seed_total, 0);
+    in.held_bytes = 5;
+    in.output_lost = UINT64_MAX;
+    ck_assert_int_eq(colo__xs_followers_build(buf, sizeof(buf), &in, NULL),
+                     0);
+    ck_assert_int_eq(colo__xs_followers_parse(buf, &out, NULL), 0);
+    ck_assert_uint_eq(out.held_bytes, 5);
+    ck_assert_uint_eq(out.output_lost, UINT64_MAX);
     ck_assert_int_eq(colo__xs_progress_build(buf, sizeof(buf), &in, NULL), 0);
     ck_assert_str_eq(buf, "done=0 total=9 bytes-per-second=0");
     ck_assert_int_eq(colo__xs_progress_parse(buf, &out, NULL), 0);
