@@ -185,7 +185,7 @@ io_begin
 serve --timeout 40
 kill -STOP "$(kit)"
 exec 7>&-
-wait_for 90 gone "$supervisor" || bad "hang-out: does not end"
+wait_for 200 gone "$supervisor" || bad "hang-out: does not end"
 is_clean hang-out
 io_moves || bad "hang-out: I/O does not move"
 io_end hang-out

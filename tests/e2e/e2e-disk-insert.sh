@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 # A guest's disk is made by block-colo; a proxy goes beneath it and comes out
-# while the guest writes and checks, dies there once, and the guest reboots.
+# while the guest writes and checks, and dies there once.
 . "$(dirname "$0")/lib.sh"
 name=gd1
 image=/root/gd1.img
@@ -22,14 +22,17 @@ address=$(on 1 "sed -n 's/.*guest.ip=\([0-9.]*\).*/\1/p' /guest/$name.cfg")
 
 # in the guest: COMMAND; what it prints
 inside() {
-    on 1 "printf '%s\nexit\n' $(printf %q "$1") | timeout 60 nc -q 30 $address 23"
+    on 1 "printf '%s\nexit\n' $(printf %q "$1") | timeout 60 socat -t 30 - TCP:$address:23"
 }
 table() { on 1 "dmsetup table colo-root-gd1.img"; }
 under() { table | awk '{ print $4 }'; }
 loop=$(under)
 
-until_true 60 "a mounted disk in the guest" grep -q mounted <(
-    inside 'mount -t ext4 /dev/xvda /mnt && echo mounted')
+mounted() {
+    inside 'mountpoint -q /mnt || mount -t ext4 /dev/xvda /mnt
+mountpoint -q /mnt && echo mounted' | grep mounted
+}
+until_true 60 "a mounted disk in the guest" mounted
 # writes what it can check, with a sync each time; says how often it was right
 inside 'cat >/tmp/io.sh <<"EOF"
 n=0
