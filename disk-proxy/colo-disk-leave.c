@@ -13,6 +13,7 @@
 #include "colo-disk.h"
 
 #define SWAP_SECONDS 30     /* besides the time of a request */
+#define SWAP_TRIES 4        /* servers that replace one another */
 #define REPLUG_MS 10000
 #define APPLY_SECONDS 3600  /* a log that a takeover still applies */
 #define KIT_END_MS 10000
@@ -76,19 +77,21 @@ static int swap_to_backing(const struct disk_names *names,
                            uint64_t sectors, struct colo_error *err)
 {
     unsigned int limit = record->timeout_s + SWAP_SECONDS;
-    int rc;
 
-    /* a relay has taken over from a dead server, whose requests wait */
-    rc = colo__dm_swap(names->name, sectors, backing->dev,
-                       kit->relay ? limit : SWAP_SECONDS, err);
-    if (rc != COLO_E_TIMEOUT)
-        return rc;
-    disk_say("%s: the proxy does not answer, it is replaced", names->target);
-    end_server(record, kit, 0);
-    rc = disk_replug(names, backing, record, kit, err);
-    if (rc)
-        return rc;
-    return colo__dm_swap(names->name, sectors, backing->dev, limit, err);
+    for (int i = 0; ; i++) {
+        /* a relay has taken over from a dead server, whose requests wait */
+        int rc = colo__dm_swap(names->name, sectors, backing->dev,
+                               kit->relay ? limit : SWAP_SECONDS, err);
+
+        if (rc != COLO_E_TIMEOUT || i == SWAP_TRIES)
+            return rc;
+        disk_say("%s: the proxy does not answer, it is replaced",
+                 names->target);
+        end_server(record, kit, 0);
+        rc = disk_replug(names, backing, record, kit, err);
+        if (rc)
+            return rc;
+    }
 }
 
 static int swap_out(const struct disk_names *names,
