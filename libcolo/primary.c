@@ -324,16 +324,15 @@ static int act_guest_end(struct colo_session *s, struct colo_error *err)
 /* The other side has the guest: what was not committed is dropped. */
 static int act_yield(struct colo_session *s, struct colo_error *err)
 {
+    struct colo_error ignored;
     int rc;
 
     colo__session_set_mode(s, s->mode, COLO_REASON_PROCESSING);
     atomic_store(&s->p.transfer.abort, true);
     s->p.guest_stopping = false;
-    if (s->prepared) {
-        rc = colo__followers_failover(s, err);
-        if (rc)
-            return rc;
-    }
+    /* whatever a follower says: the other side counts on this guest's end */
+    if (s->prepared && colo__followers_failover(s, &ignored))
+        colo__session_warn(s, ignored.text);
     rc = hv_ops(s)->life->destroy(s->parts.hv, err);
     if (rc)
         return rc;

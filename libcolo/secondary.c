@@ -286,10 +286,13 @@ static int act_take_over(struct colo_session *s, struct colo_error *err)
                                  err);
     if (rc)
         return rc;
-    rc = colo__followers_failover(s, err);
-    if (rc)
-        return rc;
-    rc = hv_ops(s)->life->start(s->parts.hv, err);
+    return colo__followers_failover(s, err);
+}
+
+static int start_guest(struct colo_session *s, struct colo_error *err)
+{
+    int rc = hv_ops(s)->life->start(s->parts.hv, err);
+
     if (rc)
         return rc;
     s->s.replica = false; /* it is the guest now: never destroyed by us */
@@ -299,6 +302,22 @@ static int act_take_over(struct colo_session *s, struct colo_error *err)
     colo__session_step_hook(s, "started");
     colo__session_raise(s, COLO_EV_STARTED);
     return 0;
+}
+
+/* In TAKEOVER: disks must be at the last epoch before the guest reads or
+ * writes them.  One that cannot be there is a reason not to start it. */
+static void take_over(struct colo_session *s)
+{
+    struct colo_error err = { 0 };
+    int rc;
+
+    if (s->failover != COLO_FAILOVER_ACTIVE || !s->s.replica)
+        return;
+    rc = colo__followers_pending(s, &err);
+    if (!rc)
+        rc = start_guest(s, &err);
+    if (rc < 0)
+        colo__session_error(s, &err);
 }
 
 static int act_hand_over(struct colo_session *s, struct colo_error *err)
@@ -594,6 +613,9 @@ void colo__secondary_poll(struct colo_session *s)
         break;
     case COLO_STATE_ARBITRATING:
         arbitrate(s);
+        break;
+    case COLO_STATE_TAKEOVER:
+        take_over(s);
         break;
     case COLO_STATE_ACTIVE:
         if (colo__network_announced(s))

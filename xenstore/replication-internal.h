@@ -26,6 +26,7 @@ struct replication_xenstore {
     uint64_t seq;
     bool watching;
     bool active;   /* prepare was called, neither failover nor stop since */
+    bool failing_over; /* failover was called, not stop since */
     int mode;
     bool diverged;
     struct colo_error failure; /* code 0: none */

@@ -54,7 +54,7 @@ void colo__rx_forget(struct replication_xenstore *rx, struct colo_peer *p)
 static void gone(struct replication_xenstore *rx, struct colo_peer *p,
                  const char *how)
 {
-    if (rx->active && p->counts)
+    if ((rx->active || rx->failing_over) && p->counts)
         colo__rx_failed(rx, COLO_E_NOTFOUND, p, how);
     colo__log(&rx->log, rx->active ? COLO_LOG_WARNING : COLO_LOG_DEBUG, -1,
               "replication", "proxy %s/%s %s", p->class_name, p->id, how);

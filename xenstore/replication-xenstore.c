@@ -308,13 +308,21 @@ static int end_all(struct replication_xenstore *rx, int verb,
     return rc;
 }
 
+/* What is missing or has failed by now does not have the last epoch: that is
+ * an error, and stays one until all have answered. */
 static int rx_failover(struct colo_replication *r, struct colo_error *err)
 {
-    return end_all(to_rx(r), COLO_PROXY_FAILOVER, err);
+    struct replication_xenstore *rx = to_rx(r);
+
+    if (rx->failure.code)
+        return give_failure(rx, err);
+    rx->failing_over = true;
+    return end_all(rx, COLO_PROXY_FAILOVER, err);
 }
 
 static int rx_stop(struct colo_replication *r, struct colo_error *err)
 {
+    to_rx(r)->failing_over = false;
     return end_all(to_rx(r), COLO_PROXY_STOP, err);
 }
 
