@@ -62,7 +62,9 @@ void colo__session_error(struct colo_session *s, const struct colo_error *err)
 {
     colo__log(s->log, COLO_LOG_DEBUG, err->sys_errno ? err->sys_errno : -1,
               err->where, "%s", err->text);
-    if (!s->error.code)
+    /* that the peer is lost is no news while taking over: why this fails is */
+    if (!s->error.code || (s->state == COLO_STATE_TAKEOVER &&
+                           s->error.code == COLO_E_PEER))
         s->error = *err;
     colo__session_raise(s, COLO_EV_ERROR);
 }

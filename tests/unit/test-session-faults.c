@@ -101,6 +101,8 @@ struct colo_replication {
     uint64_t committed;
     bool pending_forever;
     int prepares, behind;   /* looks until its first copy is made */
+    int failovers;
+    int failover_says;      /* then pending: 1 waits, 0, or an error */
 };
 
 static int maybe(struct colo_replication *r, int what, struct colo_error *err)
@@ -163,10 +165,21 @@ static int f_end(struct colo_replication *r, struct colo_error *err)
     return 0;
 }
 
+static int f_failover(struct colo_replication *r, struct colo_error *err)
+{
+    (void)err;
+    r->failovers++;
+    return 0;
+}
+
 static int f_pending(struct colo_replication *r, bool *ret_diverged,
                      struct colo_error *err)
 {
     (void)ret_diverged;
+    if (r->failovers && r->failover_says < 0)
+        return colo__fail(err, r->failover_says, 0, "follower", "no disk");
+    if (r->failovers)
+        return r->failover_says;
     if (r->behind > 0 && r->behind--)
         return 1;
     if (r->checkpoints > 2 && r->pending_forever)
@@ -181,7 +194,7 @@ static const struct colo_replication_ops f_ops = {
     .start = f_start,
     .checkpoint = f_checkpoint,
     .commit = f_commit,
-    .failover = f_end,
+    .failover = f_failover,
     .stop = f_end,
     .pending = f_pending,
 };
@@ -251,6 +264,53 @@ START_TEST(no_commit_before_the_followers)
     ck_assert_int_eq(t.p.rc, COLO_E_TIMEOUT);
     ck_assert_int_eq(r.commits, 2);
     ck_assert_int_eq(guest_state(t.guest), COLO_HV_RUNNING);
+    pair_close(&t);
+}
+END_TEST
+
+/* The replica starts when its disks are at the last epoch, and not before. */
+START_TEST(the_disks_come_first)
+{
+    struct colo_replication r = { .ops = &f_ops, .refuse = F_NOTHING,
+                                  .failover_says = 1 };
+    struct colo_parts parts = { .replication = { &r } };
+    struct session_pair t;
+    uint64_t begin;
+
+    pair_init(&t);
+    pair_open(&t, NULL, &parts);
+    pair_protected(&t, 2);
+    shutdown(t.p.control_fd, SHUT_RDWR);
+    t.p.rc = 0;
+    pair_until(&t, 10000, r.failovers);
+    begin = now_ms();
+    pair_until(&t, 5000, t.s.rc <= 0 || now_ms() > begin + 300);
+    ck_assert_int_eq(t.s.rc, 1);
+    ck_assert_uint_eq(sim_hv_calls(t.s.hv, SIM_OP_START), 0);
+    r.failover_says = 0;
+    pair_until(&t, 10000, t.s.rc <= 0);
+    ck_assert_int_eq(t.s.rc, 0);
+    ck_assert_uint_eq(sim_hv_calls(t.s.hv, SIM_OP_START), 1);
+    pair_close(&t);
+}
+END_TEST
+
+/* A disk that is not there: better no guest than one with another disk. */
+START_TEST(no_takeover_without_the_disks)
+{
+    struct colo_replication r = { .ops = &f_ops, .refuse = F_NOTHING,
+                                  .failover_says = COLO_E_NOTFOUND };
+    struct colo_parts parts = { .replication = { &r } };
+    struct session_pair t;
+
+    pair_init(&t);
+    pair_open(&t, NULL, &parts);
+    pair_protected(&t, 2);
+    shutdown(t.p.control_fd, SHUT_RDWR);
+    t.p.rc = 0;
+    pair_until(&t, 10000, t.s.rc <= 0);
+    ck_assert_int_eq(t.s.rc, COLO_E_NOTFOUND);
+    ck_assert_uint_eq(sim_hv_calls(t.s.hv, SIM_OP_START), 0);
     pair_close(&t);
 }
 END_TEST
@@ -329,5 +389,6 @@ END_TEST
 
 PURE_MAIN("session-faults", primary_calls_fail, secondary_calls_fail,
           followers_refuse, no_epoch_before_the_first_copies,
-          no_commit_before_the_followers,
+          no_commit_before_the_followers, the_disks_come_first,
+          no_takeover_without_the_disks,
           the_arbiter_refuses_the_secondary, the_arbiter_refuses_the_primary)
