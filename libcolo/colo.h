@@ -525,7 +525,8 @@ COLO_PUBLIC int colo_check_host(uint64_t need_pages, colo_check_fn *fn,
 
 /* colo_recover - put right what a killed session left on this host: resume
  * guests that it had stopped, log-dirty off, nodes removed.
- * Returns  the number of sessions cleaned, or < 0. */
+ * Disks whose colo-disk was killed are put back on their backings, too.
+ * Returns  the number of sessions and disks cleaned, or < 0. */
 COLO_PUBLIC int colo_recover(struct colo_log *log, struct colo_error *err);
 
 #ifdef __cplusplus

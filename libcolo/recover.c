@@ -10,6 +10,7 @@
 #include "../net-proxy/netbuf.h"
 #include "../xenstore/sessions.h"
 #include "hv/watchdog.h"
+#include "recover.h"
 
 /* a suspend that nobody saw the request of is over by now */
 #define WAIT_MS 0
@@ -73,5 +74,8 @@ int colo_recover(struct colo_log *log, struct colo_error *err)
     colo__store_ops(r.store)->close(r.store);
     if (rc)
         return rc;
-    return r.rc ? r.rc : r.cleaned;
+    if (r.rc)
+        return r.rc;
+    rc = colo__recover_disks(log, err);
+    return rc < 0 ? rc : r.cleaned + rc;
 }

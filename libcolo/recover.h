@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Copyright (C) libcolo developers
+ *
+ * The parts of colo_recover.  Any thread.
+ */
+#ifndef COLO_RECOVER_H
+#define COLO_RECOVER_H
+
+#include "internal.h"
+
+/* colo__recover_disks - take proxies out whose colo-disk has been killed.
+ * Returns  1 something was put right, 0 there was nothing, < 0.
+ * Blocks   until it is done, at most a minute. */
+int colo__recover_disks(const struct colo_log *log, struct colo_error *err);
+
+#endif
