@@ -1,45 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Copyright (C) libcolo developers
  *
- * The primary's side of a session: the actions of its table, in the order of
- * a session's life, and what its hypervisor, worker and peer tell it.  The
- * guest is stopped in two places only (the end of the seed, a checkpoint),
- * and every way out of them lets it go on.  Session's thread.
+ * The primary's side of a session: how it begins, and what its hypervisor,
+ * worker and peer tell it; checkpoints are primary-epoch.c's, the end is
+ * primary-end.c's.  The guest is stopped in two places only (the end of the
+ * seed, a checkpoint), and every way out of them lets it go on.  Session's
+ * thread.
  */
 #include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "../xenstore/publish.h"
-#include "session-internal.h"
-
-/* The peer is asked to end and given this long before we go on without its
- * answer; carrying out the guest's end may take the toolstack longer. */
-#define ANSWER_MS 3000
-#define GUEST_END_MS 60000
-#define RESUME_TRIES 3
-
-static const struct colo_hv_ops *hv_ops(struct colo_session *s)
-{
-    return colo__hv_ops(s->parts.hv);
-}
-
-/* Let the guest go on. Tried again, since nothing is worse than a guest that
- * stands still; the watchdog tries once more when we are gone. */
-static int resume_guest(struct colo_session *s, struct colo_error *err)
-{
-    int rc = 0;
-
-    for (int i = 0; i < RESUME_TRIES; i++) {
-        rc = hv_ops(s)->stop->resume(s->parts.hv, err);
-        if (!rc)
-            break;
-    }
-    if (!rc)
-        s->p.guest_stopping = false;
-    return rc;
-}
+#include "primary-internal.h"
 
 /* ---- connecting and seeding -------------------------------------------- */
 
@@ -80,7 +53,7 @@ static int act_seed(struct colo_session *s, struct colo_error *err)
     p->transfer.seed_fd = fds[0];
     p->guest_stopping = true; /* the seed ends with a stopped guest */
     s->seed_start_us = colo__now_us(s->clock);
-    rc = hv_ops(s)->life->seed_out(s->parts.hv, fds[1], err);
+    rc = colo__session_hv(s)->life->seed_out(s->parts.hv, fds[1], err);
     if (rc)
         return rc;
     return colo__worker_submit(s->worker, colo__transfer_seed_job,
@@ -95,10 +68,10 @@ static int seed_written(struct colo_session *s, struct colo_error *err)
 
     rc = colo__capture_seeded(&s->p.capture, &s->p.tracking, err);
     if (rc) {
-        resume_guest(s, &ignored);
+        colo__primary_resume(s, &ignored);
         return rc;
     }
-    rc = resume_guest(s, err);
+    rc = colo__primary_resume(s, err);
     if (rc)
         return rc;
     s->p.seed_stopped = true;
@@ -134,261 +107,6 @@ static int act_protect(struct colo_session *s, struct colo_error *err)
     return 0;
 }
 
-/* ---- a checkpoint ------------------------------------------------------ */
-
-static int act_request(struct colo_session *s, struct colo_error *err)
-{
-    struct colo_primary *p = &s->p;
-    int rc;
-
-    s->epoch++;
-    p->checkpoint_wanted = false;
-    p->sent = p->received = false;
-    p->transfer.again = false;
-    memset(&p->info, 0, sizeof(p->info));
-    p->info.epoch = s->epoch;
-    rc = colo__capture_begin(&p->capture, s->epoch, err);
-    if (rc)
-        return rc;
-    colo__control_send(s, COLO_MSG_CHECKPOINT_REQUEST, s->epoch, 0, NULL, 0);
-    return 0;
-}
-
-static int act_stop_guest(struct colo_session *s, struct colo_error *err)
-{
-    struct colo_primary *p = &s->p;
-    int rc;
-
-    rc = colo__capture_live(&p->capture, err);
-    if (rc)
-        return rc;
-    colo__session_step_hook(s, "live");
-    p->stop_us = colo__now_us(s->clock);
-    p->guest_stopping = true;
-    return hv_ops(s)->stop->request(s->parts.hv, err);
-}
-
-/* Everything between the guest standing still and running again. */
-static int capture_stopped(struct colo_session *s, struct colo_error *err)
-{
-    struct colo_primary *p = &s->p;
-    struct colo_error ignored;
-    uint64_t t;
-    int rc;
-
-    p->info.stop_us = colo__now_us(s->clock) - p->stop_us;
-    colo__session_step_hook(s, "stopped");
-    rc = colo__followers_checkpoint(s, s->epoch, err);
-    if (!rc)
-        rc = colo__capture_final(&p->capture, &p->info, err);
-    colo__session_step_hook(s, "captured");
-    t = colo__now_us(s->clock);
-    if (rc) {
-        resume_guest(s, &ignored);
-        return rc;
-    }
-    rc = resume_guest(s, err);
-    if (rc)
-        return rc;
-    p->resumed_us = colo__now_us(s->clock);
-    p->info.resume_us = p->resumed_us - t;
-    p->info.pause_us = p->resumed_us - p->stop_us;
-    return 0;
-}
-
-static int act_capture(struct colo_session *s, struct colo_error *err)
-{
-    struct colo_primary *p = &s->p;
-    int rc;
-
-    rc = capture_stopped(s, err);
-    if (rc)
-        return rc;
-    colo__session_step_hook(s, "resumed");
-    colo__control_send(s, COLO_MSG_VMSTATE_SEND, s->epoch, 0, NULL, 0);
-    colo__control_send(s, COLO_MSG_VMSTATE_SIZE, s->epoch,
-                       p->capture.epoch.state_len, NULL, 0);
-    return colo__worker_submit(s->worker, colo__transfer_epoch_job,
-                               &p->transfer, err);
-}
-
-static int act_release(struct colo_session *s, struct colo_error *err)
-{
-    struct colo_primary *p = &s->p;
-    uint64_t now = colo__now_us(s->clock);
-    uint64_t interval = (uint64_t)atomic_load(&s->interval_ms) * 1000;
-    int rc;
-
-    rc = colo__followers_commit(s, s->epoch, err);
-    if (rc)
-        return rc;
-    s->committed = s->epoch;
-    p->info.dirty_pages = p->transfer.pages;
-    p->info.zero_pages = p->transfer.zero_pages;
-    p->info.delta_pages = p->transfer.delta_pages;
-    p->info.wire_bytes = p->transfer.wire_bytes;
-    p->info.commit_us = now - p->resumed_us;
-    colo__transfer_learn(&p->transfer, p->info.commit_us);
-    s->audit_pages += p->capture.epoch.audit_count;
-    colo__stats_add(&s->stats, now, &p->info);
-    s->status_dirty = true;
-    /* from stop to stop: "a checkpoint every so many milliseconds" */
-    p->timer_us = p->stop_us + interval;
-    if (p->timer_us < now)
-        p->timer_us = now;
-    colo__session_step_hook(s, "committed");
-    return 0;
-}
-
-static void check_committed(struct colo_session *s)
-{
-    struct colo_error err = { 0 };
-    int rc;
-
-    if (s->state != COLO_STATE_COMMITTING || !s->p.sent || !s->p.received)
-        return;
-    rc = colo__followers_pending(s, &err);
-    if (rc < 0)
-        colo__session_error(s, &err);
-    else if (!rc)
-        colo__session_raise(s, COLO_EV_COMMITTED);
-}
-
-/* ---- the end ----------------------------------------------------------- */
-
-/* However far it has come: no stop is under way and the guest runs. */
-static int let_guest_run(struct colo_session *s, struct colo_error *err)
-{
-    struct colo_error ignored;
-    bool stopped = false;
-    int rc;
-
-    atomic_store(&s->p.transfer.abort, true);
-    if (!s->p.guest_stopping)
-        return 0;
-    rc = hv_ops(s)->stop->cancel(s->parts.hv, &stopped, err);
-    if (!rc)
-        return resume_guest(s, err);
-    /* the request stands, but perhaps the guest need not */
-    (void)hv_ops(s)->stop->resume(s->parts.hv, &ignored);
-    return rc;
-}
-
-static int act_stop(struct colo_session *s, struct colo_error *err)
-{
-    int rc = let_guest_run(s, err);
-
-    if (rc)
-        return rc;
-    colo__session_set_mode(s, s->mode, COLO_REASON_PROCESSING);
-    s->p.await_answer = s->peer_known;
-    colo__control_send(s, COLO_MSG_STOP, s->epoch, 0, NULL, 0);
-    s->state_deadline_us = colo__now_us(s->clock) + ANSWER_MS * 1000;
-    return 0;
-}
-
-static const char *end_name(int reason)
-{
-    switch (reason) {
-    case COLO_HV_POWEROFF:
-        return "has powered off";
-    case COLO_HV_REBOOT:
-        return "reboots";
-    case COLO_HV_CRASH:
-        return "has crashed";
-    default:
-        return "has ended";
-    }
-}
-
-static int act_guest_end(struct colo_session *s, struct colo_error *err)
-{
-    (void)err;
-    atomic_store(&s->p.transfer.abort, true);
-    s->p.guest_stopping = false;
-    colo__session_set_mode(s, s->mode, COLO_REASON_PROCESSING);
-    colo__fail(&s->outcome, COLO_E_GUEST, 0, "primary", "the guest %s",
-               s->guest_gone ? "was destroyed"
-                             : end_name(s->guest_reason));
-    colo__log(s->log, COLO_LOG_NOTICE, -1, "primary", "%s",
-              s->outcome.text);
-    /* Its last output must not get out while the replica could still come to
-     * life: first the peer's answer, then the followers are released. */
-    s->p.await_answer = s->peer_known;
-    colo__control_send(s, COLO_MSG_GUEST_END, s->epoch,
-                       (uint64_t)s->guest_reason, NULL, 0);
-    s->state_deadline_us = colo__now_us(s->clock) + ANSWER_MS * 1000;
-    return 0;
-}
-
-/* The other side has the guest: what was not committed is dropped. */
-static int act_yield(struct colo_session *s, struct colo_error *err)
-{
-    struct colo_error ignored;
-    int rc;
-
-    colo__session_set_mode(s, s->mode, COLO_REASON_PROCESSING);
-    atomic_store(&s->p.transfer.abort, true);
-    s->p.guest_stopping = false;
-    /* whatever a follower says: the other side counts on this guest's end */
-    if (s->prepared && colo__followers_failover(s, &ignored))
-        colo__session_warn(s, ignored.text);
-    rc = hv_ops(s)->life->destroy(s->parts.hv, err);
-    if (rc)
-        return rc;
-    s->guest_gone = true;
-    colo__fail(&s->outcome, COLO_E_REFUSED, 0, "primary",
-               "the guest was taken over by the other side");
-    colo__control_send(s, COLO_MSG_STOP, s->epoch, 1, NULL, 0);
-    colo__session_raise(s, COLO_EV_DONE);
-    return 0;
-}
-
-/* In ENDING: the next thing that is due. */
-static void end_further(struct colo_session *s)
-{
-    struct colo_primary *p = &s->p;
-    struct colo_error err = { 0 };
-    bool late = colo__now_us(s->clock) >= s->state_deadline_us;
-
-    if (p->await_answer && !s->link_dead && !late)
-        return;
-    p->await_answer = false;
-    if (s->guest_reason >= 0 && !s->guest_gone && !p->guest_ended) {
-        if (p->guest_ending)
-            return; /* its deadline is the state's */
-        p->guest_ending = true;
-        s->state_deadline_us = colo__now_us(s->clock) + GUEST_END_MS * 1000;
-        if (hv_ops(s)->life->end_guest(s->parts.hv, s->guest_reason, &err))
-            colo__session_error(s, &err);
-        return;
-    }
-    colo__session_raise(s, COLO_EV_DONE);
-}
-
-void colo__primary_finish(struct colo_session *s)
-{
-    struct colo_primary *p = &s->p;
-    struct colo_error err = { 0 };
-
-    if (!s->guest_gone && !p->guest_ended && s->guest_reason < 0) {
-        if (let_guest_run(s, &err)) {
-            colo__log(s->log, COLO_LOG_ERROR, err.sys_errno, "primary",
-                      "the guest could not be resumed: %s", err.text);
-            colo__session_warn(s, err.text);
-            s->guest_stuck = true;
-        }
-        if (p->tracking && hv_ops(s)->track(s->parts.hv, 0, &err))
-            colo__session_warn(s, err.text);
-    }
-    if (s->prepared)
-        colo__followers_stop(s);
-    colo__disks_stop(s);
-    if (!s->guest_gone && !p->guest_ended && s->seed_start_us &&
-        hv_ops(s)->life->abandon(s->parts.hv, &err))
-        colo__session_warn(s, err.text);
-}
-
 /* ---- what tells it ----------------------------------------------------- */
 
 int colo__primary_action(struct colo_session *s, int action,
@@ -402,104 +120,25 @@ int colo__primary_action(struct colo_session *s, int action,
     case COLO_ACT_PROTECT:
         return act_protect(s, err);
     case COLO_ACT_REQUEST:
-        return act_request(s, err);
+        return colo__primary_request(s, err);
     case COLO_ACT_STOP_GUEST:
-        return act_stop_guest(s, err);
+        return colo__primary_stop_guest(s, err);
     case COLO_ACT_CAPTURE:
-        return act_capture(s, err);
+        return colo__primary_capture(s, err);
     case COLO_ACT_RELEASE:
-        return act_release(s, err);
+        return colo__primary_release(s, err);
     case COLO_ACT_ASK:
         /* the guest runs on while the arbiter thinks; its output is held */
-        return let_guest_run(s, err);
+        return colo__primary_let_run(s, err);
     case COLO_ACT_YIELD:
-        return act_yield(s, err);
+        return colo__primary_yield(s, err);
     case COLO_ACT_STOP:
-        return act_stop(s, err);
+        return colo__primary_end_stop(s, err);
     case COLO_ACT_GUEST_END:
-        return act_guest_end(s, err);
+        return colo__primary_end_guest(s, err);
     default: /* NONE, ALONE, GIVE_UP: finish does it */
         return 0;
     }
-}
-
-/* The backup found pages that differ: for a known reason or not, they are
- * sent again with the next epoch. */
-static void take_loaded(struct colo_session *s, const struct colo_msg *msg)
-{
-    struct colo_capture *c = &s->p.capture;
-    struct colo_bitmap known;
-    struct colo_error err = { 0 };
-    uint64_t bad = 0;
-    int rc;
-
-    colo__bitmap_init(&known);
-    rc = msg->value ? colo__gfns_check(msg, c->epoch.nr_gfns,
-                                       COLO_WIRE_MAX_DIFFER, &err) : 0;
-    if (!rc && msg->value)
-        rc = hv_ops(s)->unmarked(s->parts.hv, &known, &err);
-    if (!rc && msg->value && c->carry.bits < c->epoch.nr_gfns)
-        rc = colo__bitmap_resize(&c->carry, c->epoch.nr_gfns);
-    if (rc) {
-        colo__session_error(s, &err);
-        goto out;
-    }
-    for (uint64_t i = 0; i < msg->value; i++) {
-        uint64_t gfn = colo__get64(msg->body + i * 8);
-
-        colo__bitmap_set(&c->carry, gfn);
-        /* what we think the backup has is wrong; while the worker has the
-         * cache, a difference that does not fit is sent again whole */
-        if (!colo__worker_busy(s->worker))
-            colo__delta_cache_drop(s->p.transfer.cache, gfn);
-        if (colo__bitmap_test(&known, gfn)) {
-            s->audit_known++;
-            continue;
-        }
-        bad++;
-        colo__log(s->log, COLO_LOG_WARNING, -1, "audit",
-                  "frame 0x%llx differed in epoch %llu",
-                  (unsigned long long)gfn, (unsigned long long)msg->epoch);
-    }
-    if (bad) {
-        char text[120];
-
-        s->audit_mismatches += bad;
-        snprintf(text, sizeof(text), "audit: %llu pages of the replica "
-                 "differed; they are sent again", (unsigned long long)bad);
-        colo__session_warn(s, text);
-    }
-out:
-    colo__bitmap_fini(&known);
-}
-
-static void take_received(struct colo_session *s, const struct colo_msg *msg)
-{
-    struct colo_primary *p = &s->p;
-    struct colo_error err = { 0 };
-
-    if (!msg->value) {
-        p->received = true;
-        colo__session_step_hook(s, "received");
-        check_committed(s);
-        return;
-    }
-    /* A difference did not fit what the replica has.  Once more, whole. */
-    if (p->transfer.again || !p->sent) {
-        colo__fail(&err, COLO_E_CORRUPT, 0, "primary",
-                   "the backup cannot take epoch %llu",
-                   (unsigned long long)s->epoch);
-        colo__session_error(s, &err);
-        return;
-    }
-    s->audit_mismatches++;
-    colo__session_warn(s, "a difference did not fit the replica; the epoch "
-                          "is sent again whole");
-    p->transfer.again = true;
-    p->sent = false;
-    if (colo__worker_submit(s->worker, colo__transfer_epoch_job,
-                            &p->transfer, &err))
-        colo__session_error(s, &err);
 }
 
 void colo__primary_message(struct colo_session *s, const struct colo_msg *msg)
@@ -523,14 +162,14 @@ void colo__primary_message(struct colo_session *s, const struct colo_msg *msg)
         break;
     case COLO_MSG_VMSTATE_RECEIVED:
         if (ok && s->state == COLO_STATE_COMMITTING && !s->p.received) {
-            take_received(s, msg);
+            colo__primary_received(s, msg);
             return;
         }
         break;
     case COLO_MSG_VMSTATE_LOADED:
         /* comes when it comes, but before the next REPLY */
         if (s->p.seed_stopped && (ok || msg->epoch == s->committed)) {
-            take_loaded(s, msg);
+            colo__primary_loaded(s, msg);
             return;
         }
         break;
@@ -564,7 +203,7 @@ static void foreign_stop(struct colo_session *s)
 {
     struct colo_error err = { 0 };
 
-    if (resume_guest(s, &err))
+    if (colo__primary_resume(s, &err))
         colo__session_error(s, &err);
     colo__session_warn(s, "another tool tried to suspend the protected "
                           "guest (save? migrate?): refused; stop protection "
@@ -579,7 +218,7 @@ static void guest_changed(struct colo_session *s)
 
     if (s->guest_reason >= 0 || s->guest_gone)
         return;
-    rc = hv_ops(s)->info(s->parts.hv, &info, &err);
+    rc = colo__session_hv(s)->info(s->parts.hv, &info, &err);
     if (rc == COLO_E_NOTFOUND)
         info.state = COLO_HV_GONE;
     else if (rc) {
@@ -602,7 +241,7 @@ void colo__primary_hv(struct colo_session *s)
     struct colo_hv_event ev = { 0 };
     struct colo_error err = { 0 };
 
-    if (hv_ops(s)->poll(s->parts.hv, &ev, &err)) {
+    if (colo__session_hv(s)->poll(s->parts.hv, &ev, &err)) {
         /* while ending, what was begun (a seed) may fail as it likes */
         if (s->state < COLO_STATE_ENDING)
             colo__session_error(s, &err);
@@ -649,7 +288,7 @@ void colo__primary_worker(struct colo_session *s, int rc,
         s->state_deadline_us = colo__now_us(s->clock) +
                                (uint64_t)s->config.commit_ms * 1000;
         colo__session_step_hook(s, "sent");
-        check_committed(s);
+        colo__primary_check_committed(s);
     }
 }
 
@@ -703,13 +342,13 @@ void colo__primary_poll(struct colo_session *s)
         waiting(s);
         break;
     case COLO_STATE_COMMITTING:
-        check_committed(s);
+        colo__primary_check_committed(s);
         break;
     case COLO_STATE_ARBITRATING:
         colo__arbiter_poll(s);
         break;
     case COLO_STATE_ENDING:
-        end_further(s);
+        colo__primary_end_further(s);
         break;
     default:
         break;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Copyright (C) libcolo developers
  *
- * The secondary's side of a session: the actions of its table, in the order of
- * a session's life, and what its hypervisor, worker and peer tell it.  The
- * replica changes in one place only, the apply of a whole epoch, which nothing
- * interrupts: a failover that comes meanwhile waits for it (the seed's
+ * The secondary's side of a session: the first copy, epochs, and what its
+ * hypervisor, worker and peer tell it; taking over is secondary-takeover.c's.
+ * The replica changes in one place only, the apply of a whole epoch, which
+ * nothing interrupts: a failover that comes meanwhile waits for it (the seed's
  * RELAUNCH).  Session's thread; the worker owns the replica while it is busy.
  */
 #include <fcntl.h>
@@ -12,25 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "session-internal.h"
-
-static const struct colo_hv_ops *hv_ops(struct colo_session *s)
-{
-    return colo__hv_ops(s->parts.hv);
-}
-
-static int set_failover(struct colo_session *s, int to, struct colo_error *err)
-{
-    if (colo__failover_check(s->failover, to))
-        return colo__fail(err, COLO_E_STATE, 0, "failover",
-                          "%s does not become %s",
-                          colo__failover_name(s->failover),
-                          colo__failover_name(to));
-    colo__log(s->log, COLO_LOG_DEBUG, -1, "failover", "%s -> %s",
-              colo__failover_name(s->failover), colo__failover_name(to));
-    s->failover = to;
-    return 0;
-}
+#include "secondary-internal.h"
 
 static int submit(struct colo_session *s, int job, colo_job_fn *fn, void *arg,
                   struct colo_error *err)
@@ -40,18 +22,6 @@ static int submit(struct colo_session *s, int job, colo_job_fn *fn, void *arg,
     if (!rc)
         s->s.job = job;
     return rc;
-}
-
-/* Make the worker's job end soon, if it is one that can be given up. */
-static void abort_job(struct colo_session *s)
-{
-    struct colo_link *bulk = s->parts.bulk;
-
-    if (s->s.job != COLO_JOB_SEED && s->s.job != COLO_JOB_EPOCH)
-        return;
-    atomic_store(&s->s.receive.abort, true);
-    if (bulk)
-        colo__link_ops(bulk)->shutdown(bulk);
 }
 
 /* ---- connecting and seeding -------------------------------------------- */
@@ -86,7 +56,7 @@ static int act_seed(struct colo_session *s, struct colo_error *err)
     sec->receive.seed_fd = fds[1];
     sec->replica = true;
     s->seed_start_us = colo__now_us(s->clock);
-    rc = hv_ops(s)->life->seed_in(s->parts.hv, fds[0], err);
+    rc = colo__session_hv(s)->life->seed_in(s->parts.hv, fds[0], err);
     if (rc)
         return rc;
     return submit(s, COLO_JOB_SEED, colo__receive_seed_job, &sec->receive,
@@ -106,7 +76,7 @@ static int act_ready(struct colo_session *s, struct colo_error *err)
     struct colo_hv_info info;
     int rc;
 
-    rc = hv_ops(s)->info(s->parts.hv, &info, err);
+    rc = colo__session_hv(s)->info(s->parts.hv, &info, err);
     if (rc)
         return rc;
     s->info.domid = info.domid;
@@ -212,164 +182,13 @@ static int act_loaded(struct colo_session *s, struct colo_error *err)
         colo__session_raise(s, COLO_EV_REQUEST);
     }
     if (s->failover == COLO_FAILOVER_RELAUNCH) {
-        rc = set_failover(s, COLO_FAILOVER_REQUIRE, err);
+        rc = colo__secondary_failover(s, COLO_FAILOVER_REQUIRE, err);
         if (rc)
             return rc;
         colo__session_raise(s, s->operator_failover ? COLO_EV_FAILOVER
                                                     : COLO_EV_PEER_LOST);
     }
     return 0;
-}
-
-/* ---- takeover ---------------------------------------------------------- */
-
-static int begin_failover(struct colo_session *s, struct colo_error *err)
-{
-    int rc = 0;
-
-    if (s->failover == COLO_FAILOVER_NONE)
-        rc = set_failover(s, COLO_FAILOVER_REQUIRE, err);
-    if (!rc && s->failover == COLO_FAILOVER_REQUIRE)
-        rc = set_failover(s, COLO_FAILOVER_ACTIVE, err);
-    return rc;
-}
-
-static int act_ask(struct colo_session *s, struct colo_error *err)
-{
-    int rc;
-
-    if (!s->committed)
-        return colo__fail(err, COLO_E_PEER, 0, "failover",
-                          "the primary was lost before the first epoch was "
-                          "whole: there is nothing to take over");
-    rc = begin_failover(s, err);
-    if (rc)
-        return rc;
-    abort_job(s);
-    s->arbiter_asked = false;
-    s->s.await_yield = s->operator_failover && !s->link_dead;
-    if (s->s.await_yield)
-        colo__control_send(s, COLO_MSG_STOP, s->epoch, 1, NULL, 0);
-    return 0;
-}
-
-static int act_relaunch(struct colo_session *s, struct colo_error *err)
-{
-    int rc;
-
-    if (s->failover == COLO_FAILOVER_RELAUNCH)
-        return 0;
-    rc = begin_failover(s, err);
-    if (rc)
-        return rc;
-    return set_failover(s, COLO_FAILOVER_RELAUNCH, err);
-}
-
-/* In ARBITRATING: one thing after the other, none of them waited for. */
-static void arbitrate(struct colo_session *s)
-{
-    if (s->s.job != COLO_JOB_NONE)
-        return;
-    if (s->s.await_yield && !s->link_dead &&
-        colo__now_us(s->clock) < s->state_deadline_us)
-        return;
-    s->s.await_yield = false;
-    colo__arbiter_poll(s);
-}
-
-static int act_take_over(struct colo_session *s, struct colo_error *err)
-{
-    int rc;
-
-    colo__session_step_hook(s, "takeover");
-    rc = hv_ops(s)->machine->set(s->parts.hv, s->s.state, s->s.state_len,
-                                 err);
-    if (rc)
-        return rc;
-    return colo__followers_failover(s, err);
-}
-
-static int start_guest(struct colo_session *s, struct colo_error *err)
-{
-    int rc = hv_ops(s)->life->start(s->parts.hv, err);
-
-    if (rc)
-        return rc;
-    s->s.replica = false; /* it is the guest now: never destroyed by us */
-    rc = set_failover(s, COLO_FAILOVER_COMPLETED, err);
-    if (rc)
-        return rc;
-    colo__session_step_hook(s, "started");
-    colo__session_raise(s, COLO_EV_STARTED);
-    return 0;
-}
-
-/* In TAKEOVER: disks must be at the last epoch before the guest reads or
- * writes them.  One that cannot be there is a reason not to start it. */
-static void take_over(struct colo_session *s)
-{
-    struct colo_error err = { 0 };
-    int rc;
-
-    if (s->failover != COLO_FAILOVER_ACTIVE || !s->s.replica)
-        return;
-    rc = colo__followers_pending(s, &err);
-    if (!rc)
-        rc = start_guest(s, &err);
-    if (rc < 0)
-        colo__session_error(s, &err);
-}
-
-static int act_hand_over(struct colo_session *s, struct colo_error *err)
-{
-    struct colo_error warn;
-
-    (void)err;
-    colo__log(s->log, COLO_LOG_NOTICE, -1, "failover",
-              "'%s' runs here now, from epoch %llu", s->info.name,
-              (unsigned long long)s->epoch);
-    /* the guest runs: what is missing now is a warning and no failure */
-    if (hv_ops(s)->life->abandon(s->parts.hv, &warn))
-        colo__session_warn(s, warn.text);
-    colo__network_announce(s);
-    return 0;
-}
-
-/* ---- the end ----------------------------------------------------------- */
-
-static void end_further(struct colo_session *s)
-{
-    struct colo_error err = { 0 };
-
-    if (s->s.job != COLO_JOB_NONE)
-        return;
-    if (s->s.replica) {
-        if (hv_ops(s)->life->destroy(s->parts.hv, &err)) {
-            colo__session_error(s, &err);
-            return;
-        }
-        s->s.replica = false;
-    }
-    if (s->s.answer_stop) {
-        s->s.answer_stop = false;
-        colo__control_send(s, COLO_MSG_STOP, s->epoch, 0, NULL, 0);
-    }
-    colo__session_raise(s, COLO_EV_DONE);
-}
-
-void colo__secondary_finish(struct colo_session *s)
-{
-    struct colo_error err = { 0 };
-
-    /* A replica that could not be started is left for a person to look at;
-     * any other that is still here is of no use. */
-    if (s->s.replica && s->failover != COLO_FAILOVER_ACTIVE) {
-        if (hv_ops(s)->life->destroy(s->parts.hv, &err))
-            colo__session_warn(s, err.text);
-        s->s.replica = false;
-    }
-    colo__followers_stop(s);
-    colo__disks_stop(s);
 }
 
 /* ---- what tells it ----------------------------------------------------- */
@@ -391,16 +210,16 @@ int colo__secondary_action(struct colo_session *s, int action,
     case COLO_ACT_LOADED:
         return act_loaded(s, err);
     case COLO_ACT_RELAUNCH:
-        return act_relaunch(s, err);
+        return colo__secondary_relaunch(s, err);
     case COLO_ACT_ASK:
-        return act_ask(s, err);
+        return colo__secondary_ask(s, err);
     case COLO_ACT_TAKE_OVER:
-        return act_take_over(s, err);
+        return colo__secondary_take_over(s, err);
     case COLO_ACT_HAND_OVER:
-        return act_hand_over(s, err);
+        return colo__secondary_hand_over(s, err);
     case COLO_ACT_DESTROY:
         colo__session_set_mode(s, s->mode, COLO_REASON_PROCESSING);
-        abort_job(s);
+        colo__secondary_abort_job(s);
         return 0;
     default: /* NONE, GIVE_UP: finish does it */
         return 0;
@@ -506,11 +325,11 @@ void colo__secondary_hv(struct colo_session *s)
     /* The worker has the hypervisor while it reads or writes the replica:
      * afterwards, and without being woken again and again meanwhile. */
     if (s->s.job == COLO_JOB_EPOCH || s->s.job == COLO_JOB_APPLY) {
-        colo__session_unwatch_fd(s, hv_ops(s)->fd(s->parts.hv));
+        colo__session_unwatch_fd(s, colo__session_hv(s)->fd(s->parts.hv));
         s->s.hv_waits = true;
         return;
     }
-    if (hv_ops(s)->poll(s->parts.hv, &ev, &err)) {
+    if (colo__session_hv(s)->poll(s->parts.hv, &ev, &err)) {
         seed_failed(s, &err);
         return;
     }
@@ -521,7 +340,8 @@ void colo__secondary_hv(struct colo_session *s)
         check_seeded(s);
     }
     if ((ev.events & COLO_HV_EV_GUEST) && s->state == COLO_STATE_READY) {
-        if (hv_ops(s)->info(s->parts.hv, &info, &err) == COLO_E_NOTFOUND) {
+        if (colo__session_hv(s)->info(s->parts.hv, &info, &err) ==
+            COLO_E_NOTFOUND) {
             s->s.replica = false;
             colo__fail(&err, COLO_E_GUEST, 0, "secondary",
                        "somebody destroyed the replica");
@@ -559,7 +379,7 @@ void colo__secondary_worker(struct colo_session *s, int rc,
     s->s.job = COLO_JOB_NONE;
     if (s->s.hv_waits) {
         s->s.hv_waits = false;
-        (void)colo__session_watch_fd(s, hv_ops(s)->fd(s->parts.hv),
+        (void)colo__session_watch_fd(s, colo__session_hv(s)->fd(s->parts.hv),
                                      COLO_FD_HV, &ignored);
         colo__secondary_hv(s);
     }
@@ -612,17 +432,17 @@ void colo__secondary_poll(struct colo_session *s)
             check_whole(s);
         break;
     case COLO_STATE_ARBITRATING:
-        arbitrate(s);
+        colo__secondary_arbitrate(s);
         break;
     case COLO_STATE_TAKEOVER:
-        take_over(s);
+        colo__secondary_start(s);
         break;
     case COLO_STATE_ACTIVE:
         if (colo__network_announced(s))
             colo__session_raise(s, COLO_EV_DONE);
         break;
     case COLO_STATE_ENDING:
-        end_further(s);
+        colo__secondary_end_further(s);
         break;
     default:
         break;

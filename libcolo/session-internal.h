@@ -230,6 +230,12 @@ int colo__followers_pending(struct colo_session *s, struct colo_error *err);
 /* in ARBITRATING: ask once, then raise what the answer means */
 void colo__arbiter_poll(struct colo_session *s);
 
+static inline const struct colo_hv_ops *
+colo__session_hv(const struct colo_session *s)
+{
+    return colo__hv_ops(s->parts.hv);
+}
+
 /* ---- primary.c, secondary.c -------------------------------------------- */
 
 int colo__primary_action(struct colo_session *s, int action,
