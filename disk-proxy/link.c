@@ -13,7 +13,7 @@
 #include "disk-internal.h"
 
 #define WHERE "disk link"
-#define HELLO_MS 10000
+#define HELLO_MS 60000 /* the twin's side may be starting, on a busy host */
 
 static bool ends(struct colo_disk *d)
 {

@@ -8,6 +8,7 @@
  * other place for them; all else is in disk.c.
  */
 #define NBDKIT_API_VERSION 2
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -38,7 +39,8 @@ static char *spill_dir, *backing, *meta;
 static void say(void *user, const char *text)
 {
     (void)user;
-    nbdkit_error("%s", text); /* to its log; no request fails by it */
+    /* not nbdkit_error: most of it is good news */
+    fprintf(stderr, "colo-disk: %s: %s\n", control_config.id, text);
 }
 
 static int role_of(const char *value)

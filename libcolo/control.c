@@ -113,6 +113,8 @@ static int take_hello(struct colo_session *s, const struct colo_msg *msg,
         s->config.heartbeat_ms = hello.heartbeat_ms;
         s->config.dead_ms = hello.dead_ms;
         s->config.mode = (int32_t)hello.mode;
+        colo__link_tune(colo__link_ops(s->parts.control)->fd(s->parts.control),
+                        hello.dead_ms);
         memcpy(s->info.uuid, hello.uuid, 16);
         memcpy(s->info.name, hello.name, sizeof(s->info.name));
     }
