@@ -5,7 +5,8 @@
  * was written; it may go when the peer has applied the last write of the chunk
  * durably.  Two windows tell: a chunk of the old window that is not in the
  * present one goes when an epoch is applied that ended after every write of
- * the old window was queued.
+ * the old window was queued.  The local disk is flushed before: a host that
+ * loses its power must not come back with an older chunk and no bit for it.
  *
  * Called by the guest's threads and the primary's receiver.
  */
@@ -107,6 +108,8 @@ void colo__dirty_clear_rest(struct colo_disk *d)
 {
     uint64_t offset = 0, len;
 
+    if (colo__backing_flush(d->backing))
+        return;
     while (colo__meta_next(d->meta, &offset, &len)) {
         uint64_t end = offset + len;
 
@@ -134,7 +137,8 @@ void colo__dirty_applied(struct colo_disk *d, uint64_t epoch)
     struct colo_dirty *t = &d->dirty;
     uint64_t *swap;
 
-    if (t->step == STEP_APPLIED && epoch > t->since) {
+    if (t->step == STEP_APPLIED && epoch > t->since &&
+        colo__backing_flush(d->backing) == 0) {
         clear_old(d);
         t->step = STEP_NONE;
     }

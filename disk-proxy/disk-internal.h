@@ -78,6 +78,7 @@ struct colo_disk {
     unsigned asked;       /* HASHES or VERIFY without an answer */
     bool peer_bits_done;  /* its bitmap is here */
     bool full;            /* compare everything */
+    bool since_takeover;  /* the twin is what we took over from */
     bool in_step;         /* SYNC_DONE was answered */
     uint64_t compared, differing;
     bool verify_asked;
@@ -119,6 +120,10 @@ int colo__disk_send(struct colo_disk *d, const struct colo_dmsg *msg);
 void colo__disk_send_error(struct colo_disk *d, const char *text);
 /* answers a request that waits in *seq, and clears it */
 void colo__disk_answer(struct colo_disk *d, uint64_t *seq, const char *error);
+/* may the bits of both sides say what differs?  A side that took over (its
+ * parent) meets the one from which it did (its generation and state). */
+bool colo__disk_is_child(const uint8_t *parent, const uint8_t *generation,
+                         int state);
 int colo__disk_random(uint8_t *buf, size_t len, struct colo_error *err);
 
 /* ---- link.c: the twin's socket and threads ---- */

@@ -94,6 +94,17 @@ int colo__disk_send(struct colo_disk *d, const struct colo_dmsg *msg)
     return rc;
 }
 
+/* The old primary has a bit for whatever it wrote that was not committed and
+ * durable here when we took over, we one for whatever was written here since.
+ * SYNCING: a first copy from here did not end; all that it changed there has
+ * bits here.  Only a copy that lacks its own log is no base. */
+bool colo__disk_is_child(const uint8_t *parent, const uint8_t *generation,
+                         int state)
+{
+    return state != COLO_META_APPLYING &&
+        colo__meta_is_child(parent, generation);
+}
+
 int colo__disk_random(uint8_t *buf, size_t len, struct colo_error *err)
 {
     if (getrandom(buf, len, 0) != (ssize_t)len)
@@ -172,6 +183,9 @@ void colo__disk_close(struct colo_disk *d)
     colo__elog_close(d->log);
     free(d->want);
     colo__dirty_fini(&d->dirty);
+    /* what is clean in the bitmap must not be lost by the local disk */
+    if (d->meta && d->backing)
+        (void)colo__backing_flush(d->backing);
     colo__meta_close(d->meta);
     colo__backing_close(d->backing);
     colo__range_fini(&d->range);

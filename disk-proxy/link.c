@@ -115,6 +115,7 @@ int colo__disk_hello(struct colo_disk *d, int role, struct colo_dhello *ret,
     int rc;
 
     memcpy(hello.generation, colo__meta_generation(d->meta), 16);
+    memcpy(hello.parent, colo__meta_parent(d->meta), 16);
     colo__dhello_build(&hello, buf + COLO_DWIRE_HEADER);
     colo__dwire_build(&msg, buf);
     rc = send_small(d->stream, buf, sizeof(buf), err);

@@ -3,14 +3,15 @@
  *
  * How the metadata of a copy lies in its file:
  *
- *   0      header, copy 0        4096 bytes, 64 of them used
+ *   0      header, copy 0        4096 bytes, 88 of them used
  *   4096   header, copy 1
  *   8192   untracked mark        all zero, or: writes went past the bitmap
  *   12288  bitmap                one little-endian word of 64 bits for each
  *                                4 MiB extent, bit n its chunk n
  *
  * A header is written over the older copy, so that a torn write leaves the
- * other one.  Pure: no I/O.  Any thread.
+ * other one.  Version 1 had the first 64 bytes only; it is read, without a
+ * parent, and written as version 2.  Pure: no I/O.  Any thread.
  */
 #ifndef COLO_DISK_META_FORMAT_H
 #define COLO_DISK_META_FORMAT_H
@@ -21,16 +22,17 @@
 #define COLO_META_HEADERS (2 * COLO_META_BLOCK)
 #define COLO_META_UNTRACKED_AT COLO_META_HEADERS
 #define COLO_META_BITMAP_AT (3 * COLO_META_BLOCK)
-#define COLO_META_HEADER_LEN 64u
+#define COLO_META_HEADER_LEN 88u
 
 struct colo_meta_header {
     uint64_t serial;  /* the higher of the two whole copies counts */
     uint64_t size;    /* of the disk, bytes */
     int32_t state;    /* COLO_META_* */
     uint8_t generation[COLO_META_GENERATION];
+    uint8_t parent[COLO_META_GENERATION]; /* all zero: none */
 };
 
-/* colo__meta_header_build - the 64 bytes of a header. */
+/* colo__meta_header_build - the bytes of a header. */
 void colo__meta_header_build(const struct colo_meta_header *header,
                              uint8_t *buf);
 

@@ -160,6 +160,7 @@ static int settle_untracked(struct colo_meta *meta, struct colo_error *err)
     if (header.state == COLO_META_PRIMARY)
         header.state = COLO_META_ALONE;
     header.serial++;
+    memset(header.parent, 0, sizeof(header.parent));
     rc = colo__meta_random(header.generation, err);
     if (rc)
         return rc;
@@ -246,8 +247,22 @@ const uint8_t *colo__meta_generation(const struct colo_meta *meta)
     return meta->header.generation;
 }
 
-int colo__meta_set(struct colo_meta *meta, int state,
-                   const uint8_t *generation, struct colo_error *err)
+const uint8_t *colo__meta_parent(const struct colo_meta *meta)
+{
+    return meta->header.parent;
+}
+
+bool colo__meta_is_child(const uint8_t *parent, const uint8_t *generation)
+{
+    static const uint8_t none[COLO_META_GENERATION];
+
+    return memcmp(parent, none, sizeof(none)) &&
+        !memcmp(parent, generation, sizeof(none));
+}
+
+static int change(struct colo_meta *meta, int state,
+                  const uint8_t *generation, bool derive,
+                  struct colo_error *err)
 {
     struct colo_meta_header header;
     int rc;
@@ -258,6 +273,10 @@ int colo__meta_set(struct colo_meta *meta, int state,
     header = meta->header;
     header.state = state;
     header.serial++;
+    if (derive)
+        memcpy(header.parent, header.generation, sizeof(header.parent));
+    else if (generation)
+        memset(header.parent, 0, sizeof(header.parent));
     if (generation)
         memcpy(header.generation, generation, sizeof(header.generation));
     /* the bits belong to the new state: they must be there first */
@@ -268,6 +287,18 @@ int colo__meta_set(struct colo_meta *meta, int state,
         rc = write_header(meta, &header, err);
     pthread_mutex_unlock(&meta->lock);
     return rc;
+}
+
+int colo__meta_set(struct colo_meta *meta, int state,
+                   const uint8_t *generation, struct colo_error *err)
+{
+    return change(meta, state, generation, false, err);
+}
+
+int colo__meta_derive(struct colo_meta *meta, int state,
+                      const uint8_t *generation, struct colo_error *err)
+{
+    return change(meta, state, generation, true, err);
 }
 
 /* ---- bits ---------------------------------------------------------------- */

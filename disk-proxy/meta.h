@@ -56,10 +56,25 @@ int colo__meta_state(const struct colo_meta *meta); /* COLO_META_* */
 /* 16 bytes, valid until the next colo__meta_set or close */
 const uint8_t *colo__meta_generation(const struct colo_meta *meta);
 
-/* colo__meta_set - change the state, and the generation unless it is NULL.
+/* colo__meta_parent - the generation that this one was made from, all zero if
+ * none is known: the bits have every chunk that was changed here since.
+ * Shape    16 bytes, valid until the next colo__meta_set or close. */
+const uint8_t *colo__meta_parent(const struct colo_meta *meta);
+
+/* colo__meta_is_child - did a copy of this parent leave from generation?
+ * Shape    16 bytes each; false if there is no parent. */
+bool colo__meta_is_child(const uint8_t *parent, const uint8_t *generation);
+
+/* colo__meta_set - change the state, and the generation unless it is NULL; a
+ * generation that is given has no parent.
  * Shape    durable on return, bits included. */
 int colo__meta_set(struct colo_meta *meta, int state,
                    const uint8_t *generation, struct colo_error *err);
+
+/* colo__meta_derive - as set, and the generation up to now is the parent.
+ * Shape    no bit may go before the next colo__meta_set with a generation. */
+int colo__meta_derive(struct colo_meta *meta, int state,
+                      const uint8_t *generation, struct colo_error *err);
 
 /* colo__meta_mark - before a write begins: the chunks may differ.
  * Shape    durable on return. */

@@ -18,8 +18,8 @@ static int in_step(struct colo_disk *d, struct colo_error *err)
 {
     int rc;
 
-    rc = colo__meta_set(d->meta, COLO_META_PRIMARY,
-                        d->full ? d->next_generation : NULL, err);
+    /* without a parent from now on, because bits go */
+    rc = colo__meta_set(d->meta, COLO_META_PRIMARY, d->next_generation, err);
     if (rc) return rc;
     colo__dirty_clear_rest(d);
     pthread_mutex_lock(&d->lock);
@@ -162,7 +162,9 @@ static int choose(struct colo_disk *d, const struct colo_dhello *twin,
     if (state != COLO_META_ALONE && state != COLO_META_PRIMARY)
         return colo__fail(err, COLO_E_STATE, 0, WHERE,
                           "the copy here is not the newest");
-    d->full = memcmp(generation, twin->generation, 16) != 0;
+    d->since_takeover = colo__disk_is_child(colo__meta_parent(d->meta),
+                                            twin->generation, twin->state);
+    d->full = !d->since_takeover && memcmp(generation, twin->generation, 16);
     if (!d->full) {
         memcpy(d->next_generation, generation, 16);
         return 0;
@@ -184,8 +186,9 @@ static void *receiver(void *user)
     colo__dirty_on(&d->dirty);
     rc = colo__disk_open_queue(d, d->config.memory_limit, &err);
     if (rc) goto out;
-    colo__disk_say(d, d->full ? "first copy: everything is compared" :
-                   "first copy: only what may differ");
+    colo__disk_say(d, "first copy: %s", d->full ? "everything is compared" :
+                   d->since_takeover ? "what may differ since the takeover" :
+                   "only what may differ");
     colo__disk_set_phase(d, PHASE_COPYING);
     r = pthread_create(&d->copier, NULL, colo__primary_copier, d);
     if (r) {

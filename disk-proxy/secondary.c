@@ -301,7 +301,9 @@ static int begin_filling(struct colo_disk *d, const struct colo_dhello *twin,
                          struct colo_error *err)
 {
     uint8_t generation[16];
-    bool same = !memcmp(colo__meta_generation(d->meta), twin->generation, 16);
+    const uint8_t *ours = colo__meta_generation(d->meta);
+    bool same = !memcmp(ours, twin->generation, 16) ||
+        colo__disk_is_child(twin->parent, ours, colo__meta_state(d->meta));
     int rc;
 
     /* with another generation, no bitmap may be trusted next time */
@@ -427,8 +429,8 @@ void colo__secondary_failover(struct colo_disk *d, uint64_t seq)
     /* With some of it in memory only, this copy is not whole. */
     rc = colo__disk_random(generation, sizeof(generation), &err);
     if (!rc)
-        rc = colo__meta_set(d->meta, left ? COLO_META_APPLYING :
-                            COLO_META_ALONE, generation, &err);
+        rc = colo__meta_derive(d->meta, left ? COLO_META_APPLYING :
+                               COLO_META_ALONE, generation, &err);
     if (!rc && d->phase != PHASE_BROKEN) {
         colo__disk_set_phase(d, PHASE_DRAINING); /* the applier ends it */
         colo__disk_say(d, "took over at epoch; %llu records to apply",

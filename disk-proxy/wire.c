@@ -51,7 +51,7 @@ static const struct {
     enum range range;   /* what of the disk it speaks of */
     uint16_t flags;     /* that may be set */
 } kinds[] = {
-    [COLO_DMSG_HELLO] = { "hello", 32, 32, NO_RANGE, 0 },
+    [COLO_DMSG_HELLO] = { "hello", COLO_DHELLO_LEAST, 512, NO_RANGE, 0 },
     [COLO_DMSG_BITMAP] = { "bitmap", 1, 65536, BITS_RANGE, 0 },
     [COLO_DMSG_BITMAP_END] = { "bitmap-end", 0, 0, NO_RANGE, 0 },
     [COLO_DMSG_WRITE] = { "write", 1, COLO_DWIRE_MAX_BODY, BODY_RANGE,
@@ -222,6 +222,7 @@ void colo__dhello_build(const struct colo_dhello *hello, uint8_t *body)
     body[8] = hello->role;
     body[9] = hello->state;
     memcpy(body + 16, hello->generation, 16);
+    memcpy(body + 32, hello->parent, 16);
 }
 
 int colo__dhello_parse(const struct colo_dmsg *msg,
@@ -243,6 +244,8 @@ int colo__dhello_parse(const struct colo_dmsg *msg,
     hello.role = body[8];
     hello.state = body[9];
     memcpy(hello.generation, body + 16, 16);
+    if (msg->len >= COLO_DHELLO_BODY)
+        memcpy(hello.parent, body + 32, 16);
     if (hello.role < 1 || hello.role > 2 || hello.state < 1 ||
         hello.state > COLO_META_LAST || hello.size > COLO_DWIRE_MAX_SIZE)
         return colo__fail(err, COLO_E_PROTO, 0, WHERE,

@@ -59,13 +59,16 @@ struct colo_dmsg {
 };
 
 /* body of HELLO: u32 major, u32 chunk, u8 role, u8 state, u16 zero, u32 zero,
- * 16 bytes generation */
-#define COLO_DHELLO_BODY 32
+ * 16 bytes generation, 16 bytes parent (all zero: none).  The parent may be
+ * missing, and what comes after it is for versions to come. */
+#define COLO_DHELLO_BODY 48
+#define COLO_DHELLO_LEAST 32
 struct colo_dhello {
     uint64_t size; /* in the header's value */
     uint8_t role;  /* 1 primary, 2 secondary */
     uint8_t state; /* COLO_META_* */
     uint8_t generation[16];
+    uint8_t parent[16]; /* colo__meta_parent() */
 };
 
 const char *colo__dmsg_name(unsigned type); /* "unknown" if it is none */

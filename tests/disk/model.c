@@ -33,8 +33,11 @@ static const char *const names[NR_FAULTS] = {
     "secondary_killed_in_sync", "primary_killed_in_sync", "survivor_refused",
 };
 
+#define SINCE_TAKEOVER "since the takeover"
+
 struct shared {
     uint64_t faults[NR_FAULTS], epochs, verified, resyncs, failovers;
+    uint64_t by_bitmap, partly; /* after a takeover */
 };
 static struct shared *shared;
 static volatile sig_atomic_t stopped;
@@ -140,9 +143,17 @@ static void ready(struct model *m)
     side_nbd(m, p);
 }
 
+/* a killed side marks all that was hot, which on these disks is nearly all */
+static void taken_by_bitmap(struct model *m)
+{
+    shared->by_bitmap++;
+    shared->partly += m->side[m->primary].progress_total < m->size;
+}
+
 /* until in step; may kill one of them on the way and come again */
 static void protect(struct model *m)
 {
+    unsigned before = side_said(m, m->primary, SINCE_TAKEOVER);
     uint64_t qp, qs;
     char why[256];
 
@@ -176,6 +187,11 @@ static void protect(struct model *m)
     if (side_answer(m, other(m), qs, 20000, why) != 1)
         lost(m, "start of the secondary: %s", why);
     shared->resyncs++;
+    if (side_said(m, m->primary, SINCE_TAKEOVER) > before)
+        taken_by_bitmap(m);
+    else if (m->took_over)
+        lost(m, "everything was compared after a takeover");
+    m->took_over = false;
     m->epoch = m->committed = 0;
 }
 
@@ -269,6 +285,7 @@ static void taken_over(struct model *m, int s)
     m->primary = s;
     guest_ops(m, (unsigned)rnd(m, 30));
     check_guest(m, s, &m->now, "writes after the failover");
+    m->took_over = true;
     side_kill(m, s, SIGTERM);
     check_file(m, s, &m->now, "the survivor's file");
     shared->failovers++;
@@ -292,6 +309,8 @@ static void survivor_killed(struct model *m, int p, int s)
     check_guest(m, s, &m->safe, "the survivor, killed");
     image_copy(m, &m->now, &m->safe);
     m->primary = s;
+    m->took_over = true;
+    guest_ops(m, (unsigned)rnd(m, 30));
 }
 
 static void kill_primary(struct model *m)
@@ -314,7 +333,8 @@ static void failover_alive(struct model *m, int p, int s)
         if (nbd_pwrite(m->side[p].nbd, &byte, 1, 0, 0) == 0)
             lost(m, "the outdated side takes writes");
     }
-    side_kill(m, p, rnd(m, 2) ? SIGKILL : SIGTERM);
+    /* with an orderly end its bits are exactly what it wrote alone */
+    side_kill(m, p, rnd(m, 3) ? SIGTERM : SIGKILL);
     taken_over(m, s);
 }
 
@@ -386,7 +406,7 @@ static void end_of_round(struct model *m)
 
 static void run(struct model *m)
 {
-    unsigned rounds = 1 + (unsigned)rnd(m, 3);
+    unsigned rounds = 1 + (unsigned)rnd(m, 4);
 
     m->size = (2 + rnd(m, 7)) * 1048576 + rnd(m, 128) * SECTOR;
     m->memory_limit = (4 + rnd(m, 12)) << 20;
@@ -480,11 +500,14 @@ int main(int argc, char **argv)
             runs = i + 1;
     }
     printf("disk_runs=%llu\ndisk_epochs=%llu\ndisk_first_copies=%llu\n"
-           "disk_failovers=%llu\ndisk_verified=%llu\n",
+           "disk_failovers=%llu\ndisk_verified=%llu\n"
+           "disk_resyncs_by_bitmap=%llu\ndisk_resyncs_partly=%llu\n",
            (unsigned long long)runs, (unsigned long long)shared->epochs,
            (unsigned long long)shared->resyncs,
            (unsigned long long)shared->failovers,
-           (unsigned long long)shared->verified);
+           (unsigned long long)shared->verified,
+           (unsigned long long)shared->by_bitmap,
+           (unsigned long long)shared->partly);
     for (int i = 0; i < NR_FAULTS; i++)
         printf("disk_fault_%s=%llu\n", names[i],
                (unsigned long long)shared->faults[i]);

@@ -56,6 +56,7 @@ struct model {
     struct image safe; /* committed: what a failover must give */
     uint64_t memory_limit;
     bool spill;
+    bool took_over; /* the other side is what the primary took over from */
 };
 
 /* ---- model.c ---- */
@@ -76,6 +77,8 @@ uint64_t side_send(struct model *m, int i, const char *verb, uint64_t arg);
 int side_answer(struct model *m, int i, uint64_t seq, int ms, char *ret);
 /* the same for what must succeed */
 void side_must(struct model *m, int i, const char *verb, uint64_t arg);
+/* how often it has said so, in its log */
+unsigned side_said(const struct model *m, int i, const char *what);
 void side_path(const struct model *m, int i, const char *name, char *ret);
 
 /* ---- guest.c ---- */

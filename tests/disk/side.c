@@ -170,6 +170,21 @@ void side_nbd(struct model *m, int i)
     lost(m, "nbd of %c: %s", 'a' + i, nbd_get_error());
 }
 
+unsigned side_said(const struct model *m, int i, const char *what)
+{
+    char path[128], line[512];
+    unsigned n = 0;
+    FILE *f;
+
+    side_path(m, i, "log", path);
+    f = fopen(path, "re");
+    while (f && fgets(line, sizeof(line), f))
+        n += strstr(line, what) != NULL;
+    if (f)
+        fclose(f);
+    return n;
+}
+
 uint64_t side_send(struct model *m, int i, const char *verb, uint64_t arg)
 {
     struct side *s = &m->side[i];

@@ -23,8 +23,9 @@ static void try_header(const uint8_t *data, size_t size)
     MUST(copy <= 1);
     MUST(header.state >= COLO_META_ALONE && header.state <= COLO_META_LAST);
     colo__meta_header_build(&header, again);
-    MUST(!memcmp(again, data + (size_t)copy * COLO_META_BLOCK,
-                 sizeof(again)));
+    if (data[(size_t)copy * COLO_META_BLOCK + 8] == 2)
+        MUST(!memcmp(again, data + (size_t)copy * COLO_META_BLOCK,
+                     sizeof(again)));
 }
 
 static void try_record(const uint8_t *data, size_t size)

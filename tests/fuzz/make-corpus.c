@@ -360,6 +360,7 @@ static void save_disk_meta(struct out *out)
         "target /dev/vg/web\nmeta /var/lib/m\nidentifier colo-12-345\n";
     struct colo_meta_header header = {
         .serial = 7, .size = 1 << 30, .state = COLO_META_PRIMARY,
+        .parent = { 1, 2, 3 },
     };
     uint8_t buf[COLO_META_BLOCK];
 
@@ -376,7 +377,8 @@ static void save_disk_meta(struct out *out)
 
 static void save_disk_wire(struct out *out)
 {
-    struct colo_dhello hello = { .role = 1, .state = 1, .size = 1 << 30 };
+    struct colo_dhello hello = { .role = 1, .state = 1, .size = 1 << 30,
+                                 .parent = { 7 } };
     uint8_t body[4096];
     const uint64_t chunks = 3 * COLO_DWIRE_CHUNK;
 
@@ -409,6 +411,9 @@ static void save_disk_wire(struct out *out)
     colo__dhello_build(&hello, body);
     put_dmsg(out, (struct colo_dmsg){ .type = COLO_DMSG_HELLO,
                                       .len = COLO_DHELLO_BODY,
+                                      .value = hello.size, .body = body });
+    put_dmsg(out, (struct colo_dmsg){ .type = COLO_DMSG_HELLO,
+                                      .len = COLO_DHELLO_LEAST,
                                       .value = hello.size, .body = body });
     save(out, "disk-wire", "hello");
 }

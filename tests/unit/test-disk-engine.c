@@ -192,6 +192,65 @@ START_TEST(test_failover)
 }
 END_TEST
 
+static void end_again(struct end *e, int role)
+{
+    colo__disk_close(e->disk);
+    e->answered = 0;
+    end_open(e, role);
+}
+
+/* The side that took over meets the one from which it did: what either wrote
+ * since is compared, and no more. */
+static void resync_after_takeover(bool told, bool untracked)
+{
+    struct end p, s;
+    char text[256];
+
+    end_make(&p, COLO_DISK_PRIMARY);
+    end_make(&s, COLO_DISK_SECONDARY);
+    for (uint64_t o = 0; o < SIZE; o += 65536)
+        put(&p, o, (uint8_t)(o / 65536 + 1));
+    start(&p, &s, 1);
+    put(&p, 0, 90);
+    checkpoint(&p, &s, 1, true);
+    put(&p, 65536 * 5, 91); /* never committed */
+    ask(&s, 50, COLO_PROXY_FAILOVER, 0);
+    ck_assert_str_eq(wait_answer(&s, 50), "");
+    if (told) {
+        ask(&p, 51, COLO_PROXY_FAILOVER, 0);
+        ck_assert_str_eq(wait_answer(&p, 51), "");
+    } else {
+        put(&p, 65536 * 6, 92); /* it does not know yet */
+    }
+    put(&s, 65536 * 7, 93);
+    if (untracked)
+        ck_assert_int_eq(colo__meta_untracked(p.meta, NULL), 0);
+    end_again(&p, COLO_DISK_SECONDARY);
+    end_again(&s, COLO_DISK_PRIMARY);
+    start(&s, &p, 2);
+    if (untracked)
+        ck_assert_uint_eq(s.total, SIZE);
+    else
+        ck_assert_uint_le(s.total, 65536 * 4);
+    ask(&s, 3, COLO_DISK_VERIFY, 0);
+    ck_assert_str_eq(wait_answer(&s, 3), "");
+    ck_assert_str_eq(wait_event(&s, "verified", text), "verified 64 0");
+    ck_assert_uint_eq(get(&s, 0), 90);
+    ck_assert_uint_eq(get(&s, 65536 * 5), 6);
+    ck_assert_uint_eq(get(&s, 65536 * 6), 7);
+    ck_assert_uint_eq(get(&s, 65536 * 7), 93);
+    end_free(&p);
+    end_free(&s);
+}
+
+START_TEST(test_takeover_resync)
+{
+    resync_after_takeover(true, false);
+    resync_after_takeover(false, false);
+    resync_after_takeover(false, true);
+}
+END_TEST
+
 START_TEST(test_resync)
 {
     struct end p, s;
@@ -385,6 +444,6 @@ START_TEST(test_refused)
 }
 END_TEST
 
-PURE_MAIN("disk-engine", test_failover, test_resync, test_verify_finds,
+PURE_MAIN("disk-engine", test_failover, test_takeover_resync, test_resync, test_verify_finds,
           test_lost_twin, test_full_log, test_write_in_copy,
           test_refused)

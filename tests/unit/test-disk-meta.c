@@ -8,10 +8,14 @@
  * file in which the synced writes are whole and of the others any part may be
  * missing.
  */
+#include <endian.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
 
 #include "pure-common.h"
 
@@ -366,7 +370,8 @@ START_TEST(test_torn_header)
         must_mark(meta, 12 * MIB, 1);
         memcpy(durable, disk.durable, sizeof(durable));
         len = disk.len;
-        ck_assert_int_eq(colo__meta_set(meta, state, generation, NULL), 0);
+        ck_assert_int_eq((state % 2 ? colo__meta_set : colo__meta_derive)
+                         (meta, state, generation, NULL), 0);
         ck_assert_uint_eq(disk.last_len, COLO_META_HEADER_LEN);
         for (size_t torn = 0; torn <= COLO_META_HEADER_LEN; torn++) {
             static uint8_t now[sizeof(disk.durable)];
@@ -386,6 +391,80 @@ START_TEST(test_torn_header)
     ck_assert_int_eq(colo__meta_set(meta, COLO_META_LAST + 1, NULL, NULL),
                      COLO_E_INVAL);
     colo__meta_close(meta);
+}
+END_TEST
+
+/* The parent lives as long as every bit since does. */
+START_TEST(test_parent)
+{
+    static const uint8_t none[COLO_META_GENERATION];
+    uint8_t first[COLO_META_GENERATION], second[COLO_META_GENERATION];
+    struct colo_meta *meta = must_open(path);
+
+    ck_assert_mem_eq(colo__meta_parent(meta), none, sizeof(none));
+    ck_assert(!colo__meta_is_child(none, none));
+    memcpy(first, colo__meta_generation(meta), sizeof(first));
+    memset(second, 2, sizeof(second));
+    ck_assert_int_eq(colo__meta_derive(meta, COLO_META_APPLYING, second,
+                                       NULL), 0);
+    ck_assert_int_eq(colo__meta_set(meta, COLO_META_ALONE, NULL, NULL), 0);
+    colo__meta_close(meta);
+    meta = must_open(path);
+    ck_assert_mem_eq(colo__meta_generation(meta), second, sizeof(second));
+    ck_assert_mem_eq(colo__meta_parent(meta), first, sizeof(first));
+    ck_assert(colo__meta_is_child(colo__meta_parent(meta), first));
+    ck_assert(!colo__meta_is_child(colo__meta_parent(meta), second));
+    /* the same one again: bits go from now on */
+    ck_assert_int_eq(colo__meta_set(meta, COLO_META_PRIMARY, second, NULL),
+                     0);
+    ck_assert_mem_eq(colo__meta_parent(meta), none, sizeof(none));
+
+    /* writes past the bitmap, and an operator's word, end it as well */
+    ck_assert_int_eq(colo__meta_derive(meta, COLO_META_ALONE, first, NULL),
+                     0);
+    ck_assert_int_eq(colo__meta_untracked(path, NULL), 0);
+    colo__meta_close(meta);
+    meta = must_open(path);
+    ck_assert_mem_eq(colo__meta_parent(meta), none, sizeof(none));
+    ck_assert_int_eq(colo__meta_derive(meta, COLO_META_ALONE, first, NULL),
+                     0);
+    colo__meta_close(meta);
+    ck_assert_int_eq(colo__meta_force(path, DISK, false, NULL), 0);
+    meta = must_open(path);
+    ck_assert_mem_eq(colo__meta_parent(meta), none, sizeof(none));
+    colo__meta_close(meta);
+}
+END_TEST
+
+/* A header as the first version wrote it. */
+START_TEST(test_old_header)
+{
+    static const uint8_t none[COLO_META_GENERATION];
+    struct colo_meta_header header = {
+        .serial = 9, .size = DISK, .state = COLO_META_PRIMARY,
+        .generation = { 1, 2, 3 }, .parent = { 4 },
+    };
+    uint8_t buf[2 * COLO_META_BLOCK] = { 0 };
+    uint64_t sum;
+
+    colo__meta_header_build(&header, buf);
+    buf[8] = 1;
+    sum = htole64(XXH3_64bits(buf, 56));
+    memcpy(buf + 56, &sum, 8);
+    /* what follows is no part of it */
+    ck_assert_int_eq(colo__meta_header_parse(buf, sizeof(buf), &header), 0);
+    ck_assert_uint_eq(header.serial, 9);
+    ck_assert_int_eq(header.state, COLO_META_PRIMARY);
+    ck_assert_uint_eq(header.generation[2], 3);
+    ck_assert_mem_eq(header.parent, none, sizeof(none));
+    ck_assert_int_eq(colo__meta_header_parse(buf, 64, &header), 0);
+    ck_assert_int_eq(colo__meta_header_parse(buf, 63, &header),
+                     COLO_E_CORRUPT);
+    buf[8] = 3;
+    sum = htole64(XXH3_64bits(buf, 56));
+    memcpy(buf + 56, &sum, 8);
+    ck_assert_int_eq(colo__meta_header_parse(buf, sizeof(buf), &header),
+                     COLO_E_VERSION);
 }
 END_TEST
 
@@ -505,7 +584,7 @@ int main(void)
     const TTest *const tests[] = {
         test_new_file, test_bits, test_hot_is_cheap, test_merge,
         test_no_mark_is_lost, test_cooling, test_failed_sync_is_repeated,
-        test_torn_header, test_may_start, test_untracked, test_force,
+        test_torn_header, test_parent, test_old_header, test_may_start, test_untracked, test_force,
     };
     Suite *suite = suite_create("disk-meta");
     TCase *tcase = tcase_create("disk-meta");
