@@ -35,6 +35,8 @@ hub_start() {
     if hub_pid >/dev/null; then return; fi
     ip netns list 2>/dev/null | grep -qw "$LAN_NS" ||
         ip netns add "$LAN_NS" || return 1
+    # what an earlier hub said must not be taken for this one's word
+    : >"$LAB_RUN/hub.log"
     setsid "$here/hub" "$(lab_port hub 1):$(lab_port lan 1)" \
         "$(lab_port hub 2):$(lab_port lan 2)" "$tap" "$LAN_NS" \
         </dev/null >"$LAB_RUN/hub.log" 2>&1 9>&- &
