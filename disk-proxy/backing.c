@@ -323,6 +323,17 @@ int colo__backing_flush(struct colo_backing *b)
     return fdatasync(b->fd) < 0 ? errno : 0;
 }
 
+bool colo__backing_is_hole(struct colo_backing *b, uint64_t offset,
+                           uint64_t len)
+{
+    off_t data;
+
+    if (b->block)
+        return false;
+    data = lseek(b->fd, (off_t)offset, SEEK_DATA);
+    return data < 0 ? errno == ENXIO : (uint64_t)data - offset >= len;
+}
+
 bool colo__backing_extent(struct colo_backing *b, uint64_t offset,
                           uint64_t len, uint64_t *ret_len)
 {

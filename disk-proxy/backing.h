@@ -46,6 +46,11 @@ int colo__backing_flush(struct colo_backing *b);
 bool colo__backing_extent(struct colo_backing *b, uint64_t offset,
                           uint64_t len, uint64_t *ret_len);
 
+/* colo__backing_is_hole - is all of it one?  Cheaper than the extent: where
+ * data ends can be far away, and looking for it costs. */
+bool colo__backing_is_hole(struct colo_backing *b, uint64_t offset,
+                           uint64_t len);
+
 /* Aligned buffers of COLO_BACKING_PIECE bytes; NULL: no memory. */
 void *colo__backing_buffer(struct colo_backing *b);
 void colo__backing_release(struct colo_backing *b, void *buffer);

@@ -71,13 +71,12 @@ static void progress(struct copy *c, bool now)
 static int hash_chunk(struct copy *c, uint64_t chunk, uint8_t *hash,
                       struct colo_error *err)
 {
-    uint64_t offset = chunk * COLO_DWIRE_CHUNK, hole;
+    uint64_t offset = chunk * COLO_DWIRE_CHUNK;
     uint64_t len = colo__disk_span(c->d, chunk, 1);
     int r;
 
     if (len == COLO_DWIRE_CHUNK &&
-        colo__backing_extent(c->d->backing, offset, len, &hole) &&
-        hole == len) {
+        colo__backing_is_hole(c->d->backing, offset, len)) {
         memcpy(hash, c->zero_hash, COLO_DWIRE_HASH);
         return 0;
     }

@@ -67,10 +67,8 @@ static int send_bitmap(struct colo_disk *d, struct colo_error *err)
 
 static bool reads_as_zeros(struct colo_disk *d, uint64_t offset, uint64_t len)
 {
-    uint64_t hole;
-
-    return colo__backing_extent(d->backing, offset, len, &hole) &&
-        hole == len && !colo__elog_wait_clear(d->log, offset, len, 0);
+    return colo__backing_is_hole(d->backing, offset, len) &&
+        !colo__elog_wait_clear(d->log, offset, len, 0);
 }
 
 /* The session of this side, too, must not take a long first copy for a proxy

@@ -3,7 +3,11 @@
  *
  * The way out to the twin; see sendq.h.  A place in the ring is reserved under
  * the lock, which fixes the order; copying and hashing happen outside of it,
- * by as many threads as there are, and the sender takes what is finished.
+ * by as many threads as there are, and the sender takes what is finished.  A
+ * large message that has nothing before it is given to the socket by put
+ * itself, from the caller's memory: the sender stands still meanwhile, because
+ * the first message is not ready.  Only what the socket does not take is
+ * copied.
  */
 #include <poll.h>
 #include <pthread.h>
@@ -25,6 +29,7 @@
  * are collected: fewer wake-ups on both sides. */
 #define COLLECT_NS 500000
 #define COLLECT_BYTES (128u * 1024u)
+#define DIRECT_BYTES (64u * 1024u)
 
 struct entry {
     uint32_t len;
@@ -268,16 +273,29 @@ static bool is_urgent(unsigned type)
         type != COLO_DMSG_FLUSH && type != COLO_DMSG_APPLIED;
 }
 
-/* called with the lock held when e is ready */
-static void wake_sender(struct colo_sendq *q, const struct entry *e,
-                        bool urgent)
+/* called with the lock held when a message is ready, or has gone */
+static void wake_sender(struct colo_sendq *q, bool urgent)
 {
     q->hurry |= urgent;
-    if (q->sender_waits && e == &q->entries[q->first % NR_ENTRIES])
+    if (q->sender_waits && q->first != q->last &&
+        q->entries[q->first % NR_ENTRIES].ready)
         pthread_cond_signal(&q->work);
     else if (q->sender_collects &&
              (q->hurry || q->head - q->tail >= COLLECT_BYTES))
         pthread_cond_signal(&q->work);
+}
+
+/* e is in the ring but for its first bytes, which are gone; lock is held */
+static void finish(struct colo_sendq *q, struct entry *e, size_t gone)
+{
+    if (gone == e->len) {
+        retire(q, 1); /* it was the first */
+        return;
+    }
+    e->pos += gone;
+    e->len -= (uint32_t)gone;
+    e->ready = 1;
+    q->sent += gone;
 }
 
 /* where total bytes go, or UINT64_MAX if they do not now */
@@ -294,13 +312,46 @@ static uint64_t place(const struct colo_sendq *q, uint64_t total,
     return pos;
 }
 
+/* what of the message the socket takes now, bytes */
+static size_t send_direct(struct colo_sendq *q, struct colo_dmsg *msg)
+{
+    uint8_t header[COLO_DWIRE_HEADER];
+    struct iovec iov[2] = {
+        { header, sizeof(header) },
+        { (void *)(uintptr_t)msg->body, msg->len },
+    };
+    struct msghdr mh = { .msg_iov = iov, .msg_iovlen = 2 };
+    ssize_t r;
+
+    colo__dwire_build(msg, header);
+    r = sendmsg(q->fd, &mh, MSG_NOSIGNAL | MSG_DONTWAIT);
+    return r > 0 ? (size_t)r : 0; /* an error is the sender's to find */
+}
+
+/* bytes of the message from skip on, to its place in the ring */
+static void copy_rest(uint8_t *p, const struct colo_dmsg *msg, size_t skip)
+{
+    struct colo_dmsg copy = *msg;
+
+    if (skip >= COLO_DWIRE_HEADER) {
+        memcpy(p + skip, msg->body + (skip - COLO_DWIRE_HEADER),
+               msg->len - (skip - COLO_DWIRE_HEADER));
+        return;
+    }
+    if (msg->len)
+        memcpy(p + COLO_DWIRE_HEADER, msg->body, msg->len);
+    copy.body = p + COLO_DWIRE_HEADER;
+    colo__dwire_build(&copy, p);
+}
+
 int colo__sendq_put(struct colo_sendq *q, const struct colo_dmsg *msg,
                     uint64_t *ret_epoch)
 {
     uint64_t total = COLO_DWIRE_HEADER + (uint64_t)msg->len, pos;
     struct colo_dmsg copy = *msg;
     struct entry *e;
-    uint8_t *p;
+    size_t gone = 0;
+    bool direct;
 
     pthread_mutex_lock(&q->lock);
     for (;;) {
@@ -318,6 +369,7 @@ int colo__sendq_put(struct colo_sendq *q, const struct colo_dmsg *msg,
         pthread_cond_wait(&q->room, &q->lock);
         q->room_waiters--;
     }
+    direct = q->first == q->last && msg->len >= DIRECT_BYTES;
     e = &q->entries[q->last++ % NR_ENTRIES];
     e->pos = pos;
     e->len = (uint32_t)total;
@@ -328,15 +380,14 @@ int colo__sendq_put(struct colo_sendq *q, const struct colo_dmsg *msg,
         q->epoch = msg->value;
     pthread_mutex_unlock(&q->lock);
 
-    p = q->ring + pos % q->size;
-    if (msg->len)
-        memcpy(p + COLO_DWIRE_HEADER, msg->body, msg->len);
-    copy.body = p + COLO_DWIRE_HEADER;
-    colo__dwire_build(&copy, p);
+    if (direct)
+        gone = send_direct(q, &copy);
+    if (gone < total)
+        copy_rest(q->ring + pos % q->size, &copy, gone);
 
     pthread_mutex_lock(&q->lock);
-    e->ready = 1;
-    wake_sender(q, e, is_urgent(msg->type));
+    finish(q, e, gone);
+    wake_sender(q, is_urgent(msg->type));
     pthread_mutex_unlock(&q->lock);
     if (ret_epoch)
         *ret_epoch = copy.epoch;

@@ -76,6 +76,10 @@ START_TEST(test_extents)
     ck_assert_uint_eq(len, 65536);
     ck_assert(!colo__backing_extent(file.b, 65536, SIZE - 65536, &len));
     ck_assert_uint_lt(len, SIZE - 65536);
+    ck_assert(colo__backing_is_hole(file.b, 0, 65536));
+    ck_assert(!colo__backing_is_hole(file.b, 0, 65537));
+    ck_assert(!colo__backing_is_hole(file.b, 65536, 65536));
+    ck_assert(colo__backing_is_hole(file.b, 131072, SIZE - 131072));
     disk_file_close(&file);
 }
 END_TEST
