@@ -289,7 +289,7 @@ static void the_run(struct run *run)
         soak_nap(TICK_MS);
     run->checkpoint_seconds = (double)(soak_now_ms() - run->begin) / 1000;
     atomic_store(&sh->quit, 1);
-    tell_round(run, true);
+    tell_round(run, !atomic_load(&sh->losses));
     end_all(run);
     if (!round_ended(run))
         soak_lost(sh, "the sessions did not come to their end");
