@@ -444,6 +444,6 @@ START_TEST(test_refused)
 }
 END_TEST
 
-PURE_MAIN("disk-engine", test_failover, test_takeover_resync, test_resync, test_verify_finds,
-          test_lost_twin, test_full_log, test_write_in_copy,
+PURE_MAIN("disk-engine", test_failover, test_takeover_resync, test_resync,
+          test_verify_finds, test_lost_twin, test_full_log, test_write_in_copy,
           test_refused)

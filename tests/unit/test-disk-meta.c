@@ -584,7 +584,8 @@ int main(void)
     const TTest *const tests[] = {
         test_new_file, test_bits, test_hot_is_cheap, test_merge,
         test_no_mark_is_lost, test_cooling, test_failed_sync_is_repeated,
-        test_torn_header, test_parent, test_old_header, test_may_start, test_untracked, test_force,
+        test_torn_header, test_parent, test_old_header,
+        test_may_start, test_untracked, test_force,
     };
     Suite *suite = suite_create("disk-meta");
     TCase *tcase = tcase_create("disk-meta");
