@@ -44,6 +44,7 @@ struct colo_elog {
     struct colo_elog_seg *head, *tail;
     void *spare;           /* memory of segments, kept; each points on */
     uint64_t nr_mem;       /* segments in memory */
+    uint64_t nr_spare;     /* what is kept */
     uint64_t nr_spilled, nr_slots;
     uint64_t *free_slots;  /* of the spill file, nr_free of nr_slots */
     uint64_t nr_free;

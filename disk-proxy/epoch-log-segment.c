@@ -79,6 +79,7 @@ static void free_mem(struct colo_elog *log, uint8_t *mem)
     if (!mem)
         return;
     log->nr_mem--;
+    log->nr_spare++;
     /* the limit was reached once, so it may be kept: new memory is slow */
     memcpy(mem, &log->spare, sizeof(log->spare));
     log->spare = mem;
@@ -199,16 +200,15 @@ static int spill(struct colo_elog *log, struct colo_elog_seg *seg,
     return 1;
 }
 
-/* lock is held; NULL: over the limit, or none */
+/* What is kept first: else that would grow by each segment that comes back
+ * from the spill file.  lock is held */
 static uint8_t *take_mem(struct colo_elog *log)
 {
-    uint8_t *mem = NULL;
+    uint8_t *mem = log->spare;
 
-    if ((log->nr_mem + 1) * COLO_ELOG_SEGMENT > log->config.memory_limit)
-        return NULL;
-    if (log->spare) {
-        mem = log->spare;
+    if (mem) {
         memcpy(&log->spare, mem, sizeof(log->spare));
+        log->nr_spare--;
     } else {
         mem = aligned_alloc(4096, COLO_ELOG_SEGMENT);
     }
@@ -226,9 +226,11 @@ static int find_mem(struct colo_elog *log, uint8_t **ret_mem,
     int r = 0;
 
     colo__elog_deadline(&until, log->config.wait_ms);
+    *ret_mem = NULL;
     for (;;) {
         pthread_mutex_lock(&log->lock);
-        *ret_mem = take_mem(log);
+        if ((log->nr_mem + 1) * COLO_ELOG_SEGMENT <= log->config.memory_limit)
+            *ret_mem = take_mem(log);
         pthread_mutex_unlock(&log->lock);
         if (*ret_mem)
             return 0;
@@ -380,12 +382,19 @@ const uint8_t *colo__elog_data(struct colo_elog *log,
     /* Back into memory, whole: the applier goes through all of it.  One such
      * segment at a time is over the limit. */
     if (!seg->mem) {
-        uint8_t *mem = aligned_alloc(4096, COLO_ELOG_SEGMENT);
+        uint8_t *mem;
+        int r;
 
+        pthread_mutex_lock(&log->lock);
+        mem = take_mem(log);
+        pthread_mutex_unlock(&log->lock);
         if (!mem)
             return NULL;
-        if (colo__elog_copy(log, seg, 0, mem, seg->fill)) {
-            free(mem);
+        r = colo__elog_copy(log, seg, 0, mem, seg->fill);
+        if (r) {
+            pthread_mutex_lock(&log->lock);
+            free_mem(log, mem);
+            pthread_mutex_unlock(&log->lock);
             return NULL;
         }
         pthread_rwlock_wrlock(&log->hold);
@@ -394,7 +403,6 @@ const uint8_t *colo__elog_data(struct colo_elog *log,
         seg->spilled = false;
         log->free_slots[log->nr_free++] = seg->slot;
         log->nr_spilled--;
-        log->nr_mem++;
         pthread_mutex_unlock(&log->lock);
         pthread_rwlock_unlock(&log->hold);
     }

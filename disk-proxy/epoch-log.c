@@ -295,6 +295,7 @@ void colo__elog_stats(struct colo_elog *log, struct colo_elog_stats *ret)
 {
     pthread_mutex_lock(&log->lock);
     ret->memory = log->nr_mem * (uint64_t)COLO_ELOG_SEGMENT;
+    ret->kept = log->nr_spare * (uint64_t)COLO_ELOG_SEGMENT;
     ret->spilled = log->nr_spilled * (uint64_t)COLO_ELOG_SEGMENT;
     ret->applied = log->applied;
     ret->records = 0;

@@ -37,6 +37,7 @@ struct colo_elog_config {
 
 struct colo_elog_stats {
     uint64_t memory, spilled;  /* bytes in use */
+    uint64_t kept;             /* bytes of memory that are not */
     uint64_t records;          /* not applied yet */
     uint64_t applied;          /* last epoch that was */
 };

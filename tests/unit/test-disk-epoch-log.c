@@ -162,6 +162,34 @@ START_TEST(test_spill)
 }
 END_TEST
 
+/* what comes back from the spill file takes memory that is there */
+START_TEST(test_spill_again)
+{
+    struct disk_file file;
+    struct colo_elog *log = open_log(4 * MIB, 64 * MIB);
+    struct colo_elog_stats stats;
+    struct colo_error err;
+
+    disk_file_open(&file, 8 * MIB);
+    for (unsigned epoch = 1; epoch <= 10; epoch++) {
+        for (unsigned i = 0; i < 64; i++)
+            ck_assert_int_eq(put_write(log, i * 128 * 1024, 128 * 1024,
+                                       (uint8_t)(epoch + i)), 0);
+        put_barrier(log, epoch);
+        colo__elog_stats(log, &stats);
+        ck_assert_uint_ge(stats.spilled, 2 * MIB);
+        ck_assert_int_eq(colo__elog_commit(log, epoch, &err), 0);
+        ck_assert_uint_gt(apply(log, file.b), 0);
+        ck_assert_uint_eq(byte_at(NULL, file.b, 0), epoch);
+        colo__elog_stats(log, &stats);
+        ck_assert_uint_eq(stats.spilled, 0);
+        ck_assert_uint_le(stats.memory + stats.kept, 5 * MIB);
+    }
+    colo__elog_close(log);
+    disk_file_close(&file);
+}
+END_TEST
+
 /* full: an error, and what was there before is there still */
 static int fill(struct colo_elog *log)
 {
@@ -217,5 +245,6 @@ START_TEST(test_at_once)
 }
 END_TEST
 
-PURE_MAIN("disk-epoch-log", test_commit_and_drop, test_spill, test_limits,
+PURE_MAIN("disk-epoch-log", test_commit_and_drop, test_spill,
+          test_spill_again, test_limits,
           test_at_once)
