@@ -4,6 +4,8 @@
  * Everything that follows the checkpoints of a session, called as one (the
  * seed's replication_*_all).  Session's thread.
  */
+#include <poll.h>
+
 #include "session-internal.h"
 
 #define FOR_EACH(s, r)                                                         \
@@ -114,6 +116,41 @@ int colo__followers_pending(struct colo_session *s, struct colo_error *err)
             atomic_fetch_or(&s->wants, COLO_WANT_CHECKPOINT);
     }
     return waiting;
+}
+
+/* Wait for something that a follower may have to say, at most until then. */
+static void wait_for_followers(struct colo_session *s, uint64_t until_us)
+{
+    struct pollfd pfds[COLO_MAX_REPLICATION];
+    uint64_t now = colo__now_us(s->clock);
+    int n = 0, ms = (int)((until_us - now) / 1000) + 1;
+
+    FOR_EACH(s, r) {
+        pfds[n].fd = colo__replication_ops(r)->fd(r);
+        pfds[n].events = POLLIN;
+        if (pfds[n].fd >= 0)
+            n++;
+        else
+            ms = 1; /* this one can only be asked */
+    }
+    (void)poll(pfds, (nfds_t)n, ms);
+}
+
+int colo__followers_settle(struct colo_session *s, uint32_t limit_ms,
+                           struct colo_error *err)
+{
+    uint64_t until = colo__now_us(s->clock) + (uint64_t)limit_ms * 1000;
+    int rc;
+
+    while ((rc = colo__followers_pending(s, err)) > 0) {
+        if (colo__now_us(s->clock) >= until)
+            return colo__fail(err, COLO_E_TIMEOUT, 0, "replication",
+                              "a disk or another follower did not mark the "
+                              "end of epoch %llu within %u ms",
+                              (unsigned long long)s->epoch, limit_ms);
+        wait_for_followers(s, until);
+    }
+    return rc;
 }
 
 bool colo__followers_in_step(struct colo_session *s)

@@ -11,6 +11,10 @@
 
 #include "primary-internal.h"
 
+/* How long the guest stands still for a follower to mark the end of an epoch;
+ * it takes one message and an answer. */
+#define MARK_MS 3000
+
 int colo__primary_request(struct colo_session *s, struct colo_error *err)
 {
     struct colo_primary *p = &s->p;
@@ -56,6 +60,9 @@ static int capture_stopped(struct colo_session *s, struct colo_error *err)
     rc = colo__followers_checkpoint(s, s->epoch, err);
     if (!rc)
         rc = colo__capture_final(&p->capture, &p->info, err);
+    /* they were at it meanwhile */
+    if (!rc)
+        rc = colo__followers_settle(s, MARK_MS, err);
     colo__session_step_hook(s, "captured");
     t = colo__now_us(s->clock);
     if (rc) {

@@ -14,6 +14,9 @@
 #include "../xenstore/publish.h"
 #include "primary-internal.h"
 
+/* so often those are asked that have no descriptor */
+#define FOLLOWERS_US 5000
+
 /* ---- connecting and seeding -------------------------------------------- */
 
 /* No more memory for last sent content than the guest has memory. */
@@ -296,8 +299,9 @@ static void waiting(struct colo_session *s)
 {
     struct colo_error err = { 0 };
     uint32_t wants = atomic_load(&s->wants);
+    int rc = colo__followers_pending(s, &err);
 
-    if (colo__followers_pending(s, &err) < 0) {
+    if (rc < 0) {
         colo__session_error(s, &err);
         return;
     }
@@ -306,7 +310,11 @@ static void waiting(struct colo_session *s)
         atomic_fetch_and(&s->wants, ~COLO_WANT_CHECKPOINT);
         s->p.checkpoint_wanted = true;
     }
-    if (s->p.checkpoint_wanted || colo__now_us(s->clock) >= s->p.timer_us)
+    /* one that has yet to answer the last commit could not mark the next end
+     * of an epoch while the guest stands still */
+    s->p.followers_wait = rc > 0;
+    if (rc == 0 && (s->p.checkpoint_wanted ||
+                    colo__now_us(s->clock) >= s->p.timer_us))
         colo__session_raise(s, COLO_EV_TIMER);
 }
 
@@ -360,6 +368,7 @@ uint64_t colo__primary_deadline(struct colo_session *s)
     if (s->state == COLO_STATE_SEEDING)
         return s->p.timer_us;
     if (s->state == COLO_STATE_WAITING)
-        return s->p.checkpoint_wanted ? 0 : s->p.timer_us;
+        return s->p.followers_wait ? colo__now_us(s->clock) + FOLLOWERS_US
+               : s->p.checkpoint_wanted ? 0 : s->p.timer_us;
     return COLO_NEVER;
 }

@@ -409,6 +409,7 @@ void colo__secondary_worker(struct colo_session *s, int rc,
 
 void colo__secondary_poll(struct colo_session *s)
 {
+    struct colo_error err = { 0 };
     uint64_t heard;
 
     /* bulk data is as good as a heartbeat, and refreshes what waits for it */
@@ -426,10 +427,14 @@ void colo__secondary_poll(struct colo_session *s)
     case COLO_STATE_SEEDING:
         check_seeded(s);
         break;
+    case COLO_STATE_READY:
     case COLO_STATE_RECEIVING:
-        /* whole, but a follower has not answered yet */
-        if (s->s.whole)
+        /* whole, but a follower has not answered yet; and their answers are
+         * taken in at once, for the next request waits for them */
+        if (s->s.whole && s->state == COLO_STATE_RECEIVING)
             check_whole(s);
+        else if (colo__followers_pending(s, &err) < 0)
+            colo__session_error(s, &err);
         break;
     case COLO_STATE_ARBITRATING:
         colo__secondary_arbitrate(s);

@@ -44,6 +44,7 @@ struct colo_primary {
     bool seed_sent;                     /* the seed's job is over */
     bool ready_came;                    /* CHECKPOINT_READY, maybe early */
     bool sent, received;                /* the epoch under way */
+    bool followers_wait;                /* no checkpoint before they answer */
     bool guest_stopping;                /* a stop was asked for */
     /* how it ends */
     bool await_answer;                  /* STOP or GUEST_END was sent */
@@ -222,6 +223,9 @@ int colo__followers_commit(struct colo_session *s, uint64_t epoch,
                            struct colo_error *err);
 int colo__followers_failover(struct colo_session *s, struct colo_error *err);
 void colo__followers_stop(struct colo_session *s);
+/* Wait, in the pause, until all have answered; COLO_E_TIMEOUT. */
+int colo__followers_settle(struct colo_session *s, uint32_t limit_ms,
+                           struct colo_error *err);
 /* While the first copy is made: false while a follower is behind or has failed
  * (that is raised). Each has a deadline of its own, so the state's waits. */
 bool colo__followers_in_step(struct colo_session *s);

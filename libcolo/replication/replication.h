@@ -9,9 +9,11 @@
  * comes when the guest's memory begins to be copied: what has a first copy of
  * its own makes it meanwhile, and start is not called before pending() gives
  * 0.  start comes when epochs begin: output is held from then on.  checkpoint
- * comes while the guest stands still and must be answered before N is
- * committed; the guest does not wait for the answer.  stop is called also
- * after a failed prepare or start.  One thread.
+ * comes while the guest stands still, after everything else was answered.  On
+ * the primary the guest waits for the answer: what it does afterwards must not
+ * be taken for a part of N.  On the secondary the answer says that N is there,
+ * and N is not committed without it.  stop is called also after a failed
+ * prepare or start.  One thread.
  */
 #ifndef COLO_REPLICATION_H
 #define COLO_REPLICATION_H
