@@ -131,7 +131,7 @@ void colo__primary_check_committed(struct colo_session *s)
         return;
     rc = colo__followers_pending(s, &err);
     if (rc < 0)
-        colo__session_error(s, &err);
+        colo__session_follower_failed(s, &err);
     else if (!rc)
         colo__session_raise(s, COLO_EV_COMMITTED);
 }

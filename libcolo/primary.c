@@ -302,7 +302,7 @@ static void waiting(struct colo_session *s)
     int rc = colo__followers_pending(s, &err);
 
     if (rc < 0) {
-        colo__session_error(s, &err);
+        colo__session_follower_failed(s, &err);
         return;
     }
     colo__network_tell(s);

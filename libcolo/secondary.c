@@ -116,7 +116,7 @@ static void check_whole(struct colo_session *s)
 
     rc = colo__followers_pending(s, &err);
     if (rc < 0)
-        colo__session_error(s, &err);
+        colo__session_follower_failed(s, &err);
     else if (!rc)
         colo__session_raise(s, COLO_EV_WHOLE);
 }
@@ -434,7 +434,7 @@ void colo__secondary_poll(struct colo_session *s)
         if (s->s.whole && s->state == COLO_STATE_RECEIVING)
             check_whole(s);
         else if (colo__followers_pending(s, &err) < 0)
-            colo__session_error(s, &err);
+            colo__session_follower_failed(s, &err);
         break;
     case COLO_STATE_ARBITRATING:
         colo__secondary_arbitrate(s);

@@ -152,6 +152,9 @@ void colo__session_peer_lost(struct colo_session *s,
  * error after dead_ms. */
 void colo__session_bulk_broken(struct colo_session *s,
                                const struct colo_error *err);
+/* a follower has failed: an error, unless the peer is silent, too */
+void colo__session_follower_failed(struct colo_session *s,
+                                   const struct colo_error *err);
 void colo__session_set_mode(struct colo_session *s, int mode, int reason);
 void colo__session_warn(struct colo_session *s, const char *text);
 void colo__session_step_hook(struct colo_session *s, const char *step);

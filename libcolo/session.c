@@ -93,6 +93,21 @@ void colo__session_bulk_broken(struct colo_session *s,
     s->link_error = *err;
 }
 
+/* A disk whose stream has ended, or that waits for a mark that does not come,
+ * may be the first to notice that the other host is dead: then that is what has
+ * happened, and no error, after which nobody would take over. */
+void colo__session_follower_failed(struct colo_session *s,
+                                   const struct colo_error *err)
+{
+    const struct colo_heartbeat *hb = &s->heartbeat;
+
+    if (s->peer_known && !s->link_dead && s->state < COLO_STATE_TAKEOVER &&
+        colo__now_us(s->clock) - hb->heard_us > 2 * hb->every_us)
+        colo__session_bulk_broken(s, err);
+    else if (!s->link_dead)
+        colo__session_error(s, err);
+}
+
 void colo__session_set_mode(struct colo_session *s, int mode, int reason)
 {
     if (s->mode != mode && s->mode != COLO_MODE_NONE)

@@ -30,6 +30,7 @@ struct replication_xenstore {
     int mode;
     bool diverged;
     struct colo_error failure; /* code 0: none */
+    bool unusable;     /* somebody has gone or refused: no takeover */
     struct colo_peer *peers;
     unsigned int count;
     struct colo_rx_expected expected[COLO_RX_MAX_EXPECTED];

@@ -54,8 +54,10 @@ void colo__rx_forget(struct replication_xenstore *rx, struct colo_peer *p)
 static void gone(struct replication_xenstore *rx, struct colo_peer *p,
                  const char *how)
 {
-    if ((rx->active || rx->failing_over) && p->counts)
+    if ((rx->active || rx->failing_over) && p->counts) {
+        rx->unusable = true;
         colo__rx_failed(rx, COLO_E_NOTFOUND, p, how);
+    }
     colo__log(&rx->log, rx->active ? COLO_LOG_WARNING : COLO_LOG_DEBUG, -1,
               "replication", "proxy %s/%s %s", p->class_name, p->id, how);
     colo__rx_forget(rx, p);

@@ -64,6 +64,8 @@ static void peer_failed(struct replication_xenstore *rx, struct colo_peer *p,
     }
     p->busy = false;
     p->queued = 0;
+    if (p->counts && code == COLO_E_PEER_SAID)
+        rx->unusable = true;
     if (p->counts)
         colo__rx_failed(rx, code, p, text);
     else
@@ -113,7 +115,7 @@ static void take_event(struct replication_xenstore *rx, struct colo_peer *p,
         p->verify = COLO_E_PEER_SAID;
         colo__log(&rx->log, COLO_LOG_WARNING, -1, "replication",
                   "proxy %s/%s: %s", p->class_name, p->id, line);
-    } else if (strncmp(text, "error", 5) == 0 && p->counts) {
+    } else if (strncmp(text, "error", 5) == 0 && p->counts && rx->active) {
         colo__rx_failed(rx, COLO_E_PEER_SAID, p, line);
     } else {
         colo__log(&rx->log, COLO_LOG_INFO, -1, "replication",
@@ -223,6 +225,7 @@ static int rx_prepare(struct colo_replication *r, int mode,
     int rc;
 
     memset(&rx->failure, 0, sizeof(rx->failure));
+    rx->unusable = false;
     rx->diverged = false;
     rx->active = false;
     rx->mode = mode;
@@ -298,7 +301,13 @@ static int end_all(struct replication_xenstore *rx, int verb,
         if (p->refused)
             continue;
         p->counts = true;
-        one = colo__peer_ask_now(&rx->place, p, verb, &why);
+        if (p->busy && p->asked.verb == COLO_PROXY_COMMIT) {
+            /* must not be lost: a node would be overwritten */
+            p->queued = 0;
+            one = colo__peer_ask(&rx->place, p, verb, 0, &why);
+        } else {
+            one = colo__peer_ask_now(&rx->place, p, verb, &why);
+        }
         if (one && !rc) {
             rc = one;
             if (err)
@@ -308,13 +317,14 @@ static int end_all(struct replication_xenstore *rx, int verb,
     return rc;
 }
 
-/* What is missing or has failed by now does not have the last epoch: that is
- * an error, and stays one until all have answered. */
+/* Who is missing by now, or has said no, does not have the last epoch: that is
+ * an error, and stays one until all have answered.  Who only lost its twin, or
+ * waited for a mark that did not come, is asked. */
 static int rx_failover(struct colo_replication *r, struct colo_error *err)
 {
     struct replication_xenstore *rx = to_rx(r);
 
-    if (rx->failure.code)
+    if (rx->failure.code && rx->unusable)
         return give_failure(rx, err);
     rx->failing_over = true;
     return end_all(rx, COLO_PROXY_FAILOVER, err);

@@ -241,6 +241,23 @@ START_TEST(failover_overtakes)
 }
 END_TEST
 
+/* A commit is never lost: what was committed is what a takeover needs. */
+START_TEST(failover_after_commit)
+{
+    started(_i);
+    ck_assert_int_eq(ops->checkpoint(rep, 1, &err), 0);
+    answer(net, COLO_PROXY_CHECKPOINT, 1, NULL);
+    ck_assert_int_eq(pending(), 0);
+    ck_assert_int_eq(ops->commit(rep, 1, &err), 0);
+    ck_assert_int_eq(ops->checkpoint(rep, 2, &err), 0); /* waits in line */
+    ck_assert_int_eq(ops->failover(rep, &err), 0);
+    answer(net, COLO_PROXY_COMMIT, 1, NULL);
+    ck_assert_int_eq(pending(), 1);
+    answer(net, COLO_PROXY_FAILOVER, 0, NULL);
+    ck_assert_int_eq(pending(), 0);
+}
+END_TEST
+
 START_TEST(joins_later)
 {
     started(_i);
@@ -623,6 +640,7 @@ int main(void)
     tcase_add_loop_test(tc, several_wait_for_all, 0, 2);
     tcase_add_loop_test(tc, queued, 0, 2);
     tcase_add_loop_test(tc, failover_overtakes, 0, 2);
+    tcase_add_loop_test(tc, failover_after_commit, 0, 2);
     tcase_add_loop_test(tc, joins_later, 0, 2);
     tcase_add_loop_test(tc, joins_later_and_refuses, 0, 2);
     tcase_add_loop_test(tc, leaves, 0, 2);

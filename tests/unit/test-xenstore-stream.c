@@ -119,6 +119,33 @@ START_TEST(error_event)
 }
 END_TEST
 
+/* Who has lost its twin still holds what was committed: a takeover asks it.  Who
+ * has gone does not. */
+START_TEST(takeover_after_an_error)
+{
+    ck_assert_int_eq(colo__replication_xenstore_expect(rep, "disk", "xvda",
+                                                       &err), 0);
+    ck_assert_int_eq(ops->prepare(rep, COLO_MODE_REMUS, &err), 0);
+    join();
+    ck_assert_int_eq(pending(), 1);
+    ck_assert_int_eq(colo_proxy_reply(disk, request().seq, NULL, &err), 0);
+    ck_assert_int_eq(pending(), 0);
+    if (_i) {
+        colo_proxy_close(disk);
+        disk = NULL;
+        ck_assert_int_eq(pending(), COLO_E_NOTFOUND);
+        ck_assert_int_eq(ops->failover(rep, &err), COLO_E_NOTFOUND);
+        return;
+    }
+    ck_assert_int_eq(colo_proxy_event(disk, "error the twin is gone", &err),
+                     0);
+    ck_assert_int_eq(pending(), COLO_E_PEER_SAID);
+    ck_assert_int_eq(ops->failover(rep, &err), 0);
+    ck_assert_int_eq(pending(), 1);
+    ck_assert_int_eq(request().verb, COLO_PROXY_FAILOVER);
+}
+END_TEST
+
 START_TEST(progress_texts)
 {
     static const char *const bad[] = {
@@ -188,6 +215,7 @@ int main(void)
     tcase_add_test(tc, expected);
     tcase_add_loop_test(tc, expected_answers, 0, 2);
     tcase_add_test(tc, error_event);
+    tcase_add_loop_test(tc, takeover_after_an_error, 0, 2);
     tcase_add_test(tc, progress_texts);
     tcase_add_test(tc, expect_errors);
     tcase_add_test(tc, stream);
