@@ -101,7 +101,9 @@ gone() { ! kill -0 "$1" 2>/dev/null; }
 
 is_clean() { # case
     [ "$(under)" = "$backing" ] || bad "$1: over $(under), not $backing"
-    ls /sys/block/nbd*/pid 2>/dev/null && bad "$1: an nbd device is left"
+    # the kernel takes it away in its own time
+    wait_for 10 sh -c '! ls /sys/block/nbd*/pid 2>/dev/null' ||
+        bad "$1: an nbd device is left"
     [ ! -e /run/libcolo/disk/$name ] || bad "$1: the record is left"
     pgrep nbdkit >/dev/null && bad "$1: nbdkit is left"
     dmsetup info -c --noheadings -o suspended $name | grep -qi '^suspended' &&
