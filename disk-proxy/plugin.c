@@ -8,6 +8,7 @@
  * other place for them; all else is in disk.c.
  */
 #define NBDKIT_API_VERSION 2
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,6 +42,16 @@ static void say(void *user, const char *text)
     (void)user;
     /* not nbdkit_error: most of it is good news */
     fprintf(stderr, "colo-disk: %s: %s\n", control_config.id, text);
+}
+
+/* What is large goes back to the system when it is freed.  Else glibc keeps
+ * some MiB of it for each of nbdkit's threads, more with each connection and
+ * protection, and all of that is locked memory. */
+static void colo_load(void)
+{
+#ifdef M_MMAP_THRESHOLD
+    (void)mallopt(M_MMAP_THRESHOLD, 128 << 10); /* and no longer by itself */
+#endif
 }
 
 static int role_of(const char *value)
@@ -304,6 +315,7 @@ static struct nbdkit_plugin plugin = {
     .name = "colo",
     .longname = "libcolo's protected disk",
     .version = "0.1",
+    .load = colo_load,
     .unload = colo_unload,
     .config = colo_config,
     .config_complete = colo_config_complete,
