@@ -29,8 +29,9 @@ under() { table | awk '{ print $4 }'; }
 loop=$(under)
 
 mounted() {
-    inside 'mountpoint -q /mnt || mount -t ext4 /dev/xvda /mnt
-mountpoint -q /mnt && echo mounted' | grep mounted
+    # (the guest's busybox has no mountpoint)
+    inside 'grep -q " /mnt " /proc/mounts || mount -t ext4 /dev/xvda /mnt
+grep -q " /mnt " /proc/mounts && echo mounted' | grep mounted
 }
 until_true 60 "a mounted disk in the guest" mounted
 # writes what it can check, with a sync each time; says how often it was right
