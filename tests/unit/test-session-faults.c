@@ -101,6 +101,8 @@ struct colo_replication {
     uint64_t committed;
     bool pending_forever;
     int prepares, behind;   /* looks until its first copy is made */
+    struct sim_guest *guest; /* set: it must stand still until marked */
+    int marks;              /* looks until the end of an epoch is marked */
     int failovers;
     int failover_says;      /* then pending: 1 waits, 0, or an error */
 };
@@ -146,6 +148,7 @@ static int f_checkpoint(struct colo_replication *r, uint64_t epoch,
     /* one closed epoch at a time */
     ck_assert_uint_eq(epoch, r->committed + 1);
     r->checkpoints++;
+    r->marks = r->guest ? 5 : 0;
     return maybe(r, F_CHECKPOINT, err);
 }
 
@@ -180,6 +183,11 @@ static int f_pending(struct colo_replication *r, bool *ret_diverged,
         return colo__fail(err, r->failover_says, 0, "follower", "no disk");
     if (r->failovers)
         return r->failover_says;
+    if (r->marks > 0) {
+        ck_assert_int_eq(guest_state(r->guest), COLO_HV_STOPPED);
+        r->marks--;
+        return 1;
+    }
     if (r->behind > 0 && r->behind--)
         return 1;
     if (r->checkpoints > 2 && r->pending_forever)
@@ -244,6 +252,24 @@ START_TEST(no_epoch_before_the_first_copies)
     pair_until(&t, 10000, r.commits >= 2);
     ck_assert_int_eq(r.starts, 1);
     ck_assert_int_ge(r.commits, 2);
+    pair_close(&t);
+}
+END_TEST
+
+/* What the guest does next must not be taken for a part of the epoch. */
+START_TEST(the_guest_waits_for_the_mark)
+{
+    struct colo_replication r = { .ops = &f_ops, .refuse = F_NOTHING };
+    struct colo_parts parts = { .replication = { &r } };
+    struct session_pair t;
+
+    pair_init(&t);
+    t.p.config.interval_ms = 1;
+    pair_open(&t, &parts, NULL);
+    r.guest = t.guest;
+    pair_until(&t, 10000, r.commits >= 3);
+    ck_assert_int_eq(r.marks, 0);
+    ck_assert_int_eq(t.p.rc, 1);
     pair_close(&t);
 }
 END_TEST
@@ -389,6 +415,7 @@ END_TEST
 
 PURE_MAIN("session-faults", primary_calls_fail, secondary_calls_fail,
           followers_refuse, no_epoch_before_the_first_copies,
-          no_commit_before_the_followers, the_disks_come_first,
+          the_guest_waits_for_the_mark, no_commit_before_the_followers,
+          the_disks_come_first,
           no_takeover_without_the_disks,
           the_arbiter_refuses_the_secondary, the_arbiter_refuses_the_primary)
