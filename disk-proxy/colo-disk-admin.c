@@ -143,11 +143,9 @@ int disk_cmd_force(const struct disk_options *options)
     struct disk_backing backing = { .fd = -1 };
     struct disk_names names;
     struct colo_error err;
-    int lock = -1, rc;
+    int lock, rc;
 
-    rc = disk_names(&names, options->target, options->meta_dir, &err);
-    if (!rc)
-        rc = disk_lock(&names, &lock, &err);
+    rc = disk_take(&names, options, &lock, &err);
     if (!rc)
         rc = disk_backing_open(&backing, options->target, &err);
     if (!rc)

@@ -87,11 +87,9 @@ int disk_cmd_attach(const struct disk_options *options)
 {
     struct disk_names names;
     struct colo_error err;
-    int lock = -1, rc;
+    int lock, rc;
 
-    rc = disk_names(&names, options->target, options->meta_dir, &err);
-    if (!rc)
-        rc = disk_lock(&names, &lock, &err);
+    rc = disk_take(&names, options, &lock, &err);
     if (!rc)
         rc = attach(&names, &err);
     if (lock >= 0)
@@ -106,11 +104,9 @@ int disk_cmd_detach(const struct disk_options *options)
 {
     struct disk_names names;
     struct colo_error err;
-    int lock = -1, rc;
+    int lock, rc;
 
-    rc = disk_names(&names, options->target, options->meta_dir, &err);
-    if (!rc)
-        rc = disk_lock(&names, &lock, &err);
+    rc = disk_take(&names, options, &lock, &err);
     if (!rc)
         rc = colo__dm_remove(names.name, &err);
     if (lock >= 0)

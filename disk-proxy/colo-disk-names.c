@@ -90,3 +90,13 @@ int disk_lock(const struct disk_names *names, int *ret_fd,
     *ret_fd = fd;
     return 0;
 }
+
+int disk_take(struct disk_names *ret_names, const struct disk_options *options,
+              int *ret_lock, struct colo_error *err)
+{
+    int rc;
+
+    *ret_lock = -1;
+    rc = disk_names(ret_names, options->target, options->meta_dir, err);
+    return rc ? rc : disk_lock(ret_names, ret_lock, err);
+}

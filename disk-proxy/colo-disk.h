@@ -46,6 +46,11 @@ int disk_names(struct disk_names *ret_names, const char *target,
 int disk_lock(const struct disk_names *names, int *ret_fd,
               struct colo_error *err);
 
+/* disk_take - both, for a command; *ret_lock is closed by the caller, also on
+ * failure (-1: it has none). */
+int disk_take(struct disk_names *ret_names, const struct disk_options *options,
+              int *ret_lock, struct colo_error *err);
+
 /* ---- the backing (colo-disk-backing.c) --------------------------------- */
 
 /* fd: O_RDWR, O_DIRECT; keeps a loop device alive.  -1 = not open */

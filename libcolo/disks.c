@@ -8,7 +8,6 @@
  */
 #include "disks.h"
 
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,7 +47,7 @@ static void read_node(struct find *f, const char *id, const char *node,
         buf[0] = '\0';
 }
 
-static bool is_ours(const char *script)
+bool colo__disk_is_ours(const char *script)
 {
     size_t n = strlen(script), m = strlen(SCRIPT);
 
@@ -67,7 +66,7 @@ static int take_disk(struct find *f, const char *id)
     read_node(f, id, "params", params, sizeof(params));
     if (mode[0] == 'r' || strcmp(type, "cdrom") == 0)
         return 0;
-    if (f->qdisk || !is_ours(script))
+    if (f->qdisk || !colo__disk_is_ours(script))
         return colo__fail(f->err, COLO_E_UNSUPPORTED, 0, WHERE,
                           "disk %s would not follow the checkpoints: give it "
                           "script=block-colo in the guest's configuration",
@@ -171,7 +170,7 @@ static int start_process(struct colo_session *s, struct colo_disk *d,
         path, "serve", "--role", colo_role_name(s->role), "--domain", uuid,
         "--vdev", d->name.vdev, "--target", d->name.target, NULL,
     };
-    int pair[2], null_fd, e;
+    int pair[2], e;
     pid_t pid = 0;
 
     snprintf(path, sizeof(path), "%s/colo-disk",
@@ -179,13 +178,7 @@ static int start_process(struct colo_session *s, struct colo_disk *d,
     colo__uuid_text(s->info.uuid, uuid);
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
         return colo__fail(err, COLO_E_SYS, errno, WHERE, "socketpair");
-    null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-    e = null_fd < 0 ? errno
-                    : colo__run((char *const *)(uintptr_t)argv, false,
-                                (const int[]){ pair[0], null_fd, -1 }, 3,
-                                &pid);
-    if (null_fd >= 0)
-        close(null_fd);
+    e = colo__run_tool((char *const *)(uintptr_t)argv, pair[0], &pid);
     close(pair[0]);
     if (e) {
         close(pair[1]);

@@ -29,6 +29,9 @@ struct colo_disks {
     struct colo_disk disk[COLO_WIRE_DISKS];
 };
 
+/* colo__disk_is_ours - is this block script (a path) block-colo? */
+bool colo__disk_is_ours(const char *script);
+
 /* colo__disks_find - the writable disks of a guest on this host, all of which
  * must be block-colo's; others are refused.
  * Errors   COLO_E_UNSUPPORTED names the disk and the way out; COLO_E_LIMIT,

@@ -6,15 +6,12 @@
  * begins "supervisor PID STARTTIME"; colo-disk itself puts them right.
  */
 #include <dirent.h>
-#include <fcntl.h>
 #include <inttypes.h>
-#include <poll.h>
 #include <stdio.h>
-#include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "../xenstore/owner.h"
+#include "hv/spawn.h"
 #include "recover.h"
 #include "run.h"
 
@@ -59,29 +56,22 @@ static int run_recover(struct colo_error *err)
 {
     char *const argv[] = { (char *)COLO_LIBEXECDIR "/colo-disk",
                            (char *)"recover", NULL };
-    int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC), e, pidfd, status;
-    struct pollfd pfd;
+    int pidfd, status, e;
     pid_t pid = 0;
 
-    e = null_fd < 0 ? errno : colo__run(argv, false, (const int[]){
-                                            null_fd, null_fd, -1 }, 3, &pid);
-    if (null_fd >= 0)
-        close(null_fd);
+    e = colo__run_tool(argv, -1, &pid);
     if (e)
         return colo__fail(err, COLO_E_SYS, e, "recover", "cannot run %s",
                           argv[0]);
     pidfd = colo__run_pidfd(pid);
-    pfd = (struct pollfd){ pidfd, POLLIN, 0 };
-    if (pidfd >= 0)
-        (void)poll(&pfd, 1, WAIT_MS);
+    status = colo__spawn_wait(pid, pidfd, WAIT_MS);
     if (pidfd >= 0)
         close(pidfd);
-    if (waitpid(pid, &status, WNOHANG) != pid)
-        return colo__fail(err, COLO_E_TIMEOUT, 0, "recover",
-                          "%s is still at it: see colo-disk status", argv[0]);
-    if (!WIFEXITED(status) || WEXITSTATUS(status))
+    if (status)
         return colo__fail(err, COLO_E_SYS, 0, "recover",
-                          "%s recover failed: see its messages", argv[0]);
+                          "%s recover failed, or takes longer than %d s: see "
+                          "its messages, and colo-disk status", argv[0],
+                          WAIT_MS / 1000);
     return 0;
 }
 

@@ -95,6 +95,18 @@ int colo__run(char *const *argv, bool in_path, const int *fds, size_t n,
     return e;
 }
 
+int colo__run_tool(char *const *argv, int in_fd, pid_t *ret_pid)
+{
+    int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC), e;
+
+    if (null_fd < 0)
+        return errno;
+    e = colo__run(argv, false, (const int[]){
+                      in_fd >= 0 ? in_fd : null_fd, null_fd, -1 }, 3, ret_pid);
+    close(null_fd);
+    return e;
+}
+
 int colo__run_pidfd(pid_t pid)
 {
     return (int)syscall(SYS_pidfd_open, pid, 0);

@@ -21,6 +21,10 @@
 int colo__run(char *const *argv, bool in_path, const int *fds, size_t n,
               pid_t *ret_pid);
 
+/* colo__run_tool - a program of ours that says on stderr what it has to say:
+ * in_fd (-1: /dev/null) is its stdin, its stdout is /dev/null. */
+int colo__run_tool(char *const *argv, int in_fd, pid_t *ret_pid);
+
 /* colo__run_pidfd - a pidfd of our child, or -1 where there are none. */
 int colo__run_pidfd(pid_t pid);
 

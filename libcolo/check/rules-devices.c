@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "../../xenstore/owner.h"
+#include "../disks.h"
 #include "check.h"
 
 #define REFUSED COLO_CHECK_REFUSED
@@ -49,13 +50,6 @@ static void read_below(struct walk *walk, const char *dir, const char *node,
         read_node(walk, path, buf, cap);
 }
 
-static bool ends_with(const char *text, const char *end)
-{
-    size_t n = strlen(text), m = strlen(end);
-
-    return n >= m && !strcmp(text + n - m, end);
-}
-
 static void check_disk(struct walk *walk, const char *backend)
 {
     char mode[8], script[160], name[40], type[16];
@@ -64,7 +58,7 @@ static void check_disk(struct walk *walk, const char *backend)
     read_below(walk, backend, "script", script, sizeof(script));
     read_below(walk, backend, "dev", name, sizeof(name));
     read_below(walk, backend, "device-type", type, sizeof(type));
-    if (ends_with(script, "/block-colo")) {
+    if (colo__disk_is_ours(script)) {
         colo__check_say(walk->out, OK, "disk", "",
                         "disk %s is replicated by a proxy", name);
         walk->disks++;
