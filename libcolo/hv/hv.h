@@ -11,6 +11,12 @@
  * STOPPED, dirty, read, machine get, resume; track(0), close.
  * Order, secondary: open, seed_in .. SEED_DONE, per epoch: write, drop; machine
  * set, start, or destroy; close.
+ * Order, secondary whose replica runs, too (COLO): open, seed_in .. SEED_DONE;
+ * the first epoch: write, machine set, track(1), run; every further one:
+ * [dirty(CLEAN), read], request .. STOPPED, dirty(CLEAN | FINAL), read, write,
+ * machine set, run.  Takeover: [cancel, resume if it stands still], start,
+ * track(0); from a replica that stands still without a set it goes on where it
+ * stopped.  Or destroy.  Then close.
  *
  * All calls are synchronous and quick except those that say "begins": their
  * end is an event.  Calls come from one thread at a time.  read and write may
@@ -47,7 +53,9 @@ struct colo_hv_info {
     char name[64];
 };
 
-/* events of poll, or'ed */
+/* events of poll, or'ed.  A replica that runs gives STOPPED and GUEST as the
+ * guest does; one that has shut down counts as stopped for request (STOPPED
+ * comes at once), since its next machine set and run bring it back. */
 #define COLO_HV_EV_STOPPED  1u   /* the guest stands still as requested */
 #define COLO_HV_EV_PROGRESS 2u   /* seed_done, seed_total */
 #define COLO_HV_EV_SEEDED   4u   /* seed_out: all written, guest stopped;
@@ -83,7 +91,10 @@ struct colo_hv_ops {
                 struct colo_error *err);
     int (*info)(struct colo_hv *hv, struct colo_hv_info *ret_info,
                 struct colo_error *err);
-    /* track - dirty tracking on or off.  on: COLO_E_EXISTS if it was on. */
+    /* track - dirty tracking on or off.  on: COLO_E_EXISTS if it was on.
+     * Of a replica: the record begins empty, and what write and machine set
+     * change may be in it or not (the session finds those pages equal); a
+     * write by the replica itself, or by its device model, must be. */
     int (*track)(struct colo_hv *hv, int on, struct colo_error *err);
     /* dirty - add to *bm (resized to nr_gfns) the frames written since the
      * last CLEAN.  *ret_lost is set when the record cannot be trusted (tracking
@@ -117,7 +128,8 @@ struct colo_stop_ops {
      * still already (then resume it). */
     int (*cancel)(struct colo_hv *hv, bool *ret_stopped,
                   struct colo_error *err);
-    /* resume - go on as if nothing had been; fine on a running guest. */
+    /* resume - go on as if nothing had been; fine on a running guest.  Not
+     * after machine set: that is run's. */
     int (*resume)(struct colo_hv *hv, struct colo_error *err);
 };
 
@@ -129,7 +141,9 @@ struct colo_machine_ops {
     /* check - could set take these bytes?  No effect; any input. */
     int (*check)(struct colo_hv *hv, const uint8_t *buf, uint32_t len,
                  struct colo_error *err);
-    /* set - load it into the replica, once all memory is in place. */
+    /* set - load it into the replica, once all memory is in place.  In COLO
+     * again and again: the replica stands still (paused after the seed, then
+     * stopped by request, or shut down). */
     int (*set)(struct colo_hv *hv, const uint8_t *buf, uint32_t len,
                struct colo_error *err);
 };
@@ -139,7 +153,13 @@ struct colo_life_ops {
      * pipe or socket that the backend owns from now on. SEEDED ends it. */
     int (*seed_out)(struct colo_hv *hv, int fd, struct colo_error *err);
     int (*seed_in)(struct colo_hv *hv, int fd, struct colo_error *err);
-    /* start - the replica becomes the guest: runs, has its name. */
+    /* run - after machine set: the replica runs from there, as a copy. It has
+     * not the guest's name, the toolstack takes no care of it, and it is still
+     * the session's: destroy takes it away.  start makes it the guest.  NULL:
+     * this backend cannot, and COLO is refused. */
+    int (*run)(struct colo_hv *hv, struct colo_error *err);
+    /* start - the replica becomes the guest: runs, has its name.  One that
+     * runs (or ran and was resumed) goes on without a break. */
     int (*start)(struct colo_hv *hv, struct colo_error *err);
     /* destroy - take the replica away; fine if there is none. */
     int (*destroy)(struct colo_hv *hv, struct colo_error *err);
