@@ -53,6 +53,8 @@ static const struct colo_transition primary_rows[] = {
 
     { S(STOPPING), E(STOPPED), S(COMMITTING), A(CAPTURE),
       "the guest stands still" },
+    { S(STOPPING), E(BOTH_STOPPED), S(COMMITTING), A(COMPARE),
+      "so does the replica" },
     { S(STOPPING), E(STOP), S(ENDING), A(STOP), "asked to end" },
     { S(STOPPING), E(FAILOVER), S(ENDING), A(STOP), "guest stays here" },
     { S(STOPPING), E(YIELD), S(ENDING), A(YIELD), "the peer takes over" },
@@ -64,6 +66,8 @@ static const struct colo_transition primary_rows[] = {
 
     { S(COMMITTING), E(COMMITTED), S(WAITING), A(RELEASE),
       "the backup holds the epoch" },
+    { S(COMMITTING), E(AGREED), S(LOADING), A(COMMIT),
+      "the backup holds the epoch; both stand still" },
     { S(COMMITTING), E(STOP), S(ENDING), A(STOP), "asked to end" },
     { S(COMMITTING), E(FAILOVER), S(ENDING), A(STOP), "guest stays here" },
     { S(COMMITTING), E(YIELD), S(ENDING), A(YIELD), "the peer takes over" },
@@ -72,6 +76,16 @@ static const struct colo_transition primary_rows[] = {
     { S(COMMITTING), E(ERROR), S(ENDED), A(GIVE_UP), "error" },
     { S(COMMITTING), E(DEADLINE), S(ENDED), A(GIVE_UP),
       "the epoch is not acknowledged" },
+
+    { S(LOADING), E(LOADED), S(WAITING), A(GO_ON), "both are equal" },
+    { S(LOADING), E(STOP), S(ENDING), A(STOP), "asked to end" },
+    { S(LOADING), E(FAILOVER), S(ENDING), A(STOP), "guest stays here" },
+    { S(LOADING), E(YIELD), S(ENDING), A(YIELD), "the peer takes over" },
+    { S(LOADING), E(PEER_LOST), S(ARBITRATING), A(ASK), "backup lost" },
+    { S(LOADING), E(GUEST_END), S(ENDING), A(GUEST_END), "guest ended" },
+    { S(LOADING), E(ERROR), S(ENDED), A(GIVE_UP), "error" },
+    { S(LOADING), E(DEADLINE), S(ENDED), A(GIVE_UP),
+      "the backup does not load the epoch" },
 
     { S(ARBITRATING), E(MAY_RUN), S(ENDED), A(ALONE),
       "the guest goes on unprotected" },
@@ -111,11 +125,24 @@ static const struct colo_transition secondary_rows[] = {
     { S(SEEDING), E(DEADLINE), S(ENDED), A(GIVE_UP), "seed stands still" },
 
     { S(READY), E(REQUEST), S(RECEIVING), A(REPLY), "an epoch comes" },
+    { S(READY), E(HALT), S(STOPPING), A(HALT), "an epoch comes" },
     { S(READY), E(STOP), S(ENDING), A(DESTROY), "asked to end" },
     { S(READY), E(GUEST_END), S(ENDING), A(DESTROY), "guest ended" },
     { S(READY), E(PEER_LOST), S(ARBITRATING), A(ASK), "primary lost" },
     { S(READY), E(FAILOVER), S(ARBITRATING), A(ASK), "asked to take over" },
     { S(READY), E(ERROR), S(ENDED), A(GIVE_UP), "error" },
+
+    { S(STOPPING), E(STOPPED), S(RECEIVING), A(REPORT),
+      "the replica stands still" },
+    { S(STOPPING), E(STOP), S(ENDING), A(DESTROY), "asked to end" },
+    { S(STOPPING), E(GUEST_END), S(ENDING), A(DESTROY), "guest ended" },
+    { S(STOPPING), E(PEER_LOST), S(ARBITRATING), A(ASK),
+      "primary lost; the replica goes on as it is" },
+    { S(STOPPING), E(FAILOVER), S(ARBITRATING), A(ASK),
+      "asked to take over; the replica goes on as it is" },
+    { S(STOPPING), E(ERROR), S(ENDED), A(GIVE_UP), "error" },
+    { S(STOPPING), E(DEADLINE), S(ENDED), A(GIVE_UP),
+      "the replica does not stop" },
 
     { S(RECEIVING), E(WHOLE), S(LOADING), A(RECEIVED),
       "whole and verified: the commit point" },
@@ -194,7 +221,7 @@ const char *colo__event_name(int event)
         "start", "connected", "seeded", "ready", "timer", "request", "reply",
         "stopped", "committed", "whole", "loaded", "peer-lost", "may-run",
         "must-not-run", "failover", "yield", "started", "stop", "guest-end",
-        "error", "deadline", "done",
+        "error", "deadline", "done", "halt", "both-stopped", "agreed",
     };
 
     return name_of(names, COLO_EV_COUNT, event);
@@ -206,7 +233,8 @@ const char *colo__action_name(int action)
         "-", "connect", "seed", "ready", "protect", "request", "reply",
         "stop-guest", "capture", "release", "received", "loaded", "relaunch",
         "ask", "alone", "yield", "take-over", "hand-over", "destroy", "stop",
-        "guest-end", "give-up",
+        "guest-end", "give-up", "halt", "report", "compare", "commit",
+        "go-on",
     };
 
     return name_of(names, COLO_ACT_COUNT, action);

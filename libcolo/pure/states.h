@@ -36,6 +36,10 @@ enum {
     COLO_EV_ERROR,      /* anything that makes going on unsafe */
     COLO_EV_DEADLINE,   /* the state took too long */
     COLO_EV_DONE,       /* everything that ENDING waits for has happened */
+    /* in mode colo, where the same message or fact has another consequence */
+    COLO_EV_HALT,       /* secondary: REQUEST came, the replica may run */
+    COLO_EV_BOTH_STOPPED, /* primary: the guest stands still, too */
+    COLO_EV_AGREED,     /* primary: as COMMITTED */
     COLO_EV_COUNT
 };
 
@@ -63,6 +67,12 @@ enum {
     COLO_ACT_STOP,        /* say STOP and wait for the answer */
     COLO_ACT_GUEST_END,   /* primary: carry out the end of the guest */
     COLO_ACT_GIVE_UP,     /* end with the error at hand */
+    COLO_ACT_HALT,        /* secondary: live round, then stop the replica */
+    COLO_ACT_REPORT,      /* secondary: reply, say what it wrote, receive */
+    COLO_ACT_COMPARE,     /* primary: copy, compare with what the replica
+                             wrote, send; the guest stands still */
+    COLO_ACT_COMMIT,      /* primary: the epoch counts; wait for the load */
+    COLO_ACT_GO_ON,       /* primary: the guest goes on as the replica does */
     COLO_ACT_COUNT
 };
 

@@ -193,6 +193,32 @@ int colo__audit_check(const struct colo_msg *msg, uint64_t nr_gfns,
     return check_gfns(msg, 16, nr_gfns, COLO_WIRE_MAX_AUDIT, err);
 }
 
+int colo__dirty_check(const struct colo_msg *msg, uint64_t nr_gfns,
+                      struct colo_error *err)
+{
+    if (!msg->value)
+        return colo__fail(err, COLO_E_PROTO, 0, WHERE, "DIRTY of no frame");
+    return check_gfns(msg, COLO_WIRE_DIRTY_ENTRY, nr_gfns,
+                      COLO_WIRE_MAX_DIRTY, err);
+}
+
+void colo__dirty_entry_build(uint8_t *out, const struct colo_wire_dirty *d)
+{
+    colo__put64(out, d->gfn);
+    colo__put64(out + 8, d->high);
+    colo__put64(out + 16, d->low);
+}
+
+void colo__dirty_entry(const struct colo_msg *msg, uint32_t i,
+                       struct colo_wire_dirty *ret_dirty)
+{
+    const uint8_t *p = msg->body + (size_t)i * COLO_WIRE_DIRTY_ENTRY;
+
+    ret_dirty->gfn = colo__get64(p);
+    ret_dirty->high = colo__get64(p + 8);
+    ret_dirty->low = colo__get64(p + 16);
+}
+
 /* ---- pages ------------------------------------------------------------- */
 
 void colo__page_entry_build(uint8_t *out, const struct colo_wire_page *page)

@@ -99,6 +99,7 @@ static const char *const names[] = {
     [COLO_MSG_SEEDED] = "SEEDED",
     [COLO_MSG_DISKS] = "DISKS",
     [COLO_MSG_ADDRESSES] = "ADDRESSES",
+    [COLO_MSG_DIVERGED] = "DIVERGED",
     [COLO_MSG_ATTACH] = "ATTACH",
     [COLO_MSG_SEED_DATA] = "SEED_DATA",
     [COLO_MSG_SEED_END] = "SEED_END",
@@ -108,6 +109,9 @@ static const char *const names[] = {
     [COLO_MSG_STATE] = "STATE",
     [COLO_MSG_AUDIT] = "AUDIT",
     [COLO_MSG_EPOCH_END] = "EPOCH_END",
+    [COLO_MSG_DIRTY] = "DIRTY",
+    [COLO_MSG_DIRTY_END] = "DIRTY_END",
+    [COLO_MSG_DIRTY_ALL] = "DIRTY_ALL",
 };
 
 static bool known(uint32_t type)

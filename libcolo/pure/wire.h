@@ -19,7 +19,7 @@
 
 #define COLO_WIRE_MAGIC UINT32_C(0x434f4c4f) /* "COLO" */
 #define COLO_WIRE_MAJOR 1 /* another major does not talk to us */
-#define COLO_WIRE_MINOR 0
+#define COLO_WIRE_MINOR 1 /* 1: mode colo (COLO_FEATURE_COLO) */
 
 /* header, in this order: u32 magic, u16 type, u16 zero, u32 len, u32 zero,
  * u64 epoch, u64 value, u64 checksum.  checksum = XXH3-64 of the 32 header
@@ -55,9 +55,12 @@
                                           n-th has the n-th stream */
 #define COLO_MSG_ADDRESSES         15  /* P>S: body: what the guest's network
                                           addresses are, see net-proxy/learn */
+#define COLO_MSG_DIVERGED          16  /* S>P, COLO: the replica goes another
+                                          way: a checkpoint is wanted */
 
 /* Bulk link, P>S, in this order: ATTACH, SEED_DATA*, SEED_END, then per
- * epoch EPOCH_BEGIN, (PAGES | GONE)*, STATE*, AUDIT*, EPOCH_END. */
+ * epoch EPOCH_BEGIN, (PAGES | GONE)*, STATE*, AUDIT*, EPOCH_END.  COLO: before
+ * each epoch S>P DIRTY*, DIRTY_END, and after a DIRTY_ALL once more. */
 #define COLO_MSG_ATTACH            32  /* body: 16-byte session id */
 #define COLO_MSG_SEED_DATA         33  /* body: bytes of the seed stream;
                                           value 0: as they are, else LZ4 of
@@ -74,6 +77,14 @@
                                           u64 XXH3-64 over the checksums of
                                           these messages and BEGIN, in order,
                                           each as 8 big-endian bytes */
+#define COLO_MSG_DIRTY             41  /* S>P, value: count; body: frames that
+                                          the replica has written, below */
+#define COLO_MSG_DIRTY_END         42  /* S>P, value: entries in all; body: u64
+                                          nr_gfns of the replica, u64 XXH3-64
+                                          over the checksums of these DIRTY, as
+                                          in EPOCH_END */
+#define COLO_MSG_DIRTY_ALL         43  /* P>S: say every frame, not only what
+                                          was written */
 
 struct colo_msg {
     uint32_t type;
@@ -111,6 +122,7 @@ const char *colo__msg_name(uint32_t type); /* "VMSTATE_SEND"; "unknown" */
 #define COLO_FEATURE_DELTA  UINT64_C(1)  /* understands XOR pages */
 #define COLO_FEATURE_LZ4    UINT64_C(2)
 #define COLO_FEATURE_AUDIT  UINT64_C(4)
+#define COLO_FEATURE_COLO   UINT64_C(8)  /* mode colo */
 
 /* hello: u16 major, u16 minor, u32 role, u32 mode, u32 xen version
  * (major << 16 | minor; 0 = none), u64 features, u64 nr_gfns, u32 heartbeat
@@ -180,6 +192,22 @@ int colo__gfns_check(const struct colo_msg *msg, uint64_t nr_gfns,
                      uint32_t max, struct colo_error *err);
 int colo__audit_check(const struct colo_msg *msg, uint64_t nr_gfns,
                       struct colo_error *err);
+
+/* DIRTY body: count entries of { u64 gfn, u64 high, u64 low }, ascending: the
+ * XXH3-128 of the frame's page when the replica stood still; both 0: it has no
+ * memory there.  check: also that value is at least 1. */
+#define COLO_WIRE_MAX_DIRTY 1024u
+#define COLO_WIRE_DIRTY_ENTRY 24
+
+struct colo_wire_dirty {
+    uint64_t gfn, high, low;
+};
+
+int colo__dirty_check(const struct colo_msg *msg, uint64_t nr_gfns,
+                      struct colo_error *err);
+void colo__dirty_entry_build(uint8_t *out, const struct colo_wire_dirty *d);
+void colo__dirty_entry(const struct colo_msg *msg, uint32_t i,
+                       struct colo_wire_dirty *ret_dirty);
 
 /* DISKS body: for each disk u8 length of its name, u16 length of its
  * backing's path, the name ("xvda"), the path. */

@@ -2,7 +2,7 @@
 /* Copyright (C) libcolo developers
  *
  * Input: one byte (which message), 8 bytes frames of the guest, 8 bytes
- * count, the body of a GONE, VMSTATE_LOADED or AUDIT message.
+ * count, the body of a GONE, VMSTATE_LOADED, AUDIT or DIRTY message.
  */
 #include "fuzz.h"
 
@@ -12,13 +12,17 @@ static int check(struct colo_msg *msg, uint8_t choice, uint64_t nr_gfns,
                  size_t *ret_entry, struct colo_error *err)
 {
     *ret_entry = 8;
-    switch (choice % 3) {
+    switch (choice % 4) {
     case 0:
         msg->type = COLO_MSG_GONE;
         return colo__gfns_check(msg, nr_gfns, COLO_WIRE_MAX_GONE, err);
     case 1:
         msg->type = COLO_MSG_VMSTATE_LOADED;
         return colo__gfns_check(msg, nr_gfns, COLO_WIRE_MAX_DIFFER, err);
+    case 3:
+        *ret_entry = COLO_WIRE_DIRTY_ENTRY;
+        msg->type = COLO_MSG_DIRTY;
+        return colo__dirty_check(msg, nr_gfns, err);
     default:
         *ret_entry = 16;
         msg->type = COLO_MSG_AUDIT;
@@ -52,6 +56,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         uint64_t gfn = colo__get64(body + i * entry);
 
         MUST(gfn >= next && gfn < nr_gfns && gfn <= COLO_GFN_MAX);
+        if (msg.type == COLO_MSG_DIRTY) {
+            struct colo_wire_dirty d;
+            uint8_t out[COLO_WIRE_DIRTY_ENTRY];
+
+            colo__dirty_entry(&msg, (uint32_t)i, &d);
+            MUST(d.gfn == gfn);
+            colo__dirty_entry_build(out, &d);
+            MUST(!memcmp(out, body + i * entry, sizeof(out)));
+        }
         next = gfn + 1;
     }
 out:

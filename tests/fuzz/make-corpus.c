@@ -187,11 +187,11 @@ static void make_gfns(uint8_t *body, uint32_t count, size_t step)
 
 static void save_gfns_audit(struct out *out)
 {
-    static const char *const names[] = { "gone", "loaded", "audit" };
+    static const char *const names[] = { "gone", "loaded", "audit", "dirty" };
 
-    for (uint64_t which = 0; which < 3; which++) {
-        size_t step = which == 2 ? 16 : 8;
-        uint8_t body[20 * 16];
+    for (uint64_t which = 0; which < 4; which++) {
+        size_t step = which == 3 ? COLO_WIRE_DIRTY_ENTRY : which == 2 ? 16 : 8;
+        uint8_t body[20 * COLO_WIRE_DIRTY_ENTRY];
 
         make_gfns(body, 20, step);
         put_number(out, which, 1);

@@ -89,7 +89,8 @@ START_TEST(secondary_takes_over_only_from_whole_epochs)
         }
         if (row->to == COLO_STATE_ARBITRATING && row->from != row->to)
             ck_assert(row->from == COLO_STATE_READY ||
-                      row->from == COLO_STATE_RECEIVING);
+                      row->from == COLO_STATE_RECEIVING ||
+                      row->from == COLO_STATE_STOPPING);
     }
     /* while an epoch is loaded, a failover waits */
     ck_assert_int_eq(colo__transition(t, COLO_STATE_LOADING,
@@ -98,6 +99,56 @@ START_TEST(secondary_takes_over_only_from_whole_epochs)
     ck_assert_int_eq(colo__transition(t, COLO_STATE_LOADING,
                                       COLO_EV_FAILOVER)->to,
                      COLO_STATE_LOADING);
+}
+END_TEST
+
+/* In mode colo the guest stands still from STOPPING on; whatever happens there
+ * leads back to where it runs: on, alone, or to its end. */
+START_TEST(both_copies_go_on)
+{
+    static const struct {
+        int from, event, to, action;
+    } p[] = {
+        { COLO_STATE_STOPPING, COLO_EV_BOTH_STOPPED, COLO_STATE_COMMITTING,
+          COLO_ACT_COMPARE },
+        { COLO_STATE_COMMITTING, COLO_EV_AGREED, COLO_STATE_LOADING,
+          COLO_ACT_COMMIT },
+        { COLO_STATE_LOADING, COLO_EV_LOADED, COLO_STATE_WAITING,
+          COLO_ACT_GO_ON },
+        { COLO_STATE_LOADING, COLO_EV_PEER_LOST, COLO_STATE_ARBITRATING,
+          COLO_ACT_ASK },
+        { COLO_STATE_LOADING, COLO_EV_YIELD, COLO_STATE_ENDING,
+          COLO_ACT_YIELD },
+        { COLO_STATE_LOADING, COLO_EV_STOP, COLO_STATE_ENDING,
+          COLO_ACT_STOP },
+        { COLO_STATE_LOADING, COLO_EV_DEADLINE, COLO_STATE_ENDED,
+          COLO_ACT_GIVE_UP },
+    }, s[] = {
+        { COLO_STATE_READY, COLO_EV_HALT, COLO_STATE_STOPPING,
+          COLO_ACT_HALT },
+        { COLO_STATE_STOPPING, COLO_EV_STOPPED, COLO_STATE_RECEIVING,
+          COLO_ACT_REPORT },
+        { COLO_STATE_STOPPING, COLO_EV_PEER_LOST, COLO_STATE_ARBITRATING,
+          COLO_ACT_ASK },
+        { COLO_STATE_STOPPING, COLO_EV_FAILOVER, COLO_STATE_ARBITRATING,
+          COLO_ACT_ASK },
+        { COLO_STATE_STOPPING, COLO_EV_GUEST_END, COLO_STATE_ENDING,
+          COLO_ACT_DESTROY },
+    };
+    const struct colo_transition *row;
+
+    for (size_t i = 0; i < COLO_ARRAY_LEN(p); i++) {
+        row = colo__transition(&colo__primary_table, p[i].from, p[i].event);
+        ck_assert_ptr_nonnull(row);
+        ck_assert_int_eq(row->to, p[i].to);
+        ck_assert_int_eq(row->action, p[i].action);
+    }
+    for (size_t i = 0; i < COLO_ARRAY_LEN(s); i++) {
+        row = colo__transition(&colo__secondary_table, s[i].from, s[i].event);
+        ck_assert_ptr_nonnull(row);
+        ck_assert_int_eq(row->to, s[i].to);
+        ck_assert_int_eq(row->action, s[i].action);
+    }
 }
 END_TEST
 
@@ -140,5 +191,6 @@ START_TEST(everything_has_a_name)
 END_TEST
 
 PURE_MAIN("states", pairs_are_unique_and_sane, every_state_has_ways_out,
-          secondary_takes_over_only_from_whole_epochs, failover_is_the_seeds,
+          secondary_takes_over_only_from_whole_epochs, both_copies_go_on,
+          failover_is_the_seeds,
           everything_has_a_name)

@@ -117,4 +117,42 @@ START_TEST(test_audit)
 }
 END_TEST
 
-PURE_MAIN("wire-gfns", test_gfns, test_gfns_that_lie, test_audit)
+START_TEST(test_dirty)
+{
+    uint8_t body[(COLO_WIRE_MAX_DIRTY + 1) * COLO_WIRE_DIRTY_ENTRY];
+    struct colo_msg msg = { .type = COLO_MSG_DIRTY, .body = body };
+    struct colo_wire_dirty d;
+    struct colo_error err;
+
+    for (uint64_t i = 0; i <= COLO_WIRE_MAX_DIRTY; i++) {
+        d = (struct colo_wire_dirty){ .gfn = i * 2 + 1, .high = ~i, .low = i };
+        colo__dirty_entry_build(body + i * COLO_WIRE_DIRTY_ENTRY, &d);
+    }
+    msg.value = COLO_WIRE_MAX_DIRTY;
+    msg.len = COLO_WIRE_MAX_DIRTY * COLO_WIRE_DIRTY_ENTRY;
+    ck_assert_int_eq(colo__dirty_check(&msg, 3000, &err), 0);
+    ck_assert_uint_le(msg.len, COLO_WIRE_MAX_BULK);
+    colo__dirty_entry(&msg, 7, &d);
+    ck_assert_uint_eq(d.gfn, 15);
+    ck_assert_uint_eq(d.high, ~UINT64_C(7));
+    ck_assert_uint_eq(d.low, 7);
+    /* the last frame is 2047 */
+    ck_assert_int_eq(colo__dirty_check(&msg, 2048, &err), 0);
+    ck_assert_int_eq(colo__dirty_check(&msg, 2047, &err), COLO_E_PROTO);
+    msg.value++;
+    ck_assert_int_eq(colo__dirty_check(&msg, 3000, &err), COLO_E_PROTO);
+    ck_text(err, "DIRTY of 1025 entries (at most 1024)");
+    msg.value = msg.len = 0;
+    ck_assert_int_eq(colo__dirty_check(&msg, 3000, &err), COLO_E_PROTO);
+    ck_text(err, "DIRTY of no frame");
+    msg.value = 2;
+    msg.len = 2 * COLO_WIRE_DIRTY_ENTRY - 8;
+    ck_assert_int_eq(colo__dirty_check(&msg, 3000, &err), COLO_E_PROTO);
+    msg.len += 8;
+    memcpy(body + COLO_WIRE_DIRTY_ENTRY, body, 8);
+    ck_assert_int_eq(colo__dirty_check(&msg, 3000, &err), COLO_E_PROTO);
+    ck_text(err, "out of order");
+}
+END_TEST
+
+PURE_MAIN("wire-gfns", test_gfns, test_gfns_that_lie, test_audit, test_dirty)

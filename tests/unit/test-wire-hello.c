@@ -121,7 +121,7 @@ START_TEST(test_another_major)
         ck_assert_int_eq(colo__hello_parse(body, len, &got, &err),
                          COLO_E_VERSION);
         ck_text(err, "protocol 2.3");
-        ck_text(err, "this side 1.0");
+        ck_text(err, "this side 1.1");
     }
     ck_assert_uint_eq(got.role, 99);
 

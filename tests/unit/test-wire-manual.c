@@ -111,6 +111,7 @@ START_TEST(test_limits)
         { "PAGES", COLO_WIRE_MAX_PAGES },
         { "GONE", COLO_WIRE_MAX_GONE },
         { "AUDIT", COLO_WIRE_MAX_AUDIT },
+        { "DIRTY", COLO_WIRE_MAX_DIRTY },
         { "DIFFER", COLO_WIRE_MAX_DIFFER },
         { "STATE", COLO_STATE_MAX },
         { "HELLO", COLO_WIRE_HELLO_MAX },
