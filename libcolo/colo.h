@@ -157,7 +157,21 @@ struct colo_checkpoint_info {
     uint64_t copy_us;       /* of it: bitmap, scan and copy */
     uint64_t state_us;      /* of it: CPU and device context */
     uint64_t resume_us;     /* of it: letting it go on */
-    uint64_t commit_us;     /* guest runs again .. RECEIVED */
+    uint64_t commit_us;     /* guest runs again .. RECEIVED; mode colo: guest
+                               stands still .. RECEIVED */
+};
+
+/* colo_lockstep_info - mode colo: what both copies did until a checkpoint.
+ * Units    *_pages: 4096-byte pages; *_bytes: bytes; total_*: since the start,
+ *          the others: of the last checkpoint. */
+struct colo_lockstep_info {
+    uint64_t own_dirty_pages;   /* written by the guest */
+    uint64_t peer_dirty_pages;  /* written by the replica */
+    uint64_t equal_pages;       /* of both: equal, and not sent */
+    uint64_t sent_pages;
+    uint64_t list_bytes;        /* what the backup sent: frames and hashes */
+    uint64_t total_equal_pages, total_sent_pages;
+    uint64_t total_bytes;       /* both directions of the bulk link */
 };
 
 /* colo_status - one look at a session.  size: set by the caller to
@@ -189,6 +203,7 @@ struct colo_status {
     uint64_t interfaces;           /* whose output is held */
     uint64_t held_bytes, held_max; /* output held at the last look; the most */
     uint64_t output_lost;          /* frames: the buffer was full */
+    struct colo_lockstep_info lockstep; /* primary, mode colo */
 };
 
 #define COLO_EVENT_STATE      1  /* state, old_state */
@@ -231,7 +246,8 @@ struct colo_session;
 struct colo_config {
     uint32_t size;
     int32_t role;               /* COLO_ROLE_* */
-    int32_t mode;               /* COLO_MODE_REMUS (default) */
+    int32_t mode;               /* COLO_MODE_REMUS (default), _COLO; of the
+                                   secondary: the primary's counts */
     int32_t transport;          /* COLO_TRANSPORT_TLS (default) */
     int32_t arbiter;            /* COLO_ARBITER_NONE (default) */
     const char *domain;         /* primary: name or domid of the guest */
@@ -241,7 +257,9 @@ struct colo_config {
     const char *remote_command; /* NULL: "colo receive" */
     int32_t control_fd, bulk_fd;   /* COLO_TRANSPORT_FD, else -1 */
     int32_t boot_in_fd, boot_out_fd; /* secondary: what ssh gave us, or -1 */
-    uint32_t interval_ms;       /* from stop to stop, default 100 */
+    uint32_t interval_ms;       /* from stop to stop, default 100; mode colo:
+                                   at most so long without a checkpoint,
+                                   default 20000 */
     uint32_t heartbeat_ms;      /* default 100 */
     uint32_t dead_ms;           /* silence that means dead, default 1000 */
     uint32_t stop_ms;           /* guest may take to suspend, default 10000 */

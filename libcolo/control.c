@@ -65,7 +65,8 @@ void colo__control_hello(struct colo_session *s)
         .mode = (uint32_t)s->config.mode,
         .xen_version = s->info.xen_version,
         .features = COLO_FEATURE_DELTA | COLO_FEATURE_LZ4 |
-                    COLO_FEATURE_AUDIT,
+                    COLO_FEATURE_AUDIT |
+                    (colo__session_hv(s)->life->run ? COLO_FEATURE_COLO : 0),
         .nr_gfns = s->info.nr_gfns,
         .heartbeat_ms = s->config.heartbeat_ms,
         .dead_ms = s->config.dead_ms,
@@ -105,7 +106,11 @@ static int take_hello(struct colo_session *s, const struct colo_msg *msg,
         return colo__fail(err, COLO_E_AUTH, 0, "control",
                           "HELLO of another session");
     if (s->role == COLO_ROLE_SECONDARY) {
-        if (hello.mode != COLO_MODE_REMUS)
+        bool can = hello.mode == COLO_MODE_REMUS ||
+                   (hello.mode == COLO_MODE_COLO &&
+                    colo__session_hv(s)->life->run);
+
+        if (!can)
             return colo__fail(err, COLO_E_UNSUPPORTED, 0, "control",
                               "mode %s is not supported here",
                               colo_mode_name((int)hello.mode));
@@ -118,6 +123,11 @@ static int take_hello(struct colo_session *s, const struct colo_msg *msg,
         memcpy(s->info.uuid, hello.uuid, 16);
         memcpy(s->info.name, hello.name, sizeof(s->info.name));
     }
+    if (s->role == COLO_ROLE_PRIMARY && colo__both_run(s) &&
+        !(hello.features & COLO_FEATURE_COLO))
+        return colo__fail(err, COLO_E_UNSUPPORTED, 0, "control",
+                          "the peer cannot run a replica in mode colo: "
+                          "install the same libcolo there, or use remus");
     s->peer = hello;
     s->peer_known = true;
     colo__heartbeat_init(&s->heartbeat, s->config.heartbeat_ms,

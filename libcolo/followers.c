@@ -112,7 +112,9 @@ int colo__followers_pending(struct colo_session *s, struct colo_error *err)
         if (rc < 0)
             return rc;
         waiting |= rc;
-        if (diverged)
+        if (diverged && colo__both_run(s))
+            s->diverged = true;
+        else if (diverged)
             atomic_fetch_or(&s->wants, COLO_WANT_CHECKPOINT);
     }
     return waiting;

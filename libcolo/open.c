@@ -23,11 +23,8 @@ static int check_config(const struct colo_config *c, struct colo_error *err)
         return bad(err, "config->size: use colo_config_init()");
     if (c->role != COLO_ROLE_PRIMARY && c->role != COLO_ROLE_SECONDARY)
         return bad(err, "role is neither primary nor secondary");
-    if (c->mode == COLO_MODE_COLO)
-        return colo__fail(err, COLO_E_UNSUPPORTED, 0, "open",
-                          "mode colo is not in this version: use remus");
-    if (c->mode != COLO_MODE_REMUS)
-        return bad(err, "mode is not remus");
+    if (c->mode != COLO_MODE_REMUS && c->mode != COLO_MODE_COLO)
+        return bad(err, "mode is neither remus nor colo");
     if (c->arbiter != COLO_ARBITER_NONE)
         return bad(err, "unknown arbiter");
     if (c->transport < COLO_TRANSPORT_TLS || c->transport > COLO_TRANSPORT_FD)
@@ -65,7 +62,6 @@ static void fill_defaults(struct colo_config *c)
     struct colo_config d;
 
     (void)colo_config_init(&d, sizeof(d));
-    set_default(&c->interval_ms, d.interval_ms);
     set_default(&c->heartbeat_ms, d.heartbeat_ms);
     set_default(&c->dead_ms, d.dead_ms);
     set_default(&c->stop_ms, d.stop_ms);
@@ -89,7 +85,8 @@ static int open_primary(const struct colo_config *c, struct colo_parts *parts,
     rc = colo__hv_ops(parts->hv)->info(parts->hv, &info, err);
     if (rc)
         return rc;
-    parts->hold_network = c->network_buffer;
+    /* mode colo compares output instead */
+    parts->hold_network = c->network_buffer && c->mode == COLO_MODE_REMUS;
     colo__uuid_text(info.uuid, uuid);
     return colo__watchdog_start(info.domid, uuid, c->libexecdir,
                                 &parts->watchdog_fd, &parts->watchdog_pid,

@@ -24,9 +24,13 @@ int colo__primary_request(struct colo_session *s, struct colo_error *err)
     p->checkpoint_wanted = false;
     p->sent = p->received = false;
     p->transfer.again = false;
+    p->loaded = false;
     memset(&p->info, 0, sizeof(p->info));
     p->info.epoch = s->epoch;
     rc = colo__capture_begin(&p->capture, s->epoch, err);
+    /* mode colo: the replica stops at this word, and the guest soon after */
+    if (!rc && colo__both_run(s))
+        rc = colo__capture_live(&p->capture, err);
     if (rc)
         return rc;
     colo__control_send(s, COLO_MSG_CHECKPOINT_REQUEST, s->epoch, 0, NULL, 0);
@@ -38,7 +42,7 @@ int colo__primary_stop_guest(struct colo_session *s, struct colo_error *err)
     struct colo_primary *p = &s->p;
     int rc;
 
-    rc = colo__capture_live(&p->capture, err);
+    rc = colo__both_run(s) ? 0 : colo__capture_live(&p->capture, err);
     if (rc)
         return rc;
     colo__session_step_hook(s, "live");
@@ -133,7 +137,8 @@ void colo__primary_check_committed(struct colo_session *s)
     if (rc < 0)
         colo__session_follower_failed(s, &err);
     else if (!rc)
-        colo__session_raise(s, COLO_EV_COMMITTED);
+        colo__session_raise(s, colo__both_run(s) ? COLO_EV_AGREED
+                                                 : COLO_EV_COMMITTED);
 }
 
 /* The backup found pages that differ: for a known reason or not, they are

@@ -22,6 +22,16 @@ void colo__primary_received(struct colo_session *s,
                             const struct colo_msg *msg);
 void colo__primary_loaded(struct colo_session *s, const struct colo_msg *msg);
 
+/* ---- primary-colo.c: the same in mode colo ------------------------------ */
+
+int colo__primary_compare(struct colo_session *s, struct colo_error *err);
+void colo__primary_matched(struct colo_session *s);
+int colo__primary_commit(struct colo_session *s, struct colo_error *err);
+int colo__primary_go_on(struct colo_session *s, struct colo_error *err);
+/* LOADED came */
+void colo__primary_both_loaded(struct colo_session *s,
+                               const struct colo_msg *msg);
+
 /* ---- primary-end.c ------------------------------------------------------ */
 
 /* Let the guest go on. Tried again, since nothing is worse than a guest that

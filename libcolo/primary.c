@@ -45,6 +45,13 @@ static int act_seed(struct colo_session *s, struct colo_error *err)
     if (rc)
         return rc;
     memcpy(p->transfer.session, s->id, 16);
+    if (colo__both_run(s)) {
+        rc = colo__match_init(&p->match, s->parts.bulk, &p->capture,
+                              p->transfer.cache, s->clock, &p->transfer.abort,
+                              s->config.commit_ms, err);
+        if (rc)
+            return rc;
+    }
     rc = colo__disks_start(s, err);
     if (rc)
         return rc;
@@ -130,6 +137,12 @@ int colo__primary_action(struct colo_session *s, int action,
         return colo__primary_capture(s, err);
     case COLO_ACT_RELEASE:
         return colo__primary_release(s, err);
+    case COLO_ACT_COMPARE:
+        return colo__primary_compare(s, err);
+    case COLO_ACT_COMMIT:
+        return colo__primary_commit(s, err);
+    case COLO_ACT_GO_ON:
+        return colo__primary_go_on(s, err);
     case COLO_ACT_ASK:
         /* the guest runs on while the arbiter thinks; its output is held */
         return colo__primary_let_run(s, err);
@@ -169,7 +182,21 @@ void colo__primary_message(struct colo_session *s, const struct colo_msg *msg)
             return;
         }
         break;
+    case COLO_MSG_DIVERGED:
+        if (colo__both_run(s) && s->p.seed_stopped) {
+            s->diverged = true;
+            return;
+        }
+        break;
     case COLO_MSG_VMSTATE_LOADED:
+        if (colo__both_run(s)) {
+            if (!ok || !s->p.received || s->p.loaded ||
+                (s->state != COLO_STATE_COMMITTING &&
+                 s->state != COLO_STATE_LOADING))
+                break;
+            colo__primary_both_loaded(s, msg);
+            return;
+        }
         /* comes when it comes, but before the next REPLY */
         if (s->p.seed_stopped && (ok || msg->epoch == s->committed)) {
             colo__primary_loaded(s, msg);
@@ -262,8 +289,10 @@ void colo__primary_hv(struct colo_session *s)
     }
     if (ev.events & COLO_HV_EV_STOPPED) {
         if (s->state == COLO_STATE_STOPPING)
-            colo__session_raise(s, COLO_EV_STOPPED);
-        else if (s->state < COLO_STATE_ENDING && s->p.seed_stopped)
+            colo__session_raise(s, colo__both_run(s) ? COLO_EV_BOTH_STOPPED
+                                                     : COLO_EV_STOPPED);
+        else if (s->state < COLO_STATE_ENDING && s->p.seed_stopped &&
+                 !(colo__both_run(s) && s->p.guest_stopping))
             foreign_stop(s);
     }
     if (ev.events & COLO_HV_EV_GUEST)
@@ -286,6 +315,8 @@ void colo__primary_worker(struct colo_session *s, int rc,
     } else if (!p->seed_sent) {
         p->seed_sent = true;
         say_seeded(s);
+    } else if (p->matching) {
+        colo__primary_matched(s);
     } else {
         p->sent = true;
         s->state_deadline_us = colo__now_us(s->clock) +
@@ -306,6 +337,7 @@ static void waiting(struct colo_session *s)
         return;
     }
     colo__network_tell(s);
+    s->p.checkpoint_wanted |= s->diverged;
     if (wants & COLO_WANT_CHECKPOINT) {
         atomic_fetch_and(&s->wants, ~COLO_WANT_CHECKPOINT);
         s->p.checkpoint_wanted = true;

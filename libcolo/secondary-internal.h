@@ -10,6 +10,19 @@
 
 #include "session-internal.h"
 
+/* ---- secondary-colo.c: the replica runs, too ---------------------------- */
+
+int colo__secondary_halt(struct colo_session *s, struct colo_error *err);
+void colo__secondary_hashed(struct colo_session *s);
+int colo__secondary_report(struct colo_session *s, struct colo_error *err);
+void colo__secondary_applied(struct colo_session *s);
+void colo__secondary_check_loaded(struct colo_session *s);
+int colo__secondary_bring_up(struct colo_session *s, struct colo_error *err);
+int colo__secondary_let_run(struct colo_session *s, struct colo_error *err);
+void colo__secondary_replica_ended(struct colo_session *s);
+void colo__secondary_tell_diverged(struct colo_session *s);
+void colo__secondary_foreign_stop(struct colo_session *s);
+
 /* ---- secondary-takeover.c ----------------------------------------------- */
 
 /* a step of the failover's own table */

@@ -26,7 +26,7 @@ void colo__secondary_abort_job(struct colo_session *s)
 {
     struct colo_link *bulk = s->parts.bulk;
 
-    if (s->s.job != COLO_JOB_SEED && s->s.job != COLO_JOB_EPOCH)
+    if (s->s.job == COLO_JOB_NONE || s->s.job == COLO_JOB_APPLY)
         return;
     atomic_store(&s->s.receive.abort, true);
     if (bulk)
@@ -92,8 +92,10 @@ int colo__secondary_take_over(struct colo_session *s, struct colo_error *err)
     int rc;
 
     colo__session_step_hook(s, "takeover");
-    rc = colo__session_hv(s)->machine->set(s->parts.hv, s->s.state,
-                                           s->s.state_len, err);
+    rc = colo__both_run(s)
+             ? colo__secondary_let_run(s, err)
+             : colo__session_hv(s)->machine->set(s->parts.hv, s->s.state,
+                                                 s->s.state_len, err);
     if (rc)
         return rc;
     return colo__followers_failover(s, err);
@@ -139,6 +141,8 @@ int colo__secondary_hand_over(struct colo_session *s, struct colo_error *err)
               "'%s' runs here now, from epoch %llu", s->info.name,
               (unsigned long long)s->epoch);
     /* the guest runs: what is missing now is a warning and no failure */
+    if (s->s.tracking && colo__session_hv(s)->track(s->parts.hv, 0, &warn))
+        colo__session_warn(s, warn.text);
     if (colo__session_hv(s)->life->abandon(s->parts.hv, &warn))
         colo__session_warn(s, warn.text);
     colo__network_announce(s);

@@ -49,6 +49,9 @@ static int act_seed(struct colo_session *s, struct colo_error *err)
     if (rc)
         return rc;
     rc = colo__apply_init(&sec->apply, s->parts.hv, &sec->receive.epoch, err);
+    if (!rc && colo__both_run(s))
+        rc = colo__report_init(&sec->report, &sec->receive, s->log,
+                               s->config.commit_ms, err);
     if (rc)
         return rc;
     if (pipe2(fds, O_CLOEXEC) < 0)
@@ -87,6 +90,12 @@ static int act_ready(struct colo_session *s, struct colo_error *err)
     colo__session_set_mode(s, s->config.mode, COLO_REASON_NONE);
     colo__control_send(s, COLO_MSG_CHECKPOINT_READY, 0, 0, NULL, 0);
     return 0;
+}
+
+static void raise_request(struct colo_session *s)
+{
+    colo__session_raise(s, colo__both_run(s) ? COLO_EV_HALT
+                                             : COLO_EV_REQUEST);
 }
 
 /* ---- an epoch ---------------------------------------------------------- */
@@ -160,7 +169,8 @@ static int act_loaded(struct colo_session *s, struct colo_error *err)
     uint8_t body[COLO_WIRE_MAX_DIFFER * 8];
     int rc;
 
-    rc = keep_state(s, err);
+    rc = colo__both_run(s) ? colo__secondary_bring_up(s, err)
+                           : keep_state(s, err);
     if (rc)
         return rc;
     s->epoch = s->committed = s->s.receive.expect;
@@ -170,7 +180,8 @@ static int act_loaded(struct colo_session *s, struct colo_error *err)
     colo__stats_add(&s->stats, colo__now_us(s->clock), &info);
     s->status_dirty = true;
     colo__session_step_hook(s, "loaded");
-    rc = colo__followers_commit(s, s->epoch, err);
+    /* in mode colo they were told before the replica went on */
+    rc = colo__both_run(s) ? 0 : colo__followers_commit(s, s->epoch, err);
     if (rc)
         return rc;
     for (uint32_t i = 0; i < a->differ; i++)
@@ -179,7 +190,7 @@ static int act_loaded(struct colo_session *s, struct colo_error *err)
                        a->differ * 8);
     if (s->s.request_waits) {
         s->s.request_waits = false;
-        colo__session_raise(s, COLO_EV_REQUEST);
+        raise_request(s);
     }
     if (s->failover == COLO_FAILOVER_RELAUNCH) {
         rc = colo__secondary_failover(s, COLO_FAILOVER_REQUIRE, err);
@@ -205,6 +216,10 @@ int colo__secondary_action(struct colo_session *s, int action,
         return act_ready(s, err);
     case COLO_ACT_REPLY:
         return act_reply(s, err);
+    case COLO_ACT_HALT:
+        return colo__secondary_halt(s, err);
+    case COLO_ACT_REPORT:
+        return colo__secondary_report(s, err);
     case COLO_ACT_RECEIVED:
         return act_received(s, err);
     case COLO_ACT_LOADED:
@@ -251,7 +266,7 @@ void colo__secondary_message(struct colo_session *s,
         break;
     case COLO_MSG_CHECKPOINT_REQUEST:
         if (s->state == COLO_STATE_READY && msg->epoch == s->epoch + 1) {
-            colo__session_raise(s, COLO_EV_REQUEST);
+            raise_request(s);
             return;
         }
         if (s->state == COLO_STATE_LOADING && !s->s.request_waits &&
@@ -316,15 +331,30 @@ static void feeding_failed(struct colo_session *s, int rc,
         colo__session_error(s, err);
 }
 
+static void replica_changed(struct colo_session *s)
+{
+    struct colo_hv_info info = { 0 };
+    struct colo_error err = { 0 };
+    int rc = colo__session_hv(s)->info(s->parts.hv, &info, &err);
+
+    if (rc == COLO_E_NOTFOUND || (!rc && info.state == COLO_HV_GONE)) {
+        s->s.replica = false;
+        colo__fail(&err, COLO_E_GUEST, 0, "secondary",
+                   "somebody destroyed the replica");
+        colo__session_error(s, &err);
+    } else if (s->s.runs && info.state == COLO_HV_SHUTDOWN) {
+        colo__secondary_replica_ended(s);
+    }
+}
+
 void colo__secondary_hv(struct colo_session *s)
 {
     struct colo_hv_event ev = { 0 };
-    struct colo_hv_info info;
     struct colo_error err = { 0 };
 
     /* The worker has the hypervisor while it reads or writes the replica:
      * afterwards, and without being woken again and again meanwhile. */
-    if (s->s.job == COLO_JOB_EPOCH || s->s.job == COLO_JOB_APPLY) {
+    if (s->s.job >= COLO_JOB_EPOCH) {
         colo__session_unwatch_fd(s, colo__session_hv(s)->fd(s->parts.hv));
         s->s.hv_waits = true;
         return;
@@ -339,15 +369,16 @@ void colo__secondary_hv(struct colo_session *s)
         s->s.seed_restored = true;
         check_seeded(s);
     }
-    if ((ev.events & COLO_HV_EV_GUEST) && s->state == COLO_STATE_READY) {
-        if (colo__session_hv(s)->info(s->parts.hv, &info, &err) ==
-            COLO_E_NOTFOUND) {
-            s->s.replica = false;
-            colo__fail(&err, COLO_E_GUEST, 0, "secondary",
-                       "somebody destroyed the replica");
-            colo__session_error(s, &err);
-        }
+    if (ev.events & COLO_HV_EV_STOPPED) {
+        if (s->state == COLO_STATE_STOPPING)
+            colo__session_raise(s, COLO_EV_STOPPED);
+        else if (s->s.runs && !s->s.halting)
+            colo__secondary_foreign_stop(s);
     }
+    if ((ev.events & COLO_HV_EV_GUEST) &&
+        (s->state == COLO_STATE_READY ||
+         (s->s.runs && s->state < COLO_STATE_TAKEOVER)))
+        replica_changed(s);
 }
 
 static void epoch_came(struct colo_session *s)
@@ -387,6 +418,8 @@ void colo__secondary_worker(struct colo_session *s, int rc,
         /* must not be forgotten in any state */
         if (rc)
             colo__session_error(s, err);
+        else if (s->state == COLO_STATE_LOADING && colo__both_run(s))
+            colo__secondary_applied(s);
         else if (s->state == COLO_STATE_LOADING)
             colo__session_raise(s, COLO_EV_LOADED);
         return;
@@ -402,6 +435,8 @@ void colo__secondary_worker(struct colo_session *s, int rc,
     } else if (job == COLO_JOB_SEED) {
         s->s.seed_received = true;
         check_seeded(s);
+    } else if (job == COLO_JOB_HASH) {
+        colo__secondary_hashed(s);
     } else if (s->state == COLO_STATE_RECEIVING) {
         epoch_came(s);
     }
@@ -435,6 +470,10 @@ void colo__secondary_poll(struct colo_session *s)
             check_whole(s);
         else if (colo__followers_pending(s, &err) < 0)
             colo__session_follower_failed(s, &err);
+        colo__secondary_tell_diverged(s);
+        break;
+    case COLO_STATE_LOADING:
+        colo__secondary_check_loaded(s);
         break;
     case COLO_STATE_ARBITRATING:
         colo__secondary_arbitrate(s);

@@ -24,7 +24,6 @@ int colo_config_init(struct colo_config *config, size_t size)
     config->mode = COLO_MODE_REMUS;
     config->control_fd = config->bulk_fd = -1;
     config->boot_in_fd = config->boot_out_fd = -1;
-    config->interval_ms = 100;
     config->heartbeat_ms = 100;
     config->dead_ms = 1000;
     config->stop_ms = 10000;
@@ -180,6 +179,7 @@ static void fill(struct colo_session *s, struct colo_status *st)
                                                     : 0;
     colo__stats_fill(&s->stats, colo__now_us(s->clock), st);
     st->epoch = s->committed;
+    st->lockstep = s->lockstep;
     fill_followers(s, st);
 }
 

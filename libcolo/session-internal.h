@@ -14,7 +14,9 @@
 #include "engine/apply.h"
 #include "engine/capture.h"
 #include "engine/heartbeat.h"
+#include "engine/match.h"
 #include "engine/receive.h"
+#include "engine/report.h"
 #include "engine/stats.h"
 #include "engine/transfer.h"
 #include "engine/worker.h"
@@ -31,6 +33,10 @@
 
 #define COLO_EVENT_QUEUE 32
 
+/* config.interval_ms of 0 */
+#define COLO_DELAY_REMUS_MS 100
+#define COLO_DELAY_COLO_MS 20000 /* the seed's x-checkpoint-delay */
+
 /* The primary's half of a session. */
 struct colo_primary {
     struct colo_capture capture;
@@ -46,6 +52,11 @@ struct colo_primary {
     bool sent, received;                /* the epoch under way */
     bool followers_wait;                /* no checkpoint before they answer */
     bool guest_stopping;                /* a stop was asked for */
+    /* mode colo */
+    struct colo_match match;
+    uint64_t send_us;                   /* sending of the epoch began */
+    bool matching;                      /* the worker takes the list */
+    bool loaded;                        /* the epoch under way, too */
     /* how it ends */
     bool await_answer;                  /* STOP or GUEST_END was sent */
     bool guest_ending;                  /* end_guest was begun */
@@ -69,9 +80,20 @@ struct colo_secondary {
     bool replica;                       /* there is one to destroy */
     bool answer_stop;                   /* the primary waits for STOP */
     bool hv_waits;                      /* its events were put off */
+    /* mode colo */
+    struct colo_report report;
+    bool runs;                          /* the replica does, or has */
+    bool halting;                       /* it was asked to stop, and has not
+                                           been given an epoch since */
+    bool tracking;                      /* its writes are tracked */
+    bool applied;                       /* LOADING waits for followers only */
+    bool told_end;                      /* it shut down by itself: known */
 };
 
-enum { COLO_JOB_NONE, COLO_JOB_SEED, COLO_JOB_EPOCH, COLO_JOB_APPLY };
+/* HASH and EPOCH read the replica, APPLY writes it */
+enum {
+    COLO_JOB_NONE, COLO_JOB_SEED, COLO_JOB_EPOCH, COLO_JOB_APPLY, COLO_JOB_HASH
+};
 
 struct colo_publish;
 struct colo_bootstrap;
@@ -126,6 +148,8 @@ struct colo_session {
                                            has no answer yet; 0: none */
     uint64_t published_us;
     struct colo_stats stats;
+    bool diverged;                      /* colo: a checkpoint is wanted */
+    struct colo_lockstep_info lockstep; /* colo: figures */
     uint64_t seed_done, seed_total, seed_rate, seed_start_us;
     uint64_t audit_pages, audit_mismatches, audit_known;
     int replication_error;              /* it ended by an error */
@@ -136,6 +160,11 @@ struct colo_session {
         struct colo_secondary s;
     };
 };
+
+static inline bool colo__both_run(const struct colo_session *s)
+{
+    return s->config.mode == COLO_MODE_COLO;
+}
 
 /* ---- session.c --------------------------------------------------------- */
 

@@ -115,7 +115,9 @@ int colo__session_new(const struct colo_config *config,
         memcpy(s->id, parts->session_id, 16);
     colo__heartbeat_init(&s->heartbeat, config->heartbeat_ms,
                          config->dead_ms);
-    atomic_store(&s->interval_ms, config->interval_ms);
+    atomic_store(&s->interval_ms, config->interval_ms ? config->interval_ms
+                                  : colo__both_run(s) ? COLO_DELAY_COLO_MS
+                                                      : COLO_DELAY_REMUS_MS);
     if (!copy_config(s, config)) {
         rc = colo__fail(err, COLO_E_NOMEM, ENOMEM, "session", "settings");
         goto out;
@@ -186,9 +188,11 @@ void colo__session_end(struct colo_session *s)
 static void free_session(struct colo_session *s)
 {
     if (s->role == COLO_ROLE_PRIMARY) {
+        colo__match_fini(&s->p.match);
         colo__transfer_fini(&s->p.transfer);
         colo__capture_fini(&s->p.capture);
     } else {
+        colo__report_fini(&s->s.report);
         colo__receive_fini(&s->s.receive);
         colo__apply_fini(&s->s.apply);
         free(s->s.state);

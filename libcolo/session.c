@@ -170,8 +170,9 @@ static uint64_t state_ms(const struct colo_session *s, int state)
         return c->stop_ms;
     case COLO_STATE_RECEIVING:
         return (uint64_t)c->stop_ms + c->commit_ms;
-    case COLO_STATE_LOADING:
-        return (uint64_t)c->commit_ms * 10;
+    case COLO_STATE_LOADING: /* the primary's guest stands still meanwhile */
+        return (uint64_t)c->commit_ms *
+               (s->role == COLO_ROLE_PRIMARY ? 1 : 10);
     case COLO_STATE_ARBITRATING:
         return ARBITER_MS + (uint64_t)c->dead_ms;
     case COLO_STATE_TAKEOVER:
@@ -235,7 +236,8 @@ static void step(struct colo_session *s, int event)
                    t->why, colo_state_name(t->from));
     if (run_action(s, t->action, &err))
         colo__session_error(s, &err);
-    if (t->action == COLO_ACT_RELEASE || t->action == COLO_ACT_LOADED)
+    if (t->action == COLO_ACT_RELEASE || t->action == COLO_ACT_LOADED ||
+        t->action == COLO_ACT_GO_ON)
         tell_checkpoint(s);
     if (s->state == COLO_STATE_ENDED)
         colo__session_end(s);

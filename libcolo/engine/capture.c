@@ -34,6 +34,7 @@ int colo__capture_init(struct colo_capture *c, struct colo_hv *hv,
     colo__bitmap_init(&c->final);
     colo__bitmap_init(&c->carry);
     colo__bitmap_init(&c->live);
+    colo__bitmap_init(&c->equal);
     rc = colo__hv_ops(hv)->info(hv, &info, err);
     if (rc) goto out;
     rc = colo__epoch_init(&c->epoch, info.nr_gfns, err);
@@ -52,6 +53,7 @@ void colo__capture_fini(struct colo_capture *c)
     colo__bitmap_fini(&c->final);
     colo__bitmap_fini(&c->carry);
     colo__bitmap_fini(&c->live);
+    colo__bitmap_fini(&c->equal);
 }
 
 int colo__capture_seeded(struct colo_capture *c, bool *tracking,
@@ -91,6 +93,9 @@ int colo__capture_begin(struct colo_capture *c, uint64_t number,
     c->live_lost = false;
     colo__bitmap_zero(&c->final);
     colo__bitmap_zero(&c->live);
+    colo__bitmap_zero(&c->equal);
+    c->rest_at = UINT64_MAX;
+    c->lost = false;
     return colo__audit_prepare(&c->audit, info.nr_gfns, info.tot_pages, err);
 }
 
@@ -269,7 +274,8 @@ int colo__capture_final(struct colo_capture *c,
     if (c->carry.bits > c->final.bits)
         colo__bitmap_resize(&c->carry, c->final.bits);
     colo__bitmap_or(&c->final, &c->carry);
-    if (lost || c->live_lost)
+    c->lost = lost || c->live_lost;
+    if (c->lost)
         c->resyncs++;
     rc = copy_set(c, &c->final, err);
     if (rc)

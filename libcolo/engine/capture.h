@@ -35,6 +35,11 @@ struct colo_capture {
     uint64_t last_dirty;        /* pages of the last epoch */
     double us_per_page;         /* of the final copy, smoothed */
     bool live_lost;             /* the live round lost the record */
+    /* mode colo, filled by match; otherwise empty */
+    struct colo_bitmap equal;   /* frames that are equal on both sides: the
+                                   epoch's pages of them are void */
+    uint64_t rest_at;           /* from here on: what only the replica wrote */
+    bool lost;                  /* the record of this epoch was */
     uint64_t resyncs;
 };
 
@@ -60,12 +65,13 @@ int colo__capture_final(struct colo_capture *c,
 int colo__capture_seeded(struct colo_capture *c, bool *tracking,
                          struct colo_error *err);
 
-/* is page i of the epoch void (copied live, then changed)? */
+/* is page i of the epoch void (copied live, then changed; or not needed)? */
 static inline bool colo__capture_void(const struct colo_capture *c,
                                       uint64_t i)
 {
-    return i < c->live_count &&
-           colo__bitmap_test(&c->final, c->epoch.gfns[i]);
+    return (i < c->live_count &&
+            colo__bitmap_test(&c->final, c->epoch.gfns[i])) ||
+           colo__bitmap_test(&c->equal, c->epoch.gfns[i]);
 }
 
 #endif

@@ -353,6 +353,13 @@ static int begin_epoch(struct colo_receive *rx, struct colo_error *err)
     int rc;
 
     rc = read_msg(rx, &msg, err);
+    if (!rc && msg.type == COLO_MSG_DIRTY_ALL && msg.epoch == rx->expect &&
+        rx->say_all) {
+        rc = rx->say_all(rx->say_arg, err);
+        rx->say_all = NULL;
+        if (!rc)
+            rc = read_msg(rx, &msg, err);
+    }
     if (rc)
         return rc;
     if (msg.type != COLO_MSG_EPOCH_BEGIN || msg.epoch != rx->expect)

@@ -31,6 +31,9 @@ struct colo_receive {
     void *digest;
     uint32_t state_total;       /* bytes of context that were announced */
     bool again;                 /* result: a difference did not fit */
+    /* mode colo: what answers DIRTY_ALL, once; NULL: it is not due */
+    int (*say_all)(void *arg, struct colo_error *err);
+    void *say_arg;
     int seed_fd;                /* write end of the restore's pipe */
     _Atomic uint64_t seed_bytes;
     _Atomic uint64_t last_us;   /* when bytes last came: the peer lives */

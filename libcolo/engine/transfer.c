@@ -94,8 +94,11 @@ static uint64_t gather(struct colo_transfer *t, uint64_t *pos,
                        uint64_t *indexes)
 {
     const struct colo_capture *c = t->capture;
-    /* frame numbers ascend within the live part and within the final one */
-    uint64_t end = *pos < c->live_count ? c->live_count : c->epoch.count;
+    /* frame numbers ascend within each part: live, final, the rest */
+    uint64_t end = *pos < c->live_count ? c->live_count
+                   : *pos < c->rest_at && c->rest_at < c->epoch.count
+                       ? c->rest_at
+                       : c->epoch.count;
     uint64_t n = 0;
 
     while (*pos < end && n < COLO_WIRE_MAX_PAGES) {

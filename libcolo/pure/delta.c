@@ -75,6 +75,15 @@ uint64_t colo__page_hash(const uint8_t *page)
     return XXH3_64bits(page, COLO_PAGE_SIZE);
 }
 
+void colo__page_hash128(const uint8_t *page, uint64_t *ret_high,
+                        uint64_t *ret_low)
+{
+    XXH128_hash_t hash = XXH3_128bits(page, COLO_PAGE_SIZE);
+
+    *ret_high = hash.high64;
+    *ret_low = hash.low64;
+}
+
 /* ---- encode ------------------------------------------------------------ */
 
 /* Writes page XOR base to diff.  Returns the words that differ;

@@ -21,6 +21,9 @@ struct colo_delta_scratch {
 /* colo__page_is_zero - stops at the first non-zero word. */
 bool colo__page_is_zero(const uint8_t *page);
 uint64_t colo__page_hash(const uint8_t *page); /* XXH3-64, seed 0 */
+/* XXH3-128: equal hashes are taken for equal pages, so 64 bits do not do */
+void colo__page_hash128(const uint8_t *page, uint64_t *ret_high,
+                        uint64_t *ret_low);
 
 /* colo__page_encode - choose the shortest form of page.
  * Shape    page, base: COLO_PAGE_SIZE; base NULL = nothing was sent before;

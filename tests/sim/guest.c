@@ -75,7 +75,7 @@ int sim__layout_check(const struct sim_layout *layout,
 {
     uint64_t used = (uint64_t)layout->pulse.pages + layout->ring_pages +
                     layout->special_pages + layout->balloon_pages +
-                    layout->hole_pages;
+                    layout->noise_pages + layout->hole_pages;
 
     if (!layout->nr_gfns || used > layout->nr_gfns ||
         layout->nr_gfns > layout->max_gfns ||
@@ -212,6 +212,7 @@ int sim__guest_make(const struct sim_config *config,
     ctl->run = SIM_RUNNING;
     ctl->paused = 1;
     ctl->domid = 1 + (uint32_t)getpid() % 30000;
+    ctl->salt = colo__now_us(&colo__clock_monotonic) ^ (uintptr_t)ctl;
     ctl->nr_gfns = layout->nr_gfns;
     ctl->step_us = config->step_us;
     ctl->stop_delay_us = config->stop_delay_us;
@@ -245,8 +246,11 @@ int sim_guest_new(const struct sim_config *config,
     layout.balloon_every = config->balloon_every;
     layout.ring_every = config->ring_every;
     layout.context_pad = config->context_pad;
+    layout.noise_pages = config->noise_pages;
+    layout.noise_every = config->noise_every;
     layout.flags = (config->sparse ? SIM_LAYOUT_SPARSE : 0) |
-                   (config->p2m_unrecorded ? SIM_LAYOUT_UNRECORDED : 0);
+                   (config->p2m_unrecorded ? SIM_LAYOUT_UNRECORDED : 0) |
+                   (config->lockstep ? SIM_LAYOUT_LOCKSTEP : 0);
     snprintf(layout.name, sizeof(layout.name), "%s",
              config->name ? config->name : "sim");
     memcpy(layout.uuid, &config->pulse.seed, 8);
@@ -419,6 +423,12 @@ void sim_guest_scribble(struct sim_guest *guest, uint64_t gfn, uint64_t salt)
     memcpy(sim_guest_page(guest, gfn) + salt * 8 % COLO_PAGE_SIZE, &x, 8);
 }
 
+void sim_guest_goal(struct sim_guest *guest, uint64_t steps)
+{
+    atomic_store(&guest->ctl->goal, steps);
+    sim__kick(guest);
+}
+
 /* ---- looking ----------------------------------------------------------- */
 
 uint8_t *sim_guest_page(const struct sim_guest *guest, uint64_t gfn)
@@ -436,6 +446,9 @@ bool sim_guest_compared(const struct sim_guest *guest, uint64_t gfn)
 {
     const struct sim_layout *layout = &guest->ctl->layout;
 
+    if (gfn >= sim_noise_at(layout) &&
+        gfn < sim_noise_at(layout) + layout->noise_pages)
+        return false;
     return gfn < sim_ring_at(layout) || gfn >= sim_balloon_at(layout);
 }
 
@@ -462,6 +475,7 @@ void sim_guest_look(const struct sim_guest *guest, struct sim_look *ret_look)
                                                     : COLO_HV_RUNNING;
     }
     ret_look->stop_asked = run == SIM_ASKED;
+    ret_look->copy = atomic_load(&ctl->copy);
     ret_look->tracking = atomic_load(&ctl->track);
     ret_look->steps = atomic_load(&ctl->steps);
     ret_look->bad = atomic_load(&ctl->bad);

@@ -4,6 +4,7 @@
  * How the simulated guest is stopped, what its machine's state is, and how a
  * replica comes to life: the three duties that hv.h keeps apart.
  */
+#include <sched.h>
 #include <unistd.h>
 
 #include "hv-internal.h"
@@ -105,6 +106,25 @@ static int machine_check(struct colo_hv *hv, const uint8_t *buf, uint32_t len,
     return sim__context_check(h->guest, buf, len, &state, err);
 }
 
+/* It has no vCPU yet, or that has stopped, or seen that it is shut down. */
+static int stands_still(const struct sim_guest *guest, struct colo_error *err)
+{
+    struct sim_ctl *ctl = guest->ctl;
+    uint64_t end = colo__now_us(&colo__clock_monotonic) + 1000000;
+    uint32_t kind = atomic_load(&ctl->run) & 0xff;
+
+    if (!atomic_load(&ctl->vcpu_pid) && !guest->has_thread)
+        return 0;
+    while (kind == SIM_STOPPED || kind == SIM_SHUTDOWN) {
+        if (!atomic_load(&ctl->in_step))
+            return 0;
+        if (colo__now_us(&colo__clock_monotonic) > end)
+            break; /* its vCPU process was killed in a step */
+        sched_yield();
+    }
+    return colo__fail(err, COLO_E_STATE, 0, WHERE, "the guest runs");
+}
+
 static int machine_set(struct colo_hv *hv, const uint8_t *buf, uint32_t len,
                        struct colo_error *err)
 {
@@ -115,8 +135,9 @@ static int machine_set(struct colo_hv *hv, const uint8_t *buf, uint32_t len,
     rc = sim__enter_guest(h, SIM_OP_SET, err);
     if (rc)
         return rc;
-    if (atomic_load(&h->guest->ctl->vcpu_pid) || h->guest->has_thread)
-        return colo__fail(err, COLO_E_STATE, 0, WHERE, "the guest runs");
+    rc = stands_still(h->guest, err);
+    if (rc)
+        return rc;
     rc = sim__context_check(h->guest, buf, len, &state, err);
     if (rc)
         return rc;
@@ -159,6 +180,27 @@ static int life_seed_in(struct colo_hv *hv, int fd, struct colo_error *err)
                            err);
 }
 
+/* As a copy: destroy, or the end of what made it, is its end. */
+static int life_run(struct colo_hv *hv, struct colo_error *err)
+{
+    struct sim_hv *h = sim(hv);
+    uint32_t run;
+    int rc;
+
+    rc = sim__enter_guest(h, SIM_OP_RUN, err);
+    if (rc)
+        return rc;
+    h->stop_asked = h->guest_told = false;
+    atomic_store(&h->guest->ctl->copy, 1);
+    rc = sim_guest_run(h->guest, err);
+    if (rc)
+        return rc;
+    run = atomic_load(&h->guest->ctl->run);
+    if ((run & 0xff) == SIM_STOPPED || (run & 0xff) == SIM_SHUTDOWN)
+        sim__run_change(h->guest, run, SIM_RUNNING);
+    return 0;
+}
+
 static int life_start(struct colo_hv *hv, struct colo_error *err)
 {
     struct sim_hv *h = sim(hv);
@@ -167,6 +209,7 @@ static int life_start(struct colo_hv *hv, struct colo_error *err)
     rc = sim__enter_guest(h, SIM_OP_START, err);
     if (rc)
         return rc;
+    atomic_store(&h->guest->ctl->copy, 0);
     return sim_guest_run(h->guest, err);
 }
 
@@ -251,6 +294,7 @@ const struct colo_machine_ops sim__machine_ops = {
 const struct colo_life_ops sim__life_ops = {
     .seed_out = life_seed_out,
     .seed_in = life_seed_in,
+    .run = life_run,
     .start = life_start,
     .destroy = life_destroy,
     .end_guest = life_end_guest,

@@ -38,11 +38,14 @@ struct sim_config {
     uint32_t balloon_every;  /* ... every so many steps; 0 never */
     uint32_t ring_every;     /* a backend writes each so many steps; 0 never */
     uint32_t hole_pages;     /* no memory there from the start */
+    uint32_t noise_pages;    /* written differently by each copy, and marked */
+    uint32_t noise_every;    /* ... one each so many steps; 0 never */
     uint32_t step_us;        /* rest between two steps; 0 none */
     uint32_t stop_delay_us;  /* a stop takes up to this, at random */
     uint32_t context_pad;    /* the context is longer by this */
     uint32_t life_ms;        /* the vCPU ends by itself then; 0 ten minutes */
     uint32_t vcpu;           /* SIM_VCPU_* */
+    bool lockstep;           /* steps are made up to sim_guest_goal only */
     bool sparse;             /* static frames are zero: memory stays virtual */
     bool p2m_unrecorded;     /* as Xen before the p2m fix: ballooning is not in
                                 the dirty record */
@@ -57,6 +60,7 @@ struct sim_guest;
 struct sim_look {
     int32_t state, reason;   /* COLO_HV_* */
     bool tracking, stop_asked;
+    bool copy;               /* runs, but as a copy: not the guest */
     uint64_t steps, bad;     /* bad: errors that the program itself found */
     uint64_t stops, resumes, tracks, cleans, abandons;
     uint64_t nr_gfns, tot_pages;
@@ -86,9 +90,13 @@ void sim_guest_look(const struct sim_guest *guest, struct sim_look *ret_look);
 /* sim_guest_wait_steps - until `steps` are done; false after timeout_ms. */
 bool sim_guest_wait_steps(const struct sim_guest *guest, uint64_t steps,
                           uint32_t timeout_ms);
+/* sim_guest_goal - lockstep: work has come in, up to this step: two copies with
+ * the same goal do the same, each in its own time. */
+void sim_guest_goal(struct sim_guest *guest, uint64_t steps);
 uint8_t *sim_guest_page(const struct sim_guest *guest, uint64_t gfn);
 bool sim_guest_present(const struct sim_guest *guest, uint64_t gfn);
-/* false for rings and special frames: no two copies need be equal there */
+/* false for rings, special frames and noise: what is there does not follow from
+ * the step */
 bool sim_guest_compared(const struct sim_guest *guest, uint64_t gfn);
 
 /* sim_guest_verify - is this, byte for byte, the guest of config at the step
@@ -146,7 +154,8 @@ struct sim_guest *sim_hv_guest(struct colo_hv *hv);
 #define SIM_OP_DESTROY  16
 #define SIM_OP_END      17
 #define SIM_OP_ABANDON  18
-#define SIM_OP_COUNT    19
+#define SIM_OP_RUN      19
+#define SIM_OP_COUNT    20
 
 /* sim_hv_fail - let call number nth (1: the next) of op fail with code, and
  * all after it if `on` is set.  Nothing is done by a call that fails. */

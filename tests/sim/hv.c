@@ -19,7 +19,7 @@
 static const char *const op_names[SIM_OP_COUNT] = {
     "poll", "info", "track", "dirty", "unmarked", "read", "write", "request",
     "cancel", "resume", "get", "check", "set", "seed_out", "seed_in", "start",
-    "destroy", "end_guest", "abandon",
+    "destroy", "end_guest", "abandon", "run",
 };
 
 void sim_hv_fail(struct colo_hv *hv, int op, uint32_t nth, int code, bool on)
@@ -118,7 +118,8 @@ static void poll_guest(struct sim_hv *h, struct colo_hv_event *ev)
 {
     uint32_t run = atomic_load(&h->guest->ctl->run), kind = run & 0xff;
 
-    if (h->stop_asked && run == SIM_STOPPED) {
+    if (h->stop_asked && (run == SIM_STOPPED ||
+                          (kind == SIM_SHUTDOWN && h->secondary))) {
         h->stop_asked = false;
         ev->events |= COLO_HV_EV_STOPPED;
         h->guest_told = true; /* by us: nothing to look at */

@@ -33,11 +33,13 @@ struct sim_layout {
     struct pulse_params pulse;
     uint32_t ring_pages, special_pages, balloon_pages, hole_pages;
     uint32_t balloon_every, ring_every, context_pad, flags;
+    uint32_t noise_pages, noise_every;
     char name[64];
     uint8_t uuid[16];
 };
 #define SIM_LAYOUT_SPARSE     1u
 #define SIM_LAYOUT_UNRECORDED 2u
+#define SIM_LAYOUT_LOCKSTEP   4u
 
 struct sim_ctl {
     uint64_t magic;
@@ -53,6 +55,10 @@ struct sim_ctl {
     uint32_t step_us, stop_delay_us, life_ms, vcpu;
     _Atomic uint64_t nr_gfns, tot_pages;
     _Atomic uint64_t steps, bad;
+    _Atomic uint64_t goal;     /* lockstep: no step beyond */
+    _Atomic uint32_t in_step;  /* the vCPU is between two looks at run */
+    _Atomic uint32_t copy;     /* life->run, and no start since */
+    uint64_t salt;             /* of this copy's noise */
     _Atomic uint64_t stops, resumes, tracks, cleans, abandons;
     struct pulse_state origin;  /* registers of step 0 */
     struct pulse_state context; /* the vCPU's while it runs */
@@ -95,6 +101,12 @@ static inline uint64_t sim_balloon_at(const struct sim_layout *layout)
 static inline uint64_t sim_static_at(const struct sim_layout *layout)
 {
     return sim_balloon_at(layout) + layout->balloon_pages;
+}
+
+/* at the end, before the hole */
+static inline uint64_t sim_noise_at(const struct sim_layout *layout)
+{
+    return layout->nr_gfns - layout->hole_pages - layout->noise_pages;
 }
 
 static inline bool sim_test(const _Atomic uint64_t *map, uint64_t bit)

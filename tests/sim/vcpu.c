@@ -34,6 +34,24 @@ static void touch(void *user, uint32_t page)
     guest->touched[guest->touched_count++] = page;
 }
 
+/* What no two copies do alike: a clock, an address in memory, ... */
+static void make_noise(struct sim_guest *guest, uint64_t step)
+{
+    const struct sim_layout *layout = &guest->ctl->layout;
+    uint64_t gfn = sim_noise_at(layout) + step % layout->noise_pages;
+
+    sim_guest_scribble(guest, gfn, guest->ctl->salt + step);
+    sim_guest_mark(guest, gfn);
+}
+
+static bool has_work(const struct sim_guest *guest)
+{
+    const struct sim_ctl *ctl = guest->ctl;
+
+    return !(ctl->layout.flags & SIM_LAYOUT_LOCKSTEP) ||
+           ctl->context.step < atomic_load(&ctl->goal);
+}
+
 static void one_step(struct sim_guest *guest)
 {
     struct sim_ctl *ctl = guest->ctl;
@@ -56,6 +74,9 @@ static void one_step(struct sim_guest *guest)
         sim_guest_scribble(guest, sim_ring_at(layout) +
                                       st->step % layout->ring_pages,
                            st->step);
+    if (layout->noise_every && layout->noise_pages &&
+        st->step % layout->noise_every == 0)
+        make_noise(guest, st->step);
     atomic_store(&ctl->steps, st->step);
 }
 
@@ -114,8 +135,16 @@ static void vcpu_loop(struct sim_guest *guest)
             }
             continue;
         }
-        one_step(guest);
-        if (ctl->step_us)
+        /* announced first: who changes run and then finds no step under way
+         * has the guest for himself */
+        atomic_store(&ctl->in_step, 1);
+        run = atomic_load(&ctl->run);
+        if ((run == SIM_RUNNING || run == SIM_ASKED) && has_work(guest))
+            one_step(guest);
+        atomic_store(&ctl->in_step, 0);
+        if (!has_work(guest))
+            rest(guest, kick, 1000);
+        else if (ctl->step_us)
             rest(guest, kick, ctl->step_us);
     }
 }

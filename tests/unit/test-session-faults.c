@@ -15,7 +15,7 @@
 static const char *const op_names[SIM_OP_COUNT] = {
     "poll", "info", "track", "dirty", "unmarked", "read", "write", "request",
     "cancel", "resume", "get", "check", "set", "seed_out", "seed_in", "start",
-    "destroy", "end", "abandon",
+    "destroy", "end", "abandon", "run",
 };
 
 static bool both_over(struct session_pair *t)
