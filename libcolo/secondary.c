@@ -51,7 +51,8 @@ static int act_seed(struct colo_session *s, struct colo_error *err)
     rc = colo__apply_init(&sec->apply, s->parts.hv, &sec->receive.epoch, err);
     if (!rc && colo__both_run(s))
         rc = colo__report_init(&sec->report, &sec->receive, s->log,
-                               s->config.commit_ms, err);
+                               s->config.live_round, s->config.commit_ms,
+                               err);
     if (rc)
         return rc;
     if (pipe2(fds, O_CLOEXEC) < 0)

@@ -20,14 +20,15 @@
                   COLO_WIRE_MAX_DIRTY * COLO_WIRE_DIRTY_ENTRY)
 
 int colo__report_init(struct colo_report *r, struct colo_receive *rx,
-                      const struct colo_log *log, uint32_t timeout_ms,
-                      struct colo_error *err)
+                      const struct colo_log *log, int live_mode,
+                      uint32_t timeout_ms, struct colo_error *err)
 {
     memset(r, 0, sizeof(*r));
     r->hv = rx->hv;
     r->rx = rx;
     r->log = log;
     r->clock = rx->clock;
+    r->live_mode = live_mode;
     r->timeout_ms = timeout_ms;
     colo__bitmap_init(&r->live);
     colo__bitmap_init(&r->final);
@@ -126,6 +127,13 @@ static int hash_set(struct colo_report *r, const struct colo_bitmap *bm,
 
 /* ---- an epoch ---------------------------------------------------------- */
 
+static bool want_live(const struct colo_report *r)
+{
+    if (r->live_mode >= 0)
+        return r->live_mode;
+    return (double)r->last_count * r->us_per_page >= LIVE_MIN_US;
+}
+
 int colo__report_begin(struct colo_report *r, bool *ret_live,
                        struct colo_error *err)
 {
@@ -136,7 +144,7 @@ int colo__report_begin(struct colo_report *r, bool *ret_live,
     r->lost = false;
     colo__bitmap_zero(&r->live);
     *ret_live = false;
-    if ((double)r->last_count * r->us_per_page < LIVE_MIN_US)
+    if (!want_live(r))
         return 0;
     rc = colo__hv_ops(r->hv)->dirty(r->hv, &r->live, COLO_DIRTY_CLEAN,
                                     &r->lost, &why);

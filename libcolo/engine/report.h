@@ -27,15 +27,16 @@ struct colo_report {
     uint8_t *pages;             /* scratch: one batch */
     uint8_t *buf;               /* one message */
     void *digest;               /* XXH3 state */
-    double us_per_page;         /* of hashing, smoothed */
+    int32_t live_mode;          /* -1 where it pays, 0 never, 1 always */
+    double us_per_page;         /* of hashing, the last time */
     uint64_t last_count;        /* entries of the last report */
     uint64_t sent;              /* entries sent, for figures */
     bool lost;                  /* all frames, whatever the record says */
 };
 
 int colo__report_init(struct colo_report *r, struct colo_receive *rx,
-                      const struct colo_log *log, uint32_t timeout_ms,
-                      struct colo_error *err);
+                      const struct colo_log *log, int live_mode,
+                      uint32_t timeout_ms, struct colo_error *err);
 void colo__report_fini(struct colo_report *r); /* zeroed is fine */
 
 /* colo__report_begin - an epoch is announced; the replica runs.  *ret_live:

@@ -126,7 +126,8 @@ static void poll_guest(struct sim_hv *h, struct colo_hv_event *ev)
     }
     if (kind == SIM_RUNNING || kind == SIM_ASKED)
         h->guest_told = false;
-    else if (!h->guest_told && !(kind == SIM_STOPPED && h->seed)) {
+    else if (!h->guest_told &&
+             !(kind == SIM_STOPPED && h->seed && !h->secondary)) {
         h->guest_told = true;
         /* stopped, but not by us: somebody's save or migrate */
         ev->events |= kind == SIM_STOPPED ? COLO_HV_EV_STOPPED
