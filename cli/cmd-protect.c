@@ -20,7 +20,7 @@ struct protect {
     struct cli_progress progress;
     char name[64];           /* of the guest, also when a number was given */
     const char *colo;        /* the colo command on the peer */
-    char remote[256];
+    char remote[512];
     bool daemon, check, committed;
     int verbose;
 };
@@ -255,7 +255,8 @@ static int protect_guest(struct protect *protect, int signal_fd)
 /* ---- command line ------------------------------------------------------- */
 
 enum {
-    OPT_ADDRESS = 256, OPT_AUDIT, OPT_COMPRESS, OPT_DEAD, OPT_HEARTBEAT,
+    OPT_ADDRESS = 256, OPT_AUDIT, OPT_COMPRESS, OPT_DEAD, OPT_DISK_MEMORY,
+    OPT_DISK_SPILL, OPT_DISK_SPILL_DIR, OPT_HEARTBEAT,
     OPT_LIVE_ROUND, OPT_NO_AUDIT, OPT_NO_CHECK, OPT_NO_DISKS,
     OPT_NO_NETWORK_BUFFER, OPT_REMOTE, OPT_SSH, OPT_TRANSPORT
 };
@@ -266,6 +267,9 @@ static const struct option options[] = {
     { "compress", required_argument, NULL, OPT_COMPRESS },
     { "daemon", no_argument, NULL, 'd' },
     { "dead", required_argument, NULL, OPT_DEAD },
+    { "disk-memory", required_argument, NULL, OPT_DISK_MEMORY },
+    { "disk-spill", required_argument, NULL, OPT_DISK_SPILL },
+    { "disk-spill-dir", required_argument, NULL, OPT_DISK_SPILL_DIR },
     { "heartbeat", required_argument, NULL, OPT_HEARTBEAT },
     { "help", no_argument, NULL, 'h' },
     { "interval", required_argument, NULL, 'i' },
@@ -302,6 +306,42 @@ static bool adaptive(const char *what, int32_t *ret_setting)
     return i >= 0;
 }
 
+/* It becomes a word of a command line that a shell on the peer reads. */
+static bool spill_dir(struct protect *protect, const char *dir)
+{
+    if (dir[0] != '/' || strpbrk(dir, " '\"\\$`;&|<>()*?[]~#\t\n")) {
+        cli_say("--disk-spill-dir %s: must be an absolute path without "
+                "spaces or quotes", dir);
+        return false;
+    }
+    protect->config.disk_spill_dir = dir;
+    return true;
+}
+
+/* What the other side runs: the disks' limits are its business, too. */
+static bool build_remote(struct protect *protect)
+{
+    struct colo_config *config = &protect->config;
+    char memory[40] = "", spill[40] = "";
+
+    if (config->disk_memory_mib)
+        snprintf(memory, sizeof(memory), " --disk-memory %" PRIu32,
+                 config->disk_memory_mib);
+    if (config->disk_spill_mib)
+        snprintf(spill, sizeof(spill), " --disk-spill %" PRIu32,
+                 config->disk_spill_mib);
+    if (snprintf(protect->remote, sizeof(protect->remote),
+                 "%s receive%s%s%s%s", protect->colo, memory, spill,
+                 config->disk_spill_dir ? " --disk-spill-dir " : "",
+                 config->disk_spill_dir ? config->disk_spill_dir : "") >=
+        (int)sizeof(protect->remote)) {
+        cli_say("protect: --remote and --disk-spill-dir are too long");
+        return false;
+    }
+    config->remote_command = protect->remote;
+    return true;
+}
+
 static bool set_option(struct protect *protect, int c)
 {
     static const char *const transports[] = { "tls", "ssh", NULL };
@@ -322,6 +362,12 @@ static bool set_option(struct protect *protect, int c)
         return number("--dead", 50, 600000, &config->dead_ms);
     case OPT_AUDIT:
         return number("--audit", 1, 1000000, &config->audit_checkpoints);
+    case OPT_DISK_MEMORY:
+        return number("--disk-memory", 4, 65536, &config->disk_memory_mib);
+    case OPT_DISK_SPILL:
+        return number("--disk-spill", 1, 16777216, &config->disk_spill_mib);
+    case OPT_DISK_SPILL_DIR:
+        return spill_dir(protect, optarg);
     case OPT_NO_AUDIT:
         config->audit_checkpoints = UINT32_MAX;
         return true;
@@ -349,9 +395,6 @@ static bool set_option(struct protect *protect, int c)
         return true;
     case OPT_REMOTE:
         protect->colo = optarg;
-        snprintf(protect->remote, sizeof(protect->remote), "%s receive",
-                 optarg);
-        config->remote_command = protect->remote;
         return true;
     }
     return false;
@@ -413,6 +456,8 @@ static int run(int argc, char **argv)
                 protect.config.heartbeat_ms);
         return CLI_USAGE;
     }
+    if (!build_remote(&protect))
+        return CLI_USAGE;
     protect.config.event_fn = on_event;
     protect.config.event_user = &protect;
     protect.config.log = cli_log(protect.verbose);
@@ -437,6 +482,10 @@ const struct cli_command cli_cmd_protect = {
     "      --no-audit           do not compare\n"
     "      --live-round auto|never|always  copy before the stop, too (auto)\n"
     "      --compress auto|never|always    compress pages (auto)\n"
+    "      --disk-memory MIB    of each disk's proxy, on each side (64)\n"
+    "      --disk-spill MIB     what more of a disk the peer may keep in a "
+    "file (1024)\n"
+    "      --disk-spill-dir DIR where on the peer (/var/lib/libcolo/disk)\n"
     "      --no-check           leave out the check of both hosts\n"
     "      --no-disks           leave writable disks alone: not safe\n"
     "      --no-network-buffer  let output leave at once: not safe\n"

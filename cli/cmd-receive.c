@@ -132,10 +132,23 @@ static int attach(const char *session)
     return CLI_FAILED;
 }
 
+static bool limit(const char *option, uint32_t max, uint32_t *ret)
+{
+    uint64_t value;
+
+    if (!cli_number(option, optarg, 1, max, &value))
+        return false;
+    *ret = (uint32_t)value;
+    return true;
+}
+
 static int run(int argc, char **argv)
 {
     static const struct option options[] = {
         { "attach", required_argument, NULL, 'a' },
+        { "disk-memory", required_argument, NULL, 'm' },
+        { "disk-spill", required_argument, NULL, 's' },
+        { "disk-spill-dir", required_argument, NULL, 'd' },
         { "verbose", no_argument, NULL, 'v' },
         { "help", no_argument, NULL, 'h' },
         { NULL, 0, NULL, 0 }
@@ -144,10 +157,27 @@ static int run(int argc, char **argv)
     int c, signal_fd, code;
 
     memset(&receive, 0, sizeof(receive));
+    if (colo_config_init(&receive.config, sizeof(receive.config))) {
+        cli_say("receive: the installed libcolo is older than this program");
+        return CLI_FAILED;
+    }
     while ((c = getopt_long(argc, argv, "a:vh", options, NULL)) != -1) {
         switch (c) {
         case 'a':
             return attach(optarg);
+        case 'm':
+            if (!limit("--disk-memory", 65536,
+                       &receive.config.disk_memory_mib))
+                return CLI_USAGE;
+            break;
+        case 's':
+            if (!limit("--disk-spill", 16777216,
+                       &receive.config.disk_spill_mib))
+                return CLI_USAGE;
+            break;
+        case 'd':
+            receive.config.disk_spill_dir = optarg;
+            break;
         case 'v':
             receive.verbose++;
             break;
@@ -161,10 +191,6 @@ static int run(int argc, char **argv)
         cli_say("receive: `colo protect` on the other host starts this "
                 "through ssh; there is nothing to do by hand");
         return CLI_USAGE;
-    }
-    if (colo_config_init(&receive.config, sizeof(receive.config))) {
-        cli_say("receive: the installed libcolo is older than this program");
-        return CLI_FAILED;
     }
     receive.config.role = COLO_ROLE_SECONDARY;
     receive.config.event_fn = on_event;
@@ -189,6 +215,8 @@ const struct cli_command cli_cmd_receive = {
     "receive", "[--attach SESSION]",
     "Hold the replica of a guest (started by protect through ssh)",
     "      --attach SESSION  hand stdin and stdout to that session\n"
+    "      --disk-memory MIB, --disk-spill MIB, --disk-spill-dir DIR\n"
+    "                        as of protect, which passes them on\n"
     "  -v, --verbose         a line a checkpoint; twice: everything\n",
     run, CLI_NO_RECOVER /* --attach must not wait for it */
 };

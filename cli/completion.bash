@@ -32,6 +32,7 @@ _colo_operands() {
             --*=*) ;;
             --interval | -i | --transport | --address | --ssh | --remote | \
             --heartbeat | --dead | --audit | --live-round | --compress | \
+            --disk-memory | --disk-spill | --disk-spill-dir | \
             --mode | --pages | --name | --bridge | --file | --timeout | -t | --attach) ((i++)) ;;
             -*) ;;
             *) n=$((n + 1)) ;;
@@ -54,7 +55,8 @@ _colo() {
             --live-round | --compress) words="auto never always" ;;
             --mode) words="remus colo" ;;
             -i | --interval | --address | --ssh | --remote | --heartbeat | \
-            --dead | --audit | --pages | --name | --bridge | -t | --timeout | --attach)
+            --dead | --audit | --pages | --name | --bridge | -t | --timeout | \
+            --disk-memory | --disk-spill | --attach)
                 return ;;
             *)
                 case $cmd:$(_colo_operands) in

@@ -281,6 +281,12 @@ struct colo_config {
     int32_t network_buffer;     /* primary: 1 (default) output is held until
                                    its epoch is committed, 0 it leaves at
                                    once, and clients may see what is lost */
+    uint32_t disk_memory_mib;   /* of each disk's proxy, for writes that are
+                                   under way or not committed; default 64 */
+    uint32_t disk_spill_mib;    /* secondary: what more of them may go into a
+                                   file; default 1024 */
+    const char *disk_spill_dir; /* secondary: where; NULL: beside the disks'
+                                   bitmaps, /var/lib/libcolo/disk */
 };
 
 /* colo_config_init - fill a config with the defaults.

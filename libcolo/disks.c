@@ -8,6 +8,7 @@
  */
 #include "disks.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +24,11 @@
 #define WHERE "disks"
 #define CLASS "disk"
 #define SCRIPT "/block-colo"
+
+/* what colo_config says of them by default */
+#define MEMORY_MIB 64u
+#define SPILL_MIB 1024u
+#define SPILL_DIR "/var/lib/libcolo/disk"
 
 /* ---- which ones the guest has ------------------------------------------ */
 
@@ -165,16 +171,23 @@ bool colo__disks_known(const struct colo_session *s)
 static int start_process(struct colo_session *s, struct colo_disk *d,
                          struct colo_error *err)
 {
-    char path[512], uuid[COLO_UUID_TEXT];
+    const struct colo_config *c = &s->config;
+    char path[512], uuid[COLO_UUID_TEXT], memory[16], spill[16];
     const char *const argv[] = {
         path, "serve", "--role", colo_role_name(s->role), "--domain", uuid,
-        "--vdev", d->name.vdev, "--target", d->name.target, NULL,
+        "--vdev", d->name.vdev, "--target", d->name.target,
+        "--memory-limit", memory, "--spill-limit", spill, "--spill-dir",
+        c->disk_spill_dir ? c->disk_spill_dir : SPILL_DIR, NULL,
     };
     int pair[2], e;
     pid_t pid = 0;
 
     snprintf(path, sizeof(path), "%s/colo-disk",
-             s->config.libexecdir ? s->config.libexecdir : COLO_LIBEXECDIR);
+             c->libexecdir ? c->libexecdir : COLO_LIBEXECDIR);
+    snprintf(memory, sizeof(memory), "%" PRIu32 "M",
+             c->disk_memory_mib ? c->disk_memory_mib : MEMORY_MIB);
+    snprintf(spill, sizeof(spill), "%" PRIu32 "M",
+             c->disk_spill_mib ? c->disk_spill_mib : SPILL_MIB);
     colo__uuid_text(s->info.uuid, uuid);
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
         return colo__fail(err, COLO_E_SYS, errno, WHERE, "socketpair");

@@ -39,6 +39,7 @@ static bool copy_config(struct colo_session *s, const struct colo_config *c)
     s->config.ssh_command = copy_text(c->ssh_command, &ok);
     s->config.remote_command = copy_text(c->remote_command, &ok);
     s->config.libexecdir = copy_text(c->libexecdir, &ok);
+    s->config.disk_spill_dir = copy_text(c->disk_spill_dir, &ok);
     return ok;
 }
 
@@ -233,6 +234,7 @@ static void free_session(struct colo_session *s)
     free((char *)s->config.ssh_command);
     free((char *)s->config.remote_command);
     free((char *)s->config.libexecdir);
+    free((char *)s->config.disk_spill_dir);
     free(s);
 }
 
