@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Copyright (C) libcolo developers
+ *
+ * What a session asks of colo-net, and what it is told; see serve.h.
+ */
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "serve.h"
+
+static const struct colo_source_ops *ops(struct net *n)
+{
+    return *(const struct colo_source_ops *const *)n->source;
+}
+
+void net_diverged(struct net *n, const char *reason)
+{
+    char text[160];
+
+    snprintf(text, sizeof(text), "diverged %.140s", reason);
+    if (n->joined)
+        (void)ops(n)->event(n->source, text);
+}
+
+void net_lost(struct net *n)
+{
+    if (n->said_lost || (n->way != NET_COMPARE && n->way != NET_FOLLOW))
+        return;
+    n->said_lost = true;
+    net_say("%s", n->twin.why);
+    /* What is held stays so: whether this side may speak is the session's to
+     * decide, which the next request will show. */
+    if (n->way == NET_COMPARE)
+        net_diverged(n, n->twin.why);
+}
+
+/* ---- requests ---------------------------------------------------------- */
+
+static const char *do_start(struct net *n, char *text, size_t cap)
+{
+    struct colo_error err;
+    int fd;
+
+    if (n->way != NET_PASS && n->way != NET_QUIET)
+        return "started before";
+    fd = ops(n)->stream(n->source, &err);
+    if (fd < 0 || net_twin_open(&n->twin, fd, n->options->secondary, &err) ||
+        net_flow_new(n, &err)) {
+        snprintf(text, cap, "%s", err.text);
+        return text;
+    }
+    n->started_us = net_now_us();
+    n->said_lost = n->has_commit = n->stands = false;
+    n->committed = n->marked = 0;
+    return NULL;
+}
+
+/* The guest stands, and so does its device model. */
+static const char *do_checkpoint(struct net *n)
+{
+    if (n->twin.fd < 0)
+        return n->twin.why[0] ? n->twin.why : "no twin";
+    net_drain(n);
+    n->stands = true;
+    return NULL;
+}
+
+/* primary: the backup has it; secondary: the replica is it. */
+static const char *do_commit(struct net *n, uint64_t epoch)
+{
+    if (n->twin.fd < 0)
+        return n->twin.why[0] ? n->twin.why : "no twin";
+    if (n->options->secondary) {
+        net_drain(n);
+        net_flow_loaded(n, epoch);
+        n->way = NET_FOLLOW;
+    } else {
+        net_drain(n);
+        net_flow_commit(n, epoch);
+        if (!net_twin_put(&n->twin, NET_MSG_EPOCH, epoch, NULL, 0))
+            return "the queue to the twin is full";
+        n->way = NET_COMPARE;
+    }
+    n->committed = epoch;
+    n->has_commit = true;
+    n->stands = false;
+    return NULL;
+}
+
+static const char *do_failover(struct net *n, char *text, size_t cap)
+{
+    struct colo_error err;
+
+    net_twin_close(&n->twin);
+    if (!n->options->secondary) {
+        net_flow_release(n);
+        n->way = NET_PASS;
+        n->stands = false;
+        return NULL;
+    }
+    if (n->way == NET_ALONE)
+        return NULL;
+    if (net_swap_enter(&n->nl, &n->record, &err)) {
+        snprintf(text, cap, "%s", err.text);
+        return text;
+    }
+    n->record.secondary = false;
+    (void)net_record_write(n->record_fd, &n->record, NULL);
+    net_flow_alone(n);
+    n->way = NET_ALONE;
+    n->said_rounds = 0;
+    n->next_say_us = 0;
+    return NULL;
+}
+
+/* Protection ends.  Only a primary has a guest that may speak. */
+static void do_stop(struct net *n)
+{
+    net_twin_close(&n->twin);
+    n->stands = false;
+    if (n->way == NET_COMPARE || n->way == NET_PASS) {
+        net_flow_release(n);
+        n->way = NET_PASS;
+    } else if (n->way == NET_FOLLOW) {
+        n->way = NET_QUIET;
+    }
+    if (n->way != NET_ALONE) {
+        net_flow_free(n->flow);
+        n->flow = NULL;
+    }
+}
+
+static void answer(struct net *n, const struct colo_proxy_request *req)
+{
+    const char *error = NULL;
+    char text[256];
+
+    switch (req->verb) {
+    case COLO_PROXY_START:
+        error = do_start(n, text, sizeof(text));
+        break;
+    case COLO_PROXY_CHECKPOINT:
+        error = do_checkpoint(n);
+        break;
+    case COLO_PROXY_COMMIT:
+        error = do_commit(n, req->arg);
+        break;
+    case COLO_PROXY_FAILOVER:
+        error = do_failover(n, text, sizeof(text));
+        break;
+    case COLO_PROXY_STOP:
+        do_stop(n);
+        break;
+    default:
+        error = "colo-net cannot do that";
+    }
+    (void)ops(n)->reply(n->source, req->seq, error);
+}
+
+void net_join(struct net *n)
+{
+    struct colo_error err;
+
+    if (!n->joined && !n->leaving)
+        n->joined = !ops(n)->join(n->source, &err);
+}
+
+void net_requests(struct net *n)
+{
+    struct colo_proxy_request req = { .size = sizeof(req) };
+    struct colo_error err;
+    int rc;
+
+    if (!n->joined)
+        return;
+    while ((rc = ops(n)->next(n->source, &req, &err)) > 0)
+        answer(n, &req);
+    if (rc == 0)
+        return;
+    net_say("%s", err.text);
+    n->joined = false;
+    ops(n)->leave(n->source);
+    do_stop(n);
+}
