@@ -22,7 +22,7 @@ int colo__primary_request(struct colo_session *s, struct colo_error *err)
 
     s->epoch++;
     p->checkpoint_wanted = false;
-    p->sent = p->received = false;
+    p->sent = p->received = p->resend = false;
     p->transfer.again = false;
     p->loaded = false;
     memset(&p->info, 0, sizeof(p->info));
@@ -203,7 +203,7 @@ void colo__primary_received(struct colo_session *s, const struct colo_msg *msg)
         return;
     }
     /* A difference did not fit what the replica has.  Once more, whole. */
-    if (p->transfer.again || !p->sent) {
+    if (p->transfer.again || p->resend) {
         colo__fail(&err, COLO_E_CORRUPT, 0, "primary",
                    "the backup cannot take epoch %llu",
                    (unsigned long long)s->epoch);
@@ -213,8 +213,19 @@ void colo__primary_received(struct colo_session *s, const struct colo_msg *msg)
     s->audit_mismatches++;
     colo__session_warn(s, "a difference did not fit the replica; the epoch "
                           "is sent again whole");
+    /* it may know that all is sent before we do */
+    p->resend = true;
+    if (p->sent)
+        colo__primary_resend(s);
+}
+
+void colo__primary_resend(struct colo_session *s)
+{
+    struct colo_primary *p = &s->p;
+    struct colo_error err = { 0 };
+
     p->transfer.again = true;
-    p->sent = false;
+    p->sent = p->resend = false;
     if (colo__worker_submit(s->worker, colo__transfer_epoch_job,
                             &p->transfer, &err))
         colo__session_error(s, &err);

@@ -20,6 +20,8 @@ int colo__primary_release(struct colo_session *s, struct colo_error *err);
 void colo__primary_check_committed(struct colo_session *s);
 void colo__primary_received(struct colo_session *s,
                             const struct colo_msg *msg);
+/* the epoch is wanted once more and the worker is free */
+void colo__primary_resend(struct colo_session *s);
 void colo__primary_loaded(struct colo_session *s, const struct colo_msg *msg);
 
 /* ---- primary-colo.c: the same in mode colo ------------------------------ */

@@ -322,7 +322,10 @@ void colo__primary_worker(struct colo_session *s, int rc,
         s->state_deadline_us = colo__now_us(s->clock) +
                                (uint64_t)s->config.commit_ms * 1000;
         colo__session_step_hook(s, "sent");
-        colo__primary_check_committed(s);
+        if (p->resend)
+            colo__primary_resend(s);
+        else
+            colo__primary_check_committed(s);
     }
 }
 

@@ -50,6 +50,7 @@ struct colo_primary {
     bool seed_sent;                     /* the seed's job is over */
     bool ready_came;                    /* CHECKPOINT_READY, maybe early */
     bool sent, received;                /* the epoch under way */
+    bool resend;                        /* it is wanted once more */
     bool followers_wait;                /* no checkpoint before they answer */
     bool guest_stopping;                /* a stop was asked for */
     /* mode colo */
