@@ -9,7 +9,7 @@
 
 struct by_proxy {
     const struct colo_source_ops *ops;
-    const char *domain, *id;
+    const char *domain, *class_name, *id;
     struct colo_proxy *proxy; /* NULL: not joined */
 };
 
@@ -17,7 +17,7 @@ static int p_join(struct colo_source *s, struct colo_error *err)
 {
     struct by_proxy *p = (struct by_proxy *)s;
 
-    return colo_proxy_join(p->domain, "disk", p->id, &p->proxy, err);
+    return colo_proxy_join(p->domain, p->class_name, p->id, &p->proxy, err);
 }
 
 static int p_fd(struct colo_source *s)
@@ -78,6 +78,7 @@ int colo__source_proxy(const struct colo_control_config *config,
         return colo__fail(err, COLO_E_NOMEM, 0, "disk control", "no memory");
     p->ops = &proxy_ops;
     p->domain = config->domain;
+    p->class_name = config->class_name ? config->class_name : "disk";
     p->id = config->id;
     *ret = (struct colo_source *)p;
     return 0;

@@ -15,6 +15,7 @@ struct colo_control;
 
 struct colo_control_config {
     const char *domain, *id;      /* the session, by uuid or name */
+    const char *class_name;       /* NULL: "disk" */
     const char *control, *stream; /* for tests: paths; then no domain */
     bool secondary;
     /* -1, or: no session is joined before a byte comes here, and none at all

@@ -28,7 +28,8 @@ static void have_links(struct colo_session *s)
         return;
     }
     colo__control_hello(s);
-    if (s->role == COLO_ROLE_PRIMARY && colo__disks_say(s, &err)) {
+    if (s->role == COLO_ROLE_PRIMARY &&
+        (colo__disks_say(s, &err) || colo__nets_say(s, &err))) {
         colo__session_error(s, &err);
         return;
     }
@@ -44,7 +45,7 @@ int colo__connect_begin(struct colo_session *s, struct colo_error *err)
         .ssh_command = s->config.ssh_command,
         .remote_command = s->config.remote_command,
         .transport = s->config.transport,
-        .streams = s->disks.count,
+        .streams = s->disks.count + s->nets.count,
         .in_fd = s->config.boot_in_fd,
         .out_fd = s->config.boot_out_fd,
         .timeout_ms = s->config.connect_ms,

@@ -150,7 +150,7 @@ int colo__disks_take(struct colo_session *s, const struct colo_msg *msg,
 
     if (rc)
         return rc;
-    if (s->disks.count || msg->value != s->streams)
+    if (s->disks.count || msg->value > s->streams)
         return colo__fail(err, COLO_E_PROTO, 0, WHERE,
                           "DISKS with %llu of them for %u streams",
                           (unsigned long long)msg->value, s->streams);
@@ -163,7 +163,7 @@ int colo__disks_take(struct colo_session *s, const struct colo_msg *msg,
 
 bool colo__disks_known(const struct colo_session *s)
 {
-    return s->disks.count == s->streams;
+    return s->disks.count + s->nets.count == s->streams;
 }
 
 /* ---- their processes --------------------------------------------------- */
@@ -225,7 +225,7 @@ static int start_one(struct colo_session *s, struct colo_disk *d,
 
 int colo__disks_start(struct colo_session *s, struct colo_error *err)
 {
-    if (s->disks.count != s->streams)
+    if (s->disks.count > s->streams)
         return colo__fail(err, COLO_E_UNSUPPORTED, 0, WHERE,
                           "%u disks need a stream each, and this transport "
                           "gave %u", s->disks.count, s->streams);

@@ -158,6 +158,7 @@ void colo__primary_finish(struct colo_session *s)
     if (s->prepared)
         colo__followers_stop(s);
     colo__disks_stop(s);
+    colo__nets_stop(s);
     if (!s->guest_gone && !p->guest_ended && s->seed_start_us &&
         colo__session_hv(s)->life->abandon(s->parts.hv, &err))
         colo__session_warn(s, err.text);

@@ -53,6 +53,8 @@ static int act_seed(struct colo_session *s, struct colo_error *err)
             return rc;
     }
     rc = colo__disks_start(s, err);
+    if (!rc)
+        rc = colo__nets_start(s, err);
     if (rc)
         return rc;
     rc = colo__followers_prepare(s, err);

@@ -184,4 +184,5 @@ void colo__secondary_finish(struct colo_session *s)
     }
     colo__followers_stop(s);
     colo__disks_stop(s);
+    colo__nets_stop(s);
 }

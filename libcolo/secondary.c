@@ -67,8 +67,30 @@ static int act_seed(struct colo_session *s, struct colo_error *err)
                   err);
 }
 
+/* The replica's network cards, as soon as there is one. */
+static int start_nets(struct colo_session *s, struct colo_error *err)
+{
+    struct colo_hv_info info;
+    int rc;
+
+    if (!s->nets.count || s->nets.started)
+        return 0;
+    rc = colo__session_hv(s)->info(s->parts.hv, &info, err);
+    if (rc)
+        return rc;
+    s->info.domid = info.domid;
+    return colo__nets_start(s, err);
+}
+
 static void check_seeded(struct colo_session *s)
 {
+    struct colo_error err = { 0 };
+
+    if (s->state == COLO_STATE_SEEDING && colo__disks_known(s) &&
+        s->s.seed_restored && start_nets(s, &err)) {
+        colo__session_error(s, &err);
+        return;
+    }
     if (s->state == COLO_STATE_SEEDING && colo__disks_known(s) &&
         colo__followers_in_step(s) &&
         s->s.seed_restored && s->s.seed_received)
@@ -251,6 +273,13 @@ void colo__secondary_message(struct colo_session *s,
     case COLO_MSG_DISKS:
         if (s->state <= COLO_STATE_SEEDING) {
             if (colo__disks_take(s, msg, &err))
+                colo__session_error(s, &err);
+            return;
+        }
+        break;
+    case COLO_MSG_NETS:
+        if (s->state <= COLO_STATE_SEEDING) {
+            if (colo__nets_take(s, msg, &err))
                 colo__session_error(s, &err);
             return;
         }

@@ -20,6 +20,7 @@
 #include "engine/stats.h"
 #include "engine/transfer.h"
 #include "engine/worker.h"
+#include "nets.h"
 #include "network.h"
 #include "parts.h"
 #include "pure/states.h"
@@ -137,6 +138,7 @@ struct colo_session {
     bool operator_failover;             /* asked for, not detected */
     bool arbiter_asked;
     struct colo_disks disks;
+    struct colo_nets nets;              /* mode colo */
     struct colo_network network;
     struct colo_link *stream[COLO_MAX_STREAMS]; /* until a disk has it */
     uint32_t streams;                   /* that the peers have made */

@@ -63,6 +63,10 @@ static int set_up(struct colo_session *s, struct colo_error *err)
         if (!rc && s->parts.store && s->config.disks)
             rc = colo__disks_find(s->parts.store, s->info.domid, &s->disks,
                                   err);
+        if (!rc && s->parts.store && colo__both_run(s) &&
+            s->config.network_buffer)
+            rc = colo__nets_find(s->parts.store, s->info.domid, &s->nets,
+                                 err);
         if (!rc && s->parts.hold_network)
             rc = colo__network_hold(s, err);
         if (rc)
@@ -212,6 +216,7 @@ static void free_session(struct colo_session *s)
         if (s->stream[i])
             colo__link_ops(s->stream[i])->close(s->stream[i]);
     colo__disks_free(&s->disks);
+    colo__nets_free(&s->nets);
     colo__network_free(&s->network);
     colo__bootstrap_end(s->boot);
     if (s->parts.hv)

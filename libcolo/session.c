@@ -352,6 +352,7 @@ static void take_time(struct colo_session *s)
 static void role_poll(struct colo_session *s)
 {
     colo__disks_poll(s);
+    colo__nets_poll(s);
     colo__session_verify_poll(s);
     if (s->role == COLO_ROLE_PRIMARY)
         colo__primary_poll(s);

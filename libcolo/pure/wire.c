@@ -100,6 +100,7 @@ static const char *const names[] = {
     [COLO_MSG_DISKS] = "DISKS",
     [COLO_MSG_ADDRESSES] = "ADDRESSES",
     [COLO_MSG_DIVERGED] = "DIVERGED",
+    [COLO_MSG_NETS] = "NETS",
     [COLO_MSG_ATTACH] = "ATTACH",
     [COLO_MSG_SEED_DATA] = "SEED_DATA",
     [COLO_MSG_SEED_END] = "SEED_END",

@@ -57,6 +57,9 @@
                                           addresses are, see net-proxy/learn */
 #define COLO_MSG_DIVERGED          16  /* S>P, COLO: the replica goes another
                                           way: a checkpoint is wanted */
+#define COLO_MSG_NETS              17  /* P>S, COLO: value = count; body below;
+                                          the n-th has the n-th stream after
+                                          those of the disks */
 
 /* Bulk link, P>S, in this order: ATTACH, SEED_DATA*, SEED_END, then per
  * epoch EPOCH_BEGIN, (PAGES | GONE)*, STATE*, AUDIT*, EPOCH_END.  COLO: before
@@ -229,6 +232,24 @@ int colo__disks_build(const struct colo_disk_name *disks, uint32_t count,
 int colo__disks_parse(const struct colo_msg *msg,
                       struct colo_disk_name ret_disks[COLO_WIRE_DISKS],
                       struct colo_error *err);
+
+/* NETS body: for each network card u16 number (the N of vifD.N), u8 1 if it is
+ * the emulated half, u8 0. */
+#define COLO_WIRE_NETS 8
+#define COLO_WIRE_NET_BYTES 4
+#define COLO_WIRE_NET_DEVID 255
+
+struct colo_net_name {
+    uint16_t devid;
+    bool emulated;
+};
+
+/* as those for disks */
+int colo__nets_build(const struct colo_net_name *nets, uint32_t count,
+                     uint8_t *out, size_t cap, struct colo_error *err);
+int colo__nets_parse(const struct colo_msg *msg,
+                     struct colo_net_name ret_nets[COLO_WIRE_NETS],
+                     struct colo_error *err);
 
 /* big-endian access */
 void colo__put16(uint8_t *p, uint16_t v);

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Copyright (C) libcolo developers
+ *
+ * The network cards of a session in mode colo: which ones the guest has, a
+ * colo-net process for each, and the stream between it and its twin.  As
+ * disks.h; a card's streams come after the disks'.  Session's thread.
+ */
+#ifndef COLO_NETS_H
+#define COLO_NETS_H
+
+#include "../xenstore/store.h"
+#include "engine/relay.h"
+#include "pure/wire.h"
+
+struct colo_session;
+
+struct colo_net {
+    struct colo_net_name name;
+    char id[16];              /* its proxy's, "0" or "0-emu" */
+    struct colo_link *link;   /* to the peer, until the relay has it */
+    struct colo_relay *relay;
+    int listener, life_fd, pidfd, pid; /* as a disk's */
+};
+
+struct colo_nets {
+    uint32_t count;
+    bool started;
+    struct colo_net net[COLO_WIRE_NETS];
+};
+
+/* colo__nets_find - the cards of a guest on this host.  Of a card that is
+ * emulated and not, the emulated half counts: a guest with drivers of Xen's
+ * own is none for mode colo.
+ * Errors   COLO_E_LIMIT, COLO_E_STORE */
+int colo__nets_find(struct colo_store *store, uint32_t domid,
+                    struct colo_nets *ret_nets, struct colo_error *err);
+/* colo__nets_say - primary: tell the peer which they are. */
+int colo__nets_say(struct colo_session *s, struct colo_error *err);
+/* colo__nets_take - secondary: the primary's NETS has come. */
+int colo__nets_take(struct colo_session *s, const struct colo_msg *msg,
+                    struct colo_error *err);
+/* colo__nets_start - once; s->info.domid is the guest's or the replica's. */
+int colo__nets_start(struct colo_session *s, struct colo_error *err);
+/* colo__nets_poll - after anything happened; raises what has failed. */
+void colo__nets_poll(struct colo_session *s);
+/* colo__nets_stop - let the processes leave.  One that has taken over lives
+ * on until no connection needs it. */
+void colo__nets_stop(struct colo_session *s);
+void colo__nets_free(struct colo_nets *nets);
+
+#endif
