@@ -2,7 +2,7 @@
 /* Copyright (C) libcolo developers
  *
  * Many runs, as many at once as there are processors, and the sum of them.
- * Usage: chaos-campaign [runs] [seed] [first run].
+ * Usage: chaos-campaign [runs] [seed] [first run] [remus|colo].
  */
 #include <signal.h>
 #include <stdio.h>
@@ -29,9 +29,9 @@ struct sums {
         takeovers, commits, starved;
 };
 
-static void start(struct job *job, uint64_t seed, uint32_t run)
+static void start(struct job *job, uint64_t seed, uint32_t run, int mode)
 {
-    plan_make(&job->plan, seed, run);
+    plan_make(&job->plan, seed, run, mode);
     memset(job->verdict, 0, sizeof(*job->verdict));
     fflush(stdout);
     job->pid = fork();
@@ -66,10 +66,11 @@ static void add(struct sums *sums, struct job *job, int status)
         return;
     plan_print(&job->plan, text, sizeof(text));
     printf("FAILED run %u of seed %llu: %s%s\n  %s\n"
-           "  again: tests/chaos/chaos 1 %llu %u\n",
+           "  again: tests/chaos/chaos 1 %llu %u %s\n",
            job->plan.run, (unsigned long long)job->plan.seed,
            status ? "the run itself broke; " : "", v->why, text,
-           (unsigned long long)job->plan.seed, job->plan.run);
+           (unsigned long long)job->plan.seed, job->plan.run,
+           colo_mode_name(job->plan.mode));
 }
 
 /* One job that has ended; waits for it. */
@@ -93,8 +94,8 @@ static bool any_running(const struct job *jobs, int n)
     return false;
 }
 
-static void campaign(uint64_t seed, uint32_t first, uint32_t runs, int n,
-                     struct sums *sums)
+static void campaign(uint64_t seed, uint32_t first, uint32_t runs, int mode,
+                     int n, struct sums *sums)
 {
     struct job jobs[MAX_JOBS] = { 0 };
     uint32_t next = first;
@@ -109,7 +110,7 @@ static void campaign(uint64_t seed, uint32_t first, uint32_t runs, int n,
     while (next - first < runs || any_running(jobs, n)) {
         for (int i = 0; i < n && next - first < runs; i++)
             if (!jobs[i].pid)
-                start(&jobs[i], seed, next++);
+                start(&jobs[i], seed, next++, mode);
         collect(sums, jobs, n);
     }
 }
@@ -120,6 +121,8 @@ int main(int argc, char **argv)
     uint64_t seed = argc > 2 ? strtoull(argv[2], NULL, 0)
                              : (uint64_t)time(NULL);
     uint32_t first = argc > 3 ? (uint32_t)strtoul(argv[3], NULL, 0) : 0;
+    int mode = argc > 4 && !strcmp(argv[4], "colo") ? COLO_MODE_COLO
+                                                    : COLO_MODE_REMUS;
     long n = sysconf(_SC_NPROCESSORS_ONLN);
     struct sums sums = { 0 };
     uint64_t t0 = colo__now_us(&colo__clock_monotonic);
@@ -127,7 +130,8 @@ int main(int argc, char **argv)
     signal(SIGPIPE, SIG_IGN);
     n = n < 1 ? 1 : n > MAX_JOBS ? MAX_JOBS : n;
     printf("chaos_seed=%llu\n", (unsigned long long)seed);
-    campaign(seed, first, runs, (int)n, &sums);
+    printf("chaos_mode=%s\n", colo_mode_name(mode));
+    campaign(seed, first, runs, mode, (int)n, &sums);
     printf("chaos_runs=%llu\n", (unsigned long long)sums.runs);
     for (int i = 0; i < FAULT_COUNT; i++)
         printf("chaos_fault_%s=%llu\n", fault_name(i),

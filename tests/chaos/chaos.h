@@ -62,6 +62,7 @@ enum {
 struct plan {
     uint64_t seed;
     uint32_t run;
+    int mode;              /* COLO_MODE_*; colo: both copies run */
     int fault;
     bool tls, relay;       /* relay false: the sockets themselves */
     bool gone_silent;      /* a dead host sends no reset */
@@ -77,11 +78,12 @@ struct plan {
     int reason;            /* of the guest's end */
     uint32_t delay_ms;     /* DELAY: of each piece */
     struct sim_config guest;
+    bool track_off_there;  /* TRACK_OFF in mode colo: the replica's, too */
     bool replica_runs;     /* a vCPU process for it, else it is only started */
     struct colo_config config;
 };
 
-void plan_make(struct plan *plan, uint64_t seed, uint32_t run);
+void plan_make(struct plan *plan, uint64_t seed, uint32_t run, int mode);
 const char *fault_name(int fault);
 void plan_print(const struct plan *plan, char *buf, size_t cap);
 
@@ -96,6 +98,7 @@ struct record {
     } marks[RECORD_MAX];         /* the primary stood still there */
     _Atomic uint64_t committed;  /* last released epoch, 0 none */
     _Atomic uint64_t commits;
+    _Atomic uint64_t applied;    /* colo: the replica is of this epoch */
     _Atomic uint32_t primary_started, primary_failover, primary_stop;
     _Atomic uint32_t secondary_failover;
     _Atomic uint64_t takeover_step; /* context of the replica then */
@@ -110,8 +113,9 @@ struct record {
 };
 
 /* role: of the side; guest: of it, asked when needed (secondary: made late) */
-struct colo_replication *record_follower(struct record *rec, int role,
-                                         bool slow, struct colo_hv *hv,
+struct colo_replication *record_follower(struct record *rec,
+                                         const struct plan *plan, int role,
+                                         struct colo_hv *hv,
                                          struct sim_guest *guest);
 
 /* ---- relay.c ----------------------------------------------------------- */

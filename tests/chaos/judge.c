@@ -2,7 +2,9 @@
 /* Copyright (C) libcolo developers
  *
  * What must be true after a run, whatever happened:
- *  - a replica that took over is, to the byte, one moment at which an epoch was
+ *  - in mode colo, a replica that took over is its own running copy or a whole
+ *    epoch, never a mix, and not of an earlier epoch than the last released;
+ *  - in mode remus, a replica that took over is, to the byte, one moment at which an epoch was
  *    cut, and not an earlier one than the last whose output was released;
  *  - the guest runs somewhere, unless it ended by itself, or its host died
  *    before anything was released;
@@ -79,6 +81,17 @@ static uint64_t epoch_of(const struct record *rec, uint64_t step)
     return 0;
 }
 
+static void not_too_old(const struct record *rec, struct verdict *v)
+{
+    uint64_t epoch = atomic_load(&rec->applied);
+    uint64_t released = atomic_load(&rec->committed);
+
+    if (!epoch || epoch < released)
+        bad(v, &v->loss, "the replica goes on from epoch %llu, epoch %llu was "
+            "released", (unsigned long long)epoch,
+            (unsigned long long)released);
+}
+
 /* Run on for long enough that the program has met every page of its area,
  * then look at every byte again. */
 static void runs_on(struct run *run, struct sim_guest *replica, uint64_t from,
@@ -120,6 +133,11 @@ static void judge_replica(struct run *run, struct sim_guest *replica,
     char why[256];
 
     v->took_over = 1;
+    if (run->plan->mode == COLO_MODE_COLO) {
+        not_too_old(rec, v);
+        runs_on(run, replica, step, v);
+        return;
+    }
     epoch = epoch_of(rec, step);
     released = atomic_load(&rec->committed);
     if (!epoch)
@@ -148,7 +166,7 @@ static void look_at_replica(struct run *run, bool *ret_runs,
     if (sim_guest_attach(run->sdir, &replica, &err))
         return;
     sim_guest_look(replica, &look);
-    if (look.state == COLO_HV_RUNNING) {
+    if (look.state == COLO_HV_RUNNING && !look.copy) {
         *ret_runs = true;
         judge_replica(run, replica, v);
     } else if (look.state != COLO_HV_GONE && !run->killed[1] &&

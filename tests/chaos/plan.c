@@ -100,6 +100,22 @@ static void plan_config(struct plan *plan, uint64_t *x)
     c->log.min_level = COLO_LOG_DEBUG;
 }
 
+static const char *colo_step(const struct plan *plan, uint64_t *x)
+{
+    static const char *const primary[] = {
+        "live", "stopped", "captured", "compared", "sent", "received",
+        "committed", "resumed",
+    };
+    static const char *const secondary[] = {
+        "request", "halted", "reply", "whole", "received", "applied", "set",
+        "loaded",
+    };
+
+    if (plan->fault == FAULT_KILL_SECONDARY)
+        return secondary[upto(x, COLO_ARRAY_LEN(secondary))];
+    return primary[upto(x, COLO_ARRAY_LEN(primary))];
+}
+
 static void plan_step(struct plan *plan, uint64_t *x)
 {
     static const char *const primary[] = {
@@ -110,7 +126,9 @@ static void plan_step(struct plan *plan, uint64_t *x)
         "reply", "whole", "received", "loaded",
     };
 
-    if (plan->fault == FAULT_KILL_SECONDARY)
+    if (plan->mode == COLO_MODE_COLO)
+        plan->step = colo_step(plan, x);
+    else if (plan->fault == FAULT_KILL_SECONDARY)
         plan->step = secondary[upto(x, COLO_ARRAY_LEN(secondary))];
     else
         plan->step = primary[upto(x, COLO_ARRAY_LEN(primary))];
@@ -130,10 +148,17 @@ static void plan_hv(struct plan *plan, uint64_t *x)
         SIM_OP_POLL, SIM_OP_INFO, SIM_OP_READ, SIM_OP_WRITE, SIM_OP_CHECK,
         SIM_OP_SEED_IN, SIM_OP_DESTROY,
     };
+    static const int replica[] = { /* mode colo */
+        SIM_OP_POLL, SIM_OP_INFO, SIM_OP_TRACK, SIM_OP_DIRTY, SIM_OP_READ,
+        SIM_OP_WRITE, SIM_OP_REQUEST, SIM_OP_CHECK, SIM_OP_SET, SIM_OP_RUN,
+        SIM_OP_SEED_IN, SIM_OP_DESTROY,
+    };
     static const int codes[] = { COLO_E_HV, COLO_E_SYS, COLO_E_NOMEM };
 
     if (plan->fault == FAULT_HV_PRIMARY)
         plan->hv_op = primary[upto(x, COLO_ARRAY_LEN(primary))];
+    else if (plan->mode == COLO_MODE_COLO)
+        plan->hv_op = replica[upto(x, COLO_ARRAY_LEN(replica))];
     else
         plan->hv_op = secondary[upto(x, COLO_ARRAY_LEN(secondary))];
     plan->hv_code = codes[upto(x, COLO_ARRAY_LEN(codes))];
@@ -145,13 +170,25 @@ static void plan_hv(struct plan *plan, uint64_t *x)
                   plan->hv_op != SIM_OP_CANCEL;
 }
 
-void plan_make(struct plan *plan, uint64_t seed, uint32_t run)
+/* Both run, each does some things in its own way, and each may lose its
+ * record. */
+static void plan_colo(struct plan *plan, uint64_t *x)
+{
+    plan->replica_runs = true;
+    plan->guest.noise_pages = upto(x, 4);
+    plan->guest.noise_every = upto(x, 5);
+    plan->config.mode = COLO_MODE_COLO;
+    plan->track_off_there = one_in(x, 2);
+}
+
+void plan_make(struct plan *plan, uint64_t seed, uint32_t run, int mode)
 {
     uint64_t x = seed * UINT64_C(0x2545f4914f6cdd1d) + run;
 
     memset(plan, 0, sizeof(*plan));
     plan->seed = seed;
     plan->run = run;
+    plan->mode = mode;
     next(&x);
     plan->fault = choose_fault(&x);
     plan->hv_op = -1;
@@ -172,6 +209,8 @@ void plan_make(struct plan *plan, uint64_t seed, uint32_t run)
     plan->replica_runs = one_in(&x, 3);
     plan_guest(plan, &x);
     plan_config(plan, &x);
+    if (mode == COLO_MODE_COLO)
+        plan_colo(plan, &x);
     if (plan->fault >= FAULT_KILL_PRIMARY &&
         plan->fault <= FAULT_KILL_BOTH && !one_in(&x, 3))
         plan_step(plan, &x);
@@ -186,9 +225,10 @@ void plan_print(const struct plan *plan, char *buf, size_t cap)
     int n;
 
     n = snprintf(buf, cap,
-                 "%s%s%s (%u ms)%s%s, %llu frames, pulse %u+%u/step, every "
+                 "%s%s%s%s (%u ms)%s%s, %llu frames, pulse %u+%u/step, every "
                  "%u us, balloon %u/%u, context +%u; interval %u ms, live %d, "
                  "compress %d, delta %u, audit %u",
+                 plan->mode == COLO_MODE_COLO ? "mode colo: " : "",
                  fault_name(plan->fault), plan->tls ? ", tls" : "",
                  plan->relay ? ", relay" : "",
                  plan->latency_ms,

@@ -16,7 +16,7 @@
 struct follower {
     const struct colo_replication_ops *ops; /* first */
     struct record *rec;
-    int role;
+    int role, mode;
     struct colo_hv *hv;
     struct sim_guest *guest;
     int timer;               /* -1: answers at once */
@@ -74,12 +74,22 @@ static int f_start(struct colo_replication *r, int mode,
     struct follower *f = of(r);
 
     (void)err;
-    if (f->started || mode != COLO_MODE_REMUS)
+    if (f->started || mode != f->mode)
         violated(f, "start", 0);
     f->started = true;
     if (f->role == COLO_ROLE_PRIMARY)
         atomic_store(&f->rec->primary_started, 1);
     return 0;
+}
+
+static void replica_stands_still(struct follower *f, const char *call,
+                                 uint64_t epoch)
+{
+    struct sim_look look;
+
+    sim_guest_look(sim_hv_guest(f->hv), &look);
+    if (f->mode == COLO_MODE_COLO && look.state == COLO_HV_RUNNING)
+        violated(f, call, epoch);
 }
 
 static int f_checkpoint(struct colo_replication *r, uint64_t epoch,
@@ -95,8 +105,10 @@ static int f_checkpoint(struct colo_replication *r, uint64_t epoch,
         violated(f, "checkpoint", epoch);
     f->checkpoint = epoch;
     answer_later(f, epoch);
-    if (f->role != COLO_ROLE_PRIMARY)
+    if (f->role != COLO_ROLE_PRIMARY) {
+        replica_stands_still(f, "checkpoint of a running replica", epoch);
         return 0;
+    }
     sim_guest_look(f->guest, &look);
     if (look.state != COLO_HV_STOPPED)
         violated(f, "checkpoint of a running guest", epoch);
@@ -121,6 +133,10 @@ static int f_commit(struct colo_replication *r, uint64_t epoch,
     if (f->role == COLO_ROLE_PRIMARY) {
         atomic_store(&f->rec->committed, epoch);
         atomic_fetch_add(&f->rec->commits, 1);
+    } else if (f->mode == COLO_MODE_COLO) {
+        replica_stands_still(f, "commit of a running replica", epoch);
+        atomic_store(&f->rec->applied, epoch);
+        answer_later(f, epoch);
     }
     return 0;
 }
@@ -177,8 +193,9 @@ static const struct colo_replication_ops follower_ops = {
     .pending = f_pending,
 };
 
-struct colo_replication *record_follower(struct record *rec, int role,
-                                         bool slow, struct colo_hv *hv,
+struct colo_replication *record_follower(struct record *rec,
+                                         const struct plan *plan, int role,
+                                         struct colo_hv *hv,
                                          struct sim_guest *guest)
 {
     struct follower *f = calloc(1, sizeof(*f));
@@ -188,10 +205,12 @@ struct colo_replication *record_follower(struct record *rec, int role,
     f->ops = &follower_ops;
     f->rec = rec;
     f->role = role;
+    f->mode = plan->mode;
     f->hv = hv;
     f->guest = guest;
-    f->timer = slow ? timerfd_create(CLOCK_MONOTONIC,
-                                     TFD_CLOEXEC | TFD_NONBLOCK)
-                    : -1;
+    f->timer = plan->slow_follower
+                   ? timerfd_create(CLOCK_MONOTONIC,
+                                    TFD_CLOEXEC | TFD_NONBLOCK)
+                   : -1;
     return (struct colo_replication *)f;
 }

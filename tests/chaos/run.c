@@ -169,6 +169,18 @@ static void kill_host(struct run *run)
     run->host_dead = true;
 }
 
+static void track_off(struct run *run)
+{
+    struct sim_guest *replica = NULL;
+
+    sim_guest_track_off(run->guest);
+    if (!run->plan->track_off_there ||
+        sim_guest_attach(run->sdir, &replica, NULL))
+        return;
+    sim_guest_track_off(replica);
+    sim_guest_free(replica);
+}
+
 static void inject(struct run *run)
 {
     const struct plan *plan = run->plan;
@@ -192,9 +204,11 @@ static void inject(struct run *run)
                                                          : RELAY_BACK), salt);
         break;
     case FAULT_FLIP_BULK:
-        relay_flip(run->relay, RELAY_BULK | RELAY_OUT, salt);
+        relay_flip(run->relay, RELAY_BULK |
+                                   (plan->mode == COLO_MODE_COLO && salt & 4
+                                        ? RELAY_BACK : RELAY_OUT), salt);
         break;
-    case FAULT_TRACK_OFF:      sim_guest_track_off(run->guest); break;
+    case FAULT_TRACK_OFF:      track_off(run); break;
     case FAULT_STUCK:          sim_guest_stuck(run->guest, true); break;
     case FAULT_SUSPEND:        sim_guest_suspend(run->guest); break;
     case FAULT_GUEST_END: sim_guest_shutdown(run->guest, plan->reason); break;

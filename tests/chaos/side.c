@@ -116,7 +116,9 @@ static int set_up(struct side *side, struct colo_session **ret_session,
     } else {
         replica.dir = side->dir;
         replica.vcpu = plan->replica_runs ? SIM_VCPU_PROCESS : SIM_VCPU_NONE;
-        replica.step_us = 20;
+        /* in mode colo it falls behind, gets ahead, or keeps up */
+        replica.step_us = plan->mode != COLO_MODE_COLO ? 20
+                          : replica.step_us * (plan->run % 3 + 1) / 2;
         parts.hv = sim_hv_secondary(&replica);
     }
     side->hv = parts.hv;
@@ -125,9 +127,8 @@ static int set_up(struct side *side, struct colo_session **ret_session,
     if (rc)
         return rc;
     parts.session_id = (const char *)session_id;
-    parts.replication[0] = record_follower(side->rec, side->role,
-                                           plan->slow_follower, parts.hv,
-                                           side->guest);
+    parts.replication[0] = record_follower(side->rec, plan, side->role,
+                                           parts.hv, side->guest);
     parts.step_fn = on_step;
     parts.step_user = side;
     config.role = side->role;
