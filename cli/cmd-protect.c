@@ -14,6 +14,10 @@
 #include "process.h"
 #include "progress.h"
 
+/* milliseconds; the library's defaults */
+#define INTERVAL_REMUS 100
+#define INTERVAL_COLO 20000
+
 struct protect {
     struct colo_config config;
     struct cli_child child;  /* --daemon; else report_fd is -1 */
@@ -36,9 +40,13 @@ static void on_protected(struct protect *protect,
 
     protect->committed = true;
     printf("protected: %s on %s, epoch %" PRIu64 ", pause %s, "
-           "a checkpoint every %" PRIu32 " ms\n", protect->name,
+           "%s every %" PRIu32 " ms\n", protect->name,
            protect->config.peer, info->epoch,
-           cli_format_us(info->pause_us, pause), protect->config.interval_ms);
+           cli_format_us(info->pause_us, pause),
+           protect->config.mode == COLO_MODE_COLO
+               ? "both run, a checkpoint at the latest"
+               : "a checkpoint",
+           protect->config.interval_ms);
     fflush(stdout);
     if (!protect->daemon)
         return;
@@ -257,7 +265,7 @@ static int protect_guest(struct protect *protect, int signal_fd)
 enum {
     OPT_ADDRESS = 256, OPT_AUDIT, OPT_COMPRESS, OPT_DEAD, OPT_DISK_MEMORY,
     OPT_DISK_SPILL, OPT_DISK_SPILL_DIR, OPT_HEARTBEAT,
-    OPT_LIVE_ROUND, OPT_NO_AUDIT, OPT_NO_CHECK, OPT_NO_DISKS,
+    OPT_LIVE_ROUND, OPT_MODE, OPT_NO_AUDIT, OPT_NO_CHECK, OPT_NO_DISKS,
     OPT_NO_NETWORK_BUFFER, OPT_REMOTE, OPT_SSH, OPT_TRANSPORT
 };
 
@@ -274,6 +282,7 @@ static const struct option options[] = {
     { "help", no_argument, NULL, 'h' },
     { "interval", required_argument, NULL, 'i' },
     { "live-round", required_argument, NULL, OPT_LIVE_ROUND },
+    { "mode", required_argument, NULL, OPT_MODE },
     { "no-audit", no_argument, NULL, OPT_NO_AUDIT },
     { "no-check", no_argument, NULL, OPT_NO_CHECK },
     { "no-disks", no_argument, NULL, OPT_NO_DISKS },
@@ -345,6 +354,7 @@ static bool build_remote(struct protect *protect)
 static bool set_option(struct protect *protect, int c)
 {
     static const char *const transports[] = { "tls", "ssh", NULL };
+    static const char *const modes[] = { "remus", "colo", NULL };
     struct colo_config *config = &protect->config;
 
     switch (c) {
@@ -356,6 +366,9 @@ static bool set_option(struct protect *protect, int c)
         return true;
     case 'i':
         return number("--interval", 1, 600000, &config->interval_ms);
+    case OPT_MODE:
+        config->mode = cli_choice("--mode", optarg, modes) + COLO_MODE_REMUS;
+        return config->mode >= COLO_MODE_REMUS;
     case OPT_HEARTBEAT:
         return number("--heartbeat", 10, 60000, &config->heartbeat_ms);
     case OPT_DEAD:
@@ -456,6 +469,10 @@ static int run(int argc, char **argv)
                 protect.config.heartbeat_ms);
         return CLI_USAGE;
     }
+    if (!protect.config.interval_ms)
+        protect.config.interval_ms =
+            protect.config.mode == COLO_MODE_COLO ? INTERVAL_COLO
+                                                  : INTERVAL_REMUS;
     if (!build_remote(&protect))
         return CLI_USAGE;
     protect.config.event_fn = on_event;
@@ -468,7 +485,10 @@ static int run(int argc, char **argv)
 const struct cli_command cli_cmd_protect = {
     "protect", "DOMAIN HOST [OPTION...]",
     "Protect a guest: checkpoint it to HOST until told to stop",
-    "  -i, --interval MS        time between checkpoints (100)\n"
+    "      --mode remus|colo    colo: the replica runs, too, and answers are "
+    "compared\n"
+    "                           (remus)\n"
+    "  -i, --interval MS        time between checkpoints (100; colo: 20000)\n"
     "  -d, --daemon             come back once the guest is protected\n"
     "      --transport tls|ssh  TLS after a start over ssh, or all through "
     "ssh (tls)\n"

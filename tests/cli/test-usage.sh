@@ -40,6 +40,7 @@ expect 2 "too many arguments" protect web host2 more
 expect 2 "is no host" protect web -- -oProxyCommand=x
 expect 2 "is no host" check web -- -oProxyCommand=x
 expect 2 "number from 1 to 600000" protect web host2 --interval 0
+expect 2 "give one of remus, colo" protect web host2 --mode fast
 expect 2 "number from 1 to 600000" protect web host2 --interval=1s
 expect 2 "give one of tls, ssh" protect web host2 --transport telnet
 expect 2 "give one of auto, never, always" protect a b --compress=yes
