@@ -81,7 +81,8 @@ static bool is_over(struct colo_disk *d, bool *dirty)
     bool over;
 
     if (d->phase == PHASE_DRAINING) {
-        if (colo__backing_flush(d->backing) == 0 &&
+        if (colo__replica_merge_all(d) == 0 &&
+            colo__backing_flush(d->backing) == 0 &&
             colo__meta_set(d->meta, COLO_META_ALONE, NULL, &err) == 0) {
             *dirty = false;
             colo__disk_say(d, "all of the epochs before the failover are "

@@ -23,6 +23,7 @@
 #define ARGS_MAX 24
 #define ORPHAN_MS 5000
 #define HOLD_FD 3  /* in nbdkit */
+#define DEVICE_DIR "/dev/mapper"
 
 struct args {
     char *argv[ARGS_MAX + 1];
@@ -73,6 +74,7 @@ static void build_args(struct args *args, const struct disk_options *options,
     add_value(args, "domain", options->domain);
     add_value(args, "id", options->vdev);
     add_value(args, "meta", names->meta);
+    add_arg(args, "device=" DEVICE_DIR "/%s", names->name);
     add_arg(args, "hold-fd=%d", HOLD_FD);
     add_value(args, "spill", options->spill_dir);
     add_value(args, "spill-limit", options->spill_limit);

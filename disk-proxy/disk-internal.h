@@ -3,10 +3,10 @@
  *
  * What the parts of a protected disk share: disk.c (the guest's requests),
  * control part in requests.c, dirty.c (which chunks the peer may lack),
- * primary.c and first-copy.c, secondary.c and applier.c.
+ * primary.c and first-copy.c, secondary.c, applier.c and replica.c.
  *
- * Lock order: range, queue_gate, dirty_lock, lock.  lock is for flags and
- * waiting only, and is never held over I/O.
+ * Lock order: range, view, queue_gate, dirty_lock, lock.  lock is for flags
+ * and waiting only, and is never held over I/O.
  */
 #ifndef COLO_DISK_INTERNAL_H
 #define COLO_DISK_INTERNAL_H
@@ -18,6 +18,7 @@
 #include "disk.h"
 #include "epoch-log.h"
 #include "meta.h"
+#include "overlay.h"
 #include "range-lock.h"
 #include "sendq.h"
 #include "wire.h"
@@ -87,6 +88,14 @@ struct colo_disk {
     uint8_t next_generation[16];
 
     struct colo_elog *log; /* secondary */
+
+    /* secondary in mode colo, see replica.c */
+    bool colo;             /* this session's mode; the control thread's */
+    pthread_rwlock_t view;
+    struct colo_overlay *overlay;
+    atomic_bool replica;   /* it was given an epoch: it may run and write */
+    atomic_bool replica_failed; /* what it wrote is not all kept */
+
     uint64_t told_us;      /* the receiver's: when progress was last told */
 };
 
@@ -163,14 +172,37 @@ void colo__primary_verify(struct colo_disk *d, uint64_t seq);
 void colo__primary_stop(struct colo_disk *d);
 void *colo__primary_copier(void *disk);
 
-/* ---- secondary.c, applier.c ---- */
-void colo__secondary_start(struct colo_disk *d, uint64_t seq, int stream);
+/* ---- secondary.c, applier.c, replica.c ---- */
+void colo__secondary_start(struct colo_disk *d, uint64_t seq, uint64_t mode,
+                           int stream);
 void colo__secondary_checkpoint(struct colo_disk *d, uint64_t seq,
                                 uint64_t epoch);
 void colo__secondary_commit(struct colo_disk *d, uint64_t seq,
                             uint64_t epoch);
 void colo__secondary_failover(struct colo_disk *d, uint64_t seq);
 void colo__secondary_stop(struct colo_disk *d);
+/* has the replica a disk of its own over ours? */
+bool colo__replica_runs(const struct colo_disk *d);
+int colo__replica_read(struct colo_disk *d, void *buf, size_t len,
+                       uint64_t offset);
+/* buf NULL: zeros.  The pages of the range are the caller's.
+ * Returns  0, an errno value (EOPNOTSUPP: trim only), -1 not a replica's */
+int colo__replica_write(struct colo_disk *d, const uint8_t *buf, uint64_t len,
+                        uint64_t offset, bool trim);
+/* epoch is what it reads from now on; what it wrote itself is gone.  It
+ * stands still. */
+int colo__replica_commit(struct colo_disk *d, uint64_t epoch,
+                         struct colo_error *err);
+/* what it reads now is the truth; *ret_left: records and pages to apply */
+int colo__replica_take_over(struct colo_disk *d, uint64_t *ret_left,
+                            struct colo_error *err);
+void colo__replica_reset(struct colo_disk *d); /* nothing of it is left */
+/* after a takeover and its log: its own pages go to the disk, those of a range
+ * that the caller has, or all; 0 or an errno value */
+int colo__replica_merge(struct colo_disk *d, uint64_t offset, uint64_t len);
+int colo__replica_merge_all(struct colo_disk *d);
+/* nothing that was read through the page cache before is seen again */
+int colo__replica_forget_cache(struct colo_disk *d, struct colo_error *err);
 int colo__applier_start(struct colo_disk *d, struct colo_error *err);
 /* lets it finish what is committed, at most ms; 0 or COLO_E_TIMEOUT */
 int colo__applier_end(struct colo_disk *d, unsigned ms);

@@ -119,6 +119,10 @@ static int open_parts(struct colo_disk *d, struct colo_error *err)
         .spill_dir = d->config.spill_dir,
         .spill_limit = d->config.spill_limit, .wait_ms = d->config.silent_ms,
     };
+    struct colo_overlay_config oc = {
+        .memory_limit = lc.memory_limit, .spill_dir = lc.spill_dir,
+        .spill_limit = lc.spill_limit,
+    };
     int state, rc;
 
     rc = colo__backing_open(d->config.backing, &d->backing, err);
@@ -136,6 +140,9 @@ static int open_parts(struct colo_disk *d, struct colo_error *err)
         return colo__fail(err, COLO_E_NOMEM, 0, WHERE_DISK, "no memory");
     rc = colo__elog_open(&lc, &d->log, err);
     if (rc) return rc;
+    if (d->config.role == COLO_DISK_SECONDARY)
+        rc = colo__overlay_open(&oc, &d->overlay, err);
+    if (rc) return rc;
     state = colo__meta_state(d->meta);
     d->phase = PHASE_ALONE;
     if (d->config.role == COLO_DISK_SECONDARY)
@@ -143,6 +150,18 @@ static int open_parts(struct colo_disk *d, struct colo_error *err)
     else if (state == COLO_META_SYNCING || state == COLO_META_APPLYING)
         d->phase = PHASE_BROKEN;
     return 0;
+}
+
+/* readers that follow each other must not keep a commit out */
+static void init_view(struct colo_disk *d)
+{
+    pthread_rwlockattr_t attr;
+
+    pthread_rwlockattr_init(&attr);
+    pthread_rwlockattr_setkind_np(
+        &attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+    pthread_rwlock_init(&d->view, &attr);
+    pthread_rwlockattr_destroy(&attr);
 }
 
 int colo__disk_open(const struct colo_disk_config *config,
@@ -162,6 +181,7 @@ int colo__disk_open(const struct colo_disk_config *config,
     pthread_condattr_destroy(&clock);
     pthread_mutex_init(&d->lock, NULL);
     pthread_rwlock_init(&d->queue_gate, NULL);
+    init_view(d);
     colo__range_init(&d->range);
     rc = open_parts(d, err);
     if (rc) {
@@ -181,6 +201,7 @@ void colo__disk_close(struct colo_disk *d)
     if (d->have_applier)
         (void)colo__applier_end(d, DRAIN_MS);
     colo__elog_close(d->log);
+    colo__overlay_close(d->overlay);
     free(d->want);
     colo__dirty_fini(&d->dirty);
     /* what is clean in the bitmap must not be lost by the local disk */
@@ -190,6 +211,7 @@ void colo__disk_close(struct colo_disk *d)
     colo__backing_close(d->backing);
     colo__range_fini(&d->range);
     pthread_rwlock_destroy(&d->queue_gate);
+    pthread_rwlock_destroy(&d->view);
     pthread_cond_destroy(&d->cond);
     pthread_mutex_destroy(&d->lock);
     free(d);
@@ -213,7 +235,11 @@ int colo__disk_read(struct colo_disk *d, void *buf, size_t len,
     case PHASE_OUTDATED:
         return EIO;
     case PHASE_DRAINING:
-        return colo__elog_read(d->log, d->backing, buf, len, offset);
+        return colo__replica_read(d, buf, len, offset);
+    case PHASE_IN_STEP:
+        if (colo__replica_runs(d))
+            return colo__replica_read(d, buf, len, offset);
+        return colo__backing_read(d->backing, buf, len, offset);
     default:
         return colo__backing_read(d->backing, buf, len, offset);
     }
@@ -243,11 +269,20 @@ struct change {
     bool begun;
 };
 
+/* what is merged beneath a write is whole pages */
+static uint64_t change_align(const struct colo_disk *d)
+{
+    uint64_t align = colo__backing_align(d->backing);
+
+    return d->overlay && align < COLO_OVERLAY_PAGE ? COLO_OVERLAY_PAGE :
+        align;
+}
+
 /* all that comes before a write of any kind */
 static int begin_change(struct colo_disk *d, struct change *c,
                         uint64_t offset, uint64_t len)
 {
-    uint64_t align = colo__backing_align(d->backing);
+    uint64_t align = change_align(d);
     uint64_t begin = offset / align * align;
     uint64_t end = (offset + len + align - 1) / align * align;
     struct colo_error err;
@@ -263,7 +298,8 @@ static int begin_change(struct colo_disk *d, struct change *c,
         return EIO;
     }
     if (d->phase == PHASE_DRAINING &&
-        colo__elog_wait_clear(d->log, begin, end - begin, DRAIN_MS))
+        (colo__elog_wait_clear(d->log, begin, end - begin, DRAIN_MS) ||
+         colo__replica_merge(d, begin, end - begin)))
         return EIO;
     c->begun = true;
     return 0;
@@ -311,11 +347,32 @@ static void send_write(struct colo_disk *d, const uint8_t *buf, size_t len,
     pthread_rwlock_unlock(&d->queue_gate);
 }
 
+/* A write of a running replica: true when it was one, *ret_r is its end.  It
+ * needs no flush: what a replica has written is a promise to nobody. */
+static bool by_replica(struct colo_disk *d, const void *buf, uint64_t len,
+                       uint64_t offset, bool trim, int *ret_r)
+{
+    uint64_t page = COLO_OVERLAY_PAGE, begin = offset / page * page;
+    uint64_t end = (offset + len + page - 1) / page * page;
+    struct colo_range range;
+
+    if (!colo__replica_runs(d) || d->phase != PHASE_IN_STEP)
+        return false;
+    colo__range_take(&d->range, &range, begin, end - begin);
+    *ret_r = colo__replica_write(d, buf, len, offset, trim);
+    colo__range_give(&d->range, &range);
+    return *ret_r >= 0;
+}
+
 int colo__disk_write(struct colo_disk *d, const void *buf, size_t len,
                      uint64_t offset, bool fua)
 {
     struct change c = { .begun = false };
-    int r = begin_change(d, &c, offset, len);
+    int r;
+
+    if (by_replica(d, buf, len, offset, false, &r))
+        return r;
+    r = begin_change(d, &c, offset, len);
 
     if (!r)
         r = colo__backing_write(d->backing, buf, len, offset, fua);
@@ -334,8 +391,11 @@ int colo__disk_zero(struct colo_disk *d, uint64_t len, uint64_t offset,
                             (trim ? COLO_DFLAG_TRIM : 0)),
     };
     struct change c = { .begun = false };
-    int r = begin_change(d, &c, offset, len);
+    int r;
 
+    if (by_replica(d, NULL, len, offset, trim, &r))
+        return r;
+    r = begin_change(d, &c, offset, len);
     if (!r)
         r = colo__backing_zero(d->backing, len, offset, trim, fua);
     if (!r)
@@ -372,7 +432,7 @@ int colo__disk_flush(struct colo_disk *d)
 bool colo__disk_extent(struct colo_disk *d, uint64_t offset, uint64_t len,
                        uint64_t *ret_len)
 {
-    if (d->phase == PHASE_DRAINING) {
+    if (d->phase == PHASE_DRAINING || colo__replica_runs(d)) {
         *ret_len = len; /* the log may have data for a hole */
         return false;
     }

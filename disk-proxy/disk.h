@@ -21,10 +21,11 @@
 
 struct colo_disk_config {
     const char *backing, *meta;
+    const char *device; /* the guest's, NULL: none to look after */
     int role; /* COLO_DISK_* at the beginning */
     const char *spill_dir;   /* NULL: none */
-    uint64_t memory_limit;   /* bytes, of each: ring, epoch log */
-    uint64_t spill_limit;    /* bytes */
+    uint64_t memory_limit;   /* bytes, of each: ring, epoch log, overlay */
+    uint64_t spill_limit;    /* bytes, of each: epoch log, overlay */
     unsigned silent_ms;      /* a twin that takes nothing is lost */
     /* error NULL: ok */
     void (*reply)(void *user, uint64_t seq, const char *error);
@@ -60,8 +61,8 @@ bool colo__disk_extent(struct colo_disk *disk, uint64_t offset, uint64_t len,
 
 /* colo__disk_request - the session's: verb is one of COLO_PROXY_*, or
  * COLO_DISK_VERIFY.
- * Shape    answered by reply, now or later.  stream: of START, a connected
- *          socket to the twin, taken over; else -1. */
+ * Shape    answered by reply, now or later.  arg: of START the mode.  stream:
+ *          of START, a connected socket to the twin, taken over; else -1. */
 void colo__disk_request(struct colo_disk *disk, uint64_t seq, int verb,
                         uint64_t arg, int stream);
 

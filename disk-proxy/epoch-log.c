@@ -234,8 +234,18 @@ static bool is_data(const struct rec *rec)
     return rec->type == COLO_REC_WRITE || rec->type == COLO_REC_ZERO;
 }
 
-int colo__elog_read(struct colo_elog *log, struct colo_backing *b, void *buf,
-                    size_t len, uint64_t offset)
+/* how many records of a segment are of use for a read; lock is held */
+static uint32_t visible(const struct colo_elog *log,
+                        const struct colo_elog_seg *seg, bool committed)
+{
+    if (!committed || seg->first_seq + seg->n <= log->commit_seq)
+        return seg->n;
+    return seg->first_seq >= log->commit_seq ? 0 :
+        (uint32_t)(log->commit_seq - seg->first_seq);
+}
+
+static int read_log(struct colo_elog *log, struct colo_backing *b, void *buf,
+                    size_t len, uint64_t offset, bool committed)
 {
     struct colo_elog_seg *seg, *next;
     int r;
@@ -245,7 +255,7 @@ int colo__elog_read(struct colo_elog *log, struct colo_backing *b, void *buf,
     /* Nothing retires while hold is taken; lock only guards the list. */
     pthread_mutex_lock(&log->lock);
     for (seg = log->head; seg && !r; seg = next) {
-        uint32_t n = seg->n;
+        uint32_t n = visible(log, seg, committed);
 
         next = seg->next;
         if (seg->low >= offset + len || seg->high <= offset)
@@ -258,6 +268,18 @@ int colo__elog_read(struct colo_elog *log, struct colo_backing *b, void *buf,
     pthread_mutex_unlock(&log->lock);
     pthread_rwlock_unlock(&log->hold);
     return r;
+}
+
+int colo__elog_read(struct colo_elog *log, struct colo_backing *b, void *buf,
+                    size_t len, uint64_t offset)
+{
+    return read_log(log, b, buf, len, offset, false);
+}
+
+int colo__elog_read_committed(struct colo_elog *log, struct colo_backing *b,
+                              void *buf, size_t len, uint64_t offset)
+{
+    return read_log(log, b, buf, len, offset, true);
 }
 
 /* lock is held */
@@ -298,6 +320,7 @@ void colo__elog_stats(struct colo_elog *log, struct colo_elog_stats *ret)
     ret->kept = log->nr_spare * (uint64_t)COLO_ELOG_SEGMENT;
     ret->spilled = log->nr_spilled * (uint64_t)COLO_ELOG_SEGMENT;
     ret->applied = log->applied;
+    ret->committed = log->committed;
     ret->records = 0;
     for (struct colo_elog_seg *seg = log->head; seg; seg = seg->next)
         ret->records += seg->n - (seg->applied < seg->n ? seg->applied :

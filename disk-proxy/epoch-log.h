@@ -40,6 +40,7 @@ struct colo_elog_stats {
     uint64_t kept;             /* bytes of memory that are not */
     uint64_t records;          /* not applied yet */
     uint64_t applied;          /* last epoch that was */
+    uint64_t committed;        /* last epoch that was */
 };
 
 /* what to apply next: records that touch each other, as one */
@@ -101,6 +102,10 @@ void colo__elog_retire(struct colo_elog *log, const struct colo_elog_run *run);
  * Returns  0 or an errno value */
 int colo__elog_read(struct colo_elog *log, struct colo_backing *b, void *buf,
                     size_t len, uint64_t offset);
+
+/* colo__elog_read_committed - when all of it that is committed is applied. */
+int colo__elog_read_committed(struct colo_elog *log, struct colo_backing *b,
+                              void *buf, size_t len, uint64_t offset);
 
 /* colo__elog_wait_clear - until nothing of the range is left to apply.
  * Returns  0, ETIMEDOUT */

@@ -35,7 +35,7 @@ static struct colo_disk_config config = {
 static struct colo_control_config control_config = {
     .id = "xvda", .hold_fd = -1,
 };
-static char *spill_dir, *backing, *meta;
+static char *spill_dir, *backing, *meta, *device;
 
 static void say(void *user, const char *text)
 {
@@ -92,6 +92,11 @@ static int colo_config(const char *key, const char *value)
         spill_dir = nbdkit_absolute_path(value);
         return spill_dir ? 0 : -1;
     }
+    if (!strcmp(key, "device")) {
+        free(device);
+        device = nbdkit_absolute_path(value);
+        return device ? 0 : -1;
+    }
     if (!strcmp(key, "role")) {
         config.role = role_of(value);
         if (config.role < 0) {
@@ -144,6 +149,7 @@ static int colo_get_ready(void)
 
     config.backing = backing;
     config.meta = meta;
+    config.device = device;
     config.spill_dir = spill_dir;
     control_config.secondary = config.role == COLO_DISK_SECONDARY;
     control_config.say = say;
@@ -192,6 +198,7 @@ static void colo_unload(void)
 {
     free(backing);
     free(meta);
+    free(device);
     free(spill_dir);
 }
 
@@ -306,6 +313,7 @@ static int colo_extents(void *handle, uint32_t count, uint64_t offset,
 #define colo_config_help \
     "backing=PATH   (required) the local copy: a raw file or block device\n" \
     "meta=FILE      (required) what this host remembers of it\n" \
+    "device=PATH   the guest's block device, that this is beneath\n" \
     "role=primary|secondary|alone\n" \
     "domain=UUID id=VDEV   the session to join\n" \
     "spill=DIR spill-limit=SIZE memory-limit=SIZE silent-ms=MS hold-fd=FD\n" \

@@ -90,14 +90,14 @@ void colo__disk_gone(struct colo_disk *d)
     stop(d);
 }
 
-static void start(struct colo_disk *d, uint64_t seq, int stream)
+static void start(struct colo_disk *d, uint64_t seq, uint64_t mode, int stream)
 {
     if (stream < 0) {
         answer_now(d, seq, "there is no stream to the twin");
         return;
     }
     if (d->config.role == COLO_DISK_SECONDARY)
-        colo__secondary_start(d, seq, stream);
+        colo__secondary_start(d, seq, mode, stream);
     else
         colo__primary_start(d, seq, stream);
 }
@@ -113,7 +113,7 @@ void colo__disk_request(struct colo_disk *d, uint64_t seq, int verb,
     } else if (verb == COLO_PROXY_FAILOVER) {
         failover(d, seq);
     } else if (verb == COLO_PROXY_START) {
-        start(d, seq, stream);
+        start(d, seq, arg, stream);
     } else if (verb == COLO_PROXY_COMMIT &&
                d->config.role == COLO_DISK_SECONDARY) {
         commit(d, seq, arg); /* what is here whole may be applied */

@@ -342,7 +342,8 @@ out:
     return NULL;
 }
 
-void colo__secondary_start(struct colo_disk *d, uint64_t seq, int stream)
+void colo__secondary_start(struct colo_disk *d, uint64_t seq, uint64_t mode,
+                           int stream)
 {
     struct colo_error err;
     int r;
@@ -360,6 +361,8 @@ void colo__secondary_start(struct colo_disk *d, uint64_t seq, int stream)
     }
     colo__elog_reset(d->log);
     colo__elog_at_once(d->log, true);
+    colo__replica_reset(d);
+    d->colo = mode == COLO_MODE_COLO;
     d->lost = d->stopping = false;
     d->start_seq = seq;
     d->stream = stream;
@@ -397,24 +400,28 @@ void colo__secondary_commit(struct colo_disk *d, uint64_t seq,
                             uint64_t epoch)
 {
     struct colo_error err;
+    int rc;
 
     if (d->phase != PHASE_IN_STEP) {
         answer_now(d, seq, "the copy is not in step");
         return;
     }
-    answer_now(d, seq, colo__elog_commit(d->log, epoch, &err) ? err.text :
-               NULL);
+    if (d->colo)
+        rc = colo__replica_commit(d, epoch, &err);
+    else
+        rc = colo__elog_commit(d->log, epoch, &err);
+    answer_now(d, seq, rc ? err.text : NULL);
 }
 
 void colo__secondary_failover(struct colo_disk *d, uint64_t seq)
 {
-    uint8_t generation[16];
     struct colo_error err;
-    uint64_t left;
+    uint64_t left = 0;
     int rc;
 
     if (d->phase == PHASE_ALONE || d->phase == PHASE_DRAINING) {
-        answer_now(d, seq, NULL); /* done before */
+        rc = colo__replica_forget_cache(d, &err);
+        answer_now(d, seq, rc ? err.text : NULL); /* done before */
         return;
     }
     if (d->phase != PHASE_IN_STEP) {
@@ -423,20 +430,14 @@ void colo__secondary_failover(struct colo_disk *d, uint64_t seq)
     }
     colo__disk_disconnect(d);
     colo__disk_answer(d, &d->wait_seq, "replaced by another request");
-    left = colo__elog_drop(d->log);
-    /* With some of it in memory only, this copy is not whole. */
-    rc = colo__disk_random(generation, sizeof(generation), &err);
+    rc = colo__replica_take_over(d, &left, &err);
     if (!rc)
-        rc = colo__meta_derive(d->meta, left ? COLO_META_APPLYING :
-                               COLO_META_ALONE, generation, &err);
-    if (!rc && d->phase != PHASE_BROKEN) {
-        colo__disk_set_phase(d, PHASE_DRAINING); /* the applier ends it */
-        colo__disk_say(d, "took over at epoch; %llu records to apply",
+        colo__disk_say(d, "took over; %llu records and pages to apply",
                        (unsigned long long)left);
-    } else if (!rc) {
-        rc = colo__fail(&err, COLO_E_SYS, 0, WHERE,
-                        "the local copy could not be written");
-    }
+    /* A replica that did not run was looked at before, as the disk was then;
+     * what one that ran has cached is its own. */
+    if (!rc && !colo__replica_runs(d))
+        rc = colo__replica_forget_cache(d, &err);
     answer_now(d, seq, rc ? err.text : NULL);
 }
 
@@ -450,6 +451,7 @@ void colo__secondary_stop(struct colo_disk *d)
     colo__disk_answer(d, &d->wait_seq, "replaced by another request");
     if (d->phase == PHASE_BROKEN)
         return;
+    colo__replica_reset(d);
     (void)colo__elog_drop(d->log);
     pthread_mutex_lock(&d->lock);
     d->applier_ends = true; /* when it has applied what is committed */
