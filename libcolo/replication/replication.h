@@ -12,7 +12,20 @@
  * comes while the guest stands still, after everything else was answered.  On
  * the primary the guest waits for the answer: what it does afterwards must not
  * be taken for a part of N.  On the secondary the answer says that N is there,
- * and N is not committed without it.  stop is called also after a failed
+ * and N is not committed without it.
+ *
+ * In mode colo both copies run, and both stand still from checkpoint until N is
+ * in place.  On the secondary checkpoint comes when the replica has stopped, and
+ * commit when N's memory is in place and before the replica runs: it goes on
+ * only when commit was answered (what it wrote to its disks by itself is gone
+ * then).  On the primary commit comes when the backup has N, and the guest goes
+ * on when N is loaded there, whether commit was answered or not; the next
+ * checkpoint waits for that answer.  On failover of the secondary, either its
+ * copy goes on from where it runs (no commit since it began to), or N was
+ * committed and its copy goes on from N: in both cases what it wrote since then
+ * counts.
+ *
+ * stop is called also after a failed
  * prepare or start.  One thread.
  */
 #ifndef COLO_REPLICATION_H
@@ -38,7 +51,9 @@ struct colo_replication_ops {
     int (*stop)(struct colo_replication *r, struct colo_error *err);
     /* pending - 1 still waiting for answers, 0 all answered ok, < 0 somebody
      * said no or has gone: protection ends, *err says who and why.
-     * *ret_diverged: somebody asked for a checkpoint. */
+     * *ret_diverged: somebody asked for a checkpoint; say it once for each
+     * divergence.  What is said until both stand still is over with that
+     * checkpoint.  On either side. */
     int (*pending)(struct colo_replication *r, bool *ret_diverged,
                    struct colo_error *err);
 };
