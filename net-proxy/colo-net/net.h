@@ -9,11 +9,11 @@
 #ifndef COLO_NET_NET_H
 #define COLO_NET_NET_H
 
-#include <linux/virtio_net.h>
 #include <stdio.h>
 #include <sys/types.h>
 
 #include "../ports.h"
+#include "frame.h"
 
 #define NET_WHERE "colo-net"
 #define NET_RUN_DIR "/run/libcolo/net"
@@ -80,12 +80,8 @@ void net_drop_end(struct colo_nl *nl, int dev);
 
 /* ---- frames (port.c) --------------------------------------------------- */
 
-#define NET_VNET ((size_t)sizeof(struct virtio_net_hdr)) /* 10 */
-/* a super-frame, its header and a tag */
-#define NET_FRAME_MAX (NET_VNET + 65535 + 18 + 4 + 64)
 #define NET_BATCH 32
 
-/* A frame in memory: virtio_net_hdr, then Ethernet without FCS, tags in it. */
 struct net_frame {
     uint32_t len; /* with the header */
     uint8_t *data;
@@ -115,8 +111,5 @@ int net_port_from_world(struct net_port *p, struct net_frame *f, int max);
 /* net_port_to_guest - false: its card did not take it. */
 bool net_port_to_guest(struct net_port *p, const uint8_t *frame, size_t len);
 bool net_port_to_world(struct net_port *p, const uint8_t *frame, size_t len);
-
-/* net_frame_ok - does the header speak of bytes inside the frame?  Pure. */
-bool net_frame_ok(const uint8_t *frame, size_t len);
 
 #endif

@@ -112,22 +112,6 @@ void net_port_close(struct net_port *p)
     p->arena = NULL;
 }
 
-bool net_frame_ok(const uint8_t *frame, size_t len)
-{
-    struct virtio_net_hdr h;
-    size_t bytes;
-
-    if (len < NET_VNET + ETH_HLEN || len > NET_FRAME_MAX)
-        return false;
-    memcpy(&h, frame, sizeof(h));
-    bytes = len - NET_VNET;
-    if ((h.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) &&
-        (size_t)h.csum_start + h.csum_offset + 2 > bytes)
-        return false;
-    return h.gso_type == VIRTIO_NET_HDR_GSO_NONE ||
-           (h.gso_size && h.hdr_len <= bytes);
-}
-
 /* The kernel has taken the tag off: back into the frame, where TAPs have it.
  * There is room behind every frame of the arena. */
 static void put_tag(struct msghdr *msg, struct net_frame *f)

@@ -7,7 +7,8 @@
 #ifndef COLO_NET_TWIN_H
 #define COLO_NET_TWIN_H
 
-#include "wire.h"
+#include "net.h"
+#include "twin-wire.h"
 
 struct net_twin {
     int fd; /* -1: there is none */

@@ -15,6 +15,7 @@
 
 #include "../../disk-proxy/meta-format.h"
 #include "../../disk-proxy/wire.h"
+#include "../../net-proxy/colo-net/twin-wire.h"
 #include "../../net-proxy/frames.h"
 #include "../../xenstore/schema.h"
 
@@ -442,6 +443,25 @@ static void save_net_learn(struct out *out)
     save(out, "net-learn", "table");
 }
 
+static void save_net_twin(struct out *out)
+{
+    static const uint8_t hello[2] = { 1, 1 }, frame[74] = { 0 };
+    uint8_t head[NET_WIRE_HEADER];
+
+    net_wire_header(head, NET_MSG_HELLO, 0, sizeof(hello));
+    put(out, head, sizeof(head));
+    put(out, hello, sizeof(hello));
+    net_wire_header(head, NET_MSG_EPOCH, 3, 0);
+    put(out, head, sizeof(head));
+    net_wire_header(head, NET_MSG_INPUT, 3, sizeof(frame));
+    put(out, head, sizeof(head));
+    put(out, frame, sizeof(frame));
+    net_wire_header(head, NET_MSG_NOTE, 3, 1);
+    put(out, head, sizeof(head));
+    put(out, frame, 1);
+    save(out, "net-twin", "primary");
+}
+
 int main(int argc, char **argv)
 {
     struct out *out;
@@ -466,6 +486,7 @@ int main(int argc, char **argv)
     save_disk_meta(out);
     save_disk_wire(out);
     save_net_learn(out);
+    save_net_twin(out);
     free(out);
     return 0;
 }

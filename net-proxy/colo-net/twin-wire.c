@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Copyright (C) libcolo developers
  *
- * See wire.h.
+ * See twin-wire.h.
  */
 #include <endian.h>
+#include <linux/if_ether.h>
 #include <string.h>
 
-#include "wire.h"
+#include "twin-wire.h"
 
 void net_wire_header(uint8_t out[NET_WIRE_HEADER], uint8_t type,
                      uint64_t epoch, uint32_t len)
@@ -18,6 +19,22 @@ void net_wire_header(uint8_t out[NET_WIRE_HEADER], uint8_t type,
     memcpy(out, &l, 4);
     out[4] = type;
     memcpy(out + 8, &e, 8);
+}
+
+bool net_frame_ok(const uint8_t *frame, size_t len)
+{
+    struct virtio_net_hdr h;
+    size_t bytes;
+
+    if (len < NET_VNET + ETH_HLEN || len > NET_FRAME_MAX)
+        return false;
+    memcpy(&h, frame, sizeof(h));
+    bytes = len - NET_VNET;
+    if ((h.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) &&
+        (size_t)h.csum_start + h.csum_offset + 2 > bytes)
+        return false;
+    return h.gso_type == VIRTIO_NET_HDR_GSO_NONE ||
+           (h.gso_size && h.hdr_len <= bytes);
 }
 
 static bool body_ok(const struct net_msg *m)

@@ -10,10 +10,10 @@
  * has loaded N.  The secondary's OUTPUT carries the epoch that its replica
  * goes on from.
  */
-#ifndef COLO_NET_WIRE_H
-#define COLO_NET_WIRE_H
+#ifndef COLO_NET_TWIN_WIRE_H
+#define COLO_NET_TWIN_WIRE_H
 
-#include "net.h"
+#include "frame.h"
 
 #define NET_WIRE_VERSION 1
 #define NET_WIRE_HEADER 16u
