@@ -3,6 +3,8 @@
  *
  * Lines of QMP, good and hostile; the state image's bytes.
  */
+#include <stdio.h>
+
 #include "pure-common.h"
 
 #include "dm/qmp-msg.h"
