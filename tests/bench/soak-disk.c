@@ -173,7 +173,7 @@ static void protect(struct model *m, uint8_t *piece)
 static void checkpoint(struct model *m, unsigned racing)
 {
     struct flight f[MAX_FLIGHT];
-    unsigned n = guest_launch(m, f, racing);
+    unsigned n = guest_launch(m, m->primary, f, racing);
     int p = m->primary, s = !p;
     uint64_t qp, qs;
     char why[256] = "nothing came";
@@ -183,7 +183,7 @@ static void checkpoint(struct model *m, unsigned racing)
     qs = side_send(m, s, "checkpoint", m->epoch);
     if (side_answer(m, p, qp, 20000, why) != 1)
         lost(m, "checkpoint of the primary: %s", why);
-    guest_land(m, f, n, false);
+    guest_land(m, m->primary, &m->now, f, n, false);
     if (side_answer(m, s, qs, 20000, why) != 1)
         lost(m, "checkpoint of the secondary: %s", why);
     side_must(m, s, "commit", m->epoch);

@@ -81,7 +81,8 @@ static void fill(struct model *m, uint8_t *p, uint32_t len)
     }
 }
 
-static void op(struct model *m, struct nbd_handle *h)
+/* a request by who sees im, at h */
+static void op(struct model *m, struct nbd_handle *h, struct image *im)
 {
     uint8_t *data;
     uint64_t offset;
@@ -96,16 +97,16 @@ static void op(struct model *m, struct nbd_handle *h)
     case 1:
         r = nbd_zero(h, len, offset, fua |
                      (rnd(m, 2) ? LIBNBD_CMD_FLAG_NO_HOLE : 0));
-        memset(m->now.bytes + offset, 0, len);
+        memset(im->bytes + offset, 0, len);
         break;
     case 2: /* reads as zeros on these file systems */
         r = nbd_trim(h, len, offset, fua);
-        memset(m->now.bytes + offset, 0, len);
+        memset(im->bytes + offset, 0, len);
         break;
     case 3:
         data = malloc(len);
         r = nbd_pread(h, data, len, offset, 0);
-        if (r == 0 && memcmp(data, m->now.bytes + offset, len))
+        if (r == 0 && memcmp(data, im->bytes + offset, len))
             lost(m, "the guest reads what it did not write, at %llu + %u",
                  (unsigned long long)offset, len);
         free(data);
@@ -114,7 +115,7 @@ static void op(struct model *m, struct nbd_handle *h)
         data = malloc(len);
         fill(m, data, len);
         r = nbd_pwrite(h, data, len, offset, fua);
-        memcpy(m->now.bytes + offset, data, len);
+        memcpy(im->bytes + offset, data, len);
         free(data);
     }
     if (r < 0)
@@ -122,7 +123,7 @@ static void op(struct model *m, struct nbd_handle *h)
 }
 
 /* writes that overlap and are under way together: one order, on all sides */
-static void race(struct model *m, struct nbd_handle *h)
+static void race(struct model *m, struct nbd_handle *h, struct image *im)
 {
     uint8_t *data[8], *got;
     int64_t cookie[8];
@@ -159,31 +160,42 @@ static void race(struct model *m, struct nbd_handle *h)
     got = malloc(high - low);
     if (nbd_pread(h, got, high - low, low, 0) < 0)
         lost(m, "a read of the guest failed: %s", nbd_get_error());
-    memcpy(m->now.bytes + low, got, high - low);
+    memcpy(im->bytes + low, got, high - low);
     free(got);
+}
+
+static void ops(struct model *m, int i, struct image *im, unsigned n)
+{
+    struct nbd_handle *h = m->side[i].nbd;
+
+    for (unsigned k = 0; k < n; k++) {
+        if (rnd(m, 10))
+            op(m, h, im);
+        else
+            race(m, h, im);
+    }
 }
 
 void guest_ops(struct model *m, unsigned n)
 {
-    struct nbd_handle *h = m->side[m->primary].nbd;
-
-    for (unsigned i = 0; i < n; i++) {
-        if (rnd(m, 10))
-            op(m, h);
-        else
-            race(m, h);
-    }
+    ops(m, m->primary, &m->now, n);
 }
 
-unsigned guest_launch(struct model *m, struct flight *f, unsigned n)
+void replica_ops(struct model *m, unsigned n)
 {
-    struct nbd_handle *h = m->side[m->primary].nbd;
+    side_nbd(m, !m->primary);
+    ops(m, !m->primary, &m->own, n);
+}
+
+unsigned guest_launch(struct model *m, int i, struct flight *f, unsigned n)
+{
+    struct nbd_handle *h = m->side[i].nbd;
     uint64_t slot = m->size / MAX_FLIGHT; /* they do not overlap */
     unsigned k = 0;
 
-    for (unsigned i = 0; i < n; i++) {
+    for (unsigned j = 0; j < n; j++) {
         f[k].len = (uint32_t)(1 + rnd(m, 32)) * SECTOR;
-        f[k].offset = i * slot + rnd(m, 64) * SECTOR;
+        f[k].offset = j * slot + rnd(m, 64) * SECTOR;
         f[k].data = malloc(f[k].len);
         fill(m, f[k].data, f[k].len);
         f[k].cookie = nbd_aio_pwrite(h, f[k].data, f[k].len, f[k].offset,
@@ -196,9 +208,10 @@ unsigned guest_launch(struct model *m, struct flight *f, unsigned n)
     return k;
 }
 
-void guest_land(struct model *m, struct flight *f, unsigned n, bool dead)
+void guest_land(struct model *m, int side, struct image *im, struct flight *f,
+                unsigned n, bool dead)
 {
-    struct nbd_handle *h = m->side[m->primary].nbd;
+    struct nbd_handle *h = m->side[side].nbd;
 
     for (unsigned i = 0; i < n; i++) {
         int r = 0;
@@ -211,10 +224,10 @@ void guest_land(struct model *m, struct flight *f, unsigned n, bool dead)
         if (!dead && r != 1)
             lost(m, "a request of the guest failed: %s", nbd_get_error());
         if (!dead) {
-            memcpy(m->now.bytes + f[i].offset, f[i].data, f[i].len);
+            memcpy(im->bytes + f[i].offset, f[i].data, f[i].len);
             free(f[i].data);
         } else { /* nobody knows */
-            m->now.maybe[m->now.nr_maybe++] = f[i];
+            im->maybe[im->nr_maybe++] = f[i];
         }
     }
 }

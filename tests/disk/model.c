@@ -20,14 +20,7 @@
 
 #include "model.h"
 
-enum {
-    STOP, SESSION_GONE, SECONDARY_KILLED, PRIMARY_KILLED, FAILOVER,
-    BOTH_KILLED, SURVIVOR_KILLED, PRIMARY_BACK, NR_ENDS,
-    SYNC_SECONDARY_KILLED = NR_ENDS, SYNC_PRIMARY_KILLED, SURVIVOR_BROKEN,
-    NR_FAULTS
-};
-
-static const char *const names[NR_FAULTS] = {
+const char *const fault_names[NR_FAULTS] = {
     "stop", "session_gone", "secondary_killed", "primary_killed", "failover",
     "both_killed", "survivor_killed", "primary_back",
     "secondary_killed_in_sync", "primary_killed_in_sync", "survivor_refused",
@@ -35,10 +28,6 @@ static const char *const names[NR_FAULTS] = {
 
 #define SINCE_TAKEOVER "since the takeover"
 
-struct shared {
-    uint64_t faults[NR_FAULTS], epochs, verified, resyncs, failovers;
-    uint64_t by_bitmap, partly; /* after a takeover */
-};
 static struct shared *shared;
 static volatile sig_atomic_t stopped;
 
@@ -91,9 +80,15 @@ void note(struct model *m, const char *fmt, ...)
     fputc('\n', stderr);
 }
 
-static int other(struct model *m)
+int other(struct model *m)
 {
     return !m->primary;
+}
+
+/* it was given an epoch in mode colo: it writes too */
+bool replica_runs(struct model *m)
+{
+    return m->colo && m->committed;
 }
 
 /* a disk of garbage and holes */
@@ -146,8 +141,8 @@ static void ready(struct model *m)
 /* a killed side marks all that was hot, which on these disks is nearly all */
 static void taken_by_bitmap(struct model *m)
 {
-    shared->by_bitmap++;
-    shared->partly += m->side[m->primary].progress_total < m->size;
+    m->shared->by_bitmap++;
+    m->shared->partly += m->side[m->primary].progress_total < m->size;
 }
 
 /* until in step; may kill one of them on the way and come again */
@@ -157,18 +152,19 @@ static void protect(struct model *m)
     uint64_t qp, qs;
     char why[256];
 
+    m->colo = rnd(m, 2);
     for (;;) {
         int p = m->primary, s = other(m), victim = -1;
 
         ready(m);
-        qp = side_send(m, p, "start", 1);
-        qs = side_send(m, s, "start", 1);
+        qp = side_send(m, p, "start", m->colo ? 2 : 1); /* COLO_MODE_* */
+        qs = side_send(m, s, "start", m->colo ? 2 : 1);
         if (rnd(m, 8) == 0)
             victim = rnd(m, 2) ? s : p;
         guest_ops(m, (unsigned)rnd(m, rnd(m, 3) ? 12 : 150));
         if (victim < 0)
             break;
-        shared->faults[victim == s ? SYNC_SECONDARY_KILLED :
+        m->shared->faults[victim == s ? SYNC_SECONDARY_KILLED :
                        SYNC_PRIMARY_KILLED]++;
         note(m, "kill %c in the first copy", 'a' + victim);
         side_kill(m, victim, SIGKILL);
@@ -186,7 +182,7 @@ static void protect(struct model *m)
         lost(m, "start of the primary: %s", why);
     if (side_answer(m, other(m), qs, 20000, why) != 1)
         lost(m, "start of the secondary: %s", why);
-    shared->resyncs++;
+    m->shared->resyncs++;
     if (side_said(m, m->primary, SINCE_TAKEOVER) > before)
         taken_by_bitmap(m);
     else if (m->took_over)
@@ -206,7 +202,7 @@ static void verify(struct model *m)
              (unsigned long long)p->differing);
     if (p->compared != (m->size + 65535) / 65536)
         lost(m, "verify: %llu chunks", (unsigned long long)p->compared);
-    shared->verified++;
+    m->shared->verified++;
 }
 
 static void checkpoint(struct model *m)
@@ -217,7 +213,7 @@ static void checkpoint(struct model *m)
     char why[256] = "nothing came";
 
     if (rnd(m, 2))
-        n = guest_launch(m, f, 1 + (unsigned)rnd(m, 6));
+        n = guest_launch(m, m->primary, f, 1 + (unsigned)rnd(m, 6));
     image_copy(m, &m->held, &m->now);
     for (unsigned i = 0; i < n; i++) {
         m->held.maybe[i] = f[i];
@@ -235,7 +231,7 @@ static void checkpoint(struct model *m)
     }
     if (side_answer(m, m->primary, qp, 20000, why) != 1)
         lost(m, "checkpoint of the primary: %s", why);
-    guest_land(m, f, n, false);
+    guest_land(m, m->primary, &m->now, f, n, false);
     if (rnd(m, 2))
         guest_ops(m, (unsigned)rnd(m, 8)); /* of the next epoch */
     if (side_answer(m, other(m), qs, 20000, why) != 1)
@@ -247,161 +243,47 @@ static void commit(struct model *m, bool primary_too)
     side_must(m, other(m), "commit", m->epoch);
     m->committed = m->epoch;
     image_copy(m, &m->safe, &m->held);
-    shared->epochs++;
+    m->shared->epochs++;
+    if (m->colo) { /* the epoch is all that it sees */
+        check_guest(m, other(m), &m->safe, "the replica, after a commit");
+        image_copy(m, &m->own, &m->safe);
+        m->shared->colo_epochs++;
+    }
     if (primary_too)
         side_must(m, m->primary, "commit", m->epoch);
+}
+
+/* the guest's copies run, together or, as here, in turn */
+static void both_run(struct model *m, unsigned n)
+{
+    guest_ops(m, (unsigned)rnd(m, n));
+    if (!replica_runs(m))
+        return;
+    replica_ops(m, (unsigned)rnd(m, n));
+    guest_ops(m, (unsigned)rnd(m, 4));
+    replica_ops(m, (unsigned)rnd(m, 4));
 }
 
 static void epochs(struct model *m, unsigned n)
 {
     for (unsigned i = 0; i < n; i++) {
-        guest_ops(m, (unsigned)rnd(m, 40));
+        both_run(m, 40);
         if (rnd(m, 6) == 0)
             verify(m);
         checkpoint(m);
+        if (replica_runs(m) && rnd(m, 3) == 0)
+            check_guest(m, other(m), &m->own, "the replica, before a commit");
         commit(m, true);
     }
-    guest_ops(m, (unsigned)rnd(m, 20)); /* never committed */
+    both_run(m, 20); /* never committed */
     if (rnd(m, 3) == 0) {
         checkpoint(m);
-        if (rnd(m, 2))
+        if (rnd(m, 2)) {
             commit(m, false);
+            if (replica_runs(m))
+                replica_ops(m, (unsigned)rnd(m, 20));
+        }
     }
-}
-
-/* what the secondary must hold when it has ended in order */
-static void end_secondary(struct model *m, int s)
-{
-    side_kill(m, s, SIGTERM);
-    if (m->committed)
-        check_file(m, s, &m->safe, "the secondary's file");
-}
-
-/* the secondary has taken over: it is the guest's disk now */
-static void taken_over(struct model *m, int s)
-{
-    check_guest(m, s, &m->safe, "after the failover");
-    image_copy(m, &m->now, &m->safe);
-    m->primary = s;
-    guest_ops(m, (unsigned)rnd(m, 30));
-    check_guest(m, s, &m->now, "writes after the failover");
-    m->took_over = true;
-    side_kill(m, s, SIGTERM);
-    check_file(m, s, &m->now, "the survivor's file");
-    shared->failovers++;
-}
-
-static void survivor_killed(struct model *m, int p, int s)
-{
-    uint8_t byte;
-
-    side_kill(m, s, SIGKILL);
-    side_start(m, s, false);
-    side_nbd(m, s);
-    if (nbd_pread(m->side[s].nbd, &byte, 1, 0, 0) < 0) {
-        /* its log was in memory: it says so, and the other copy is newest */
-        shared->faults[SURVIVOR_BROKEN]++;
-        side_kill(m, s, SIGKILL);
-        side_start(m, p, false);
-        check_guest(m, p, &m->now, "the first primary again");
-        return;
-    }
-    check_guest(m, s, &m->safe, "the survivor, killed");
-    image_copy(m, &m->now, &m->safe);
-    m->primary = s;
-    m->took_over = true;
-    guest_ops(m, (unsigned)rnd(m, 30));
-}
-
-static void kill_primary(struct model *m)
-{
-    struct flight f[MAX_FLIGHT];
-    unsigned n = guest_launch(m, f, (unsigned)rnd(m, 8));
-
-    kill(m->side[m->primary].pid, SIGKILL);
-    guest_land(m, f, n, true);
-    side_kill(m, m->primary, SIGKILL);
-}
-
-static void failover_alive(struct model *m, int p, int s)
-{
-    uint8_t byte = 0;
-
-    side_must(m, s, "failover", 0);
-    if (rnd(m, 2)) {
-        side_must(m, p, "failover", 0);
-        if (nbd_pwrite(m->side[p].nbd, &byte, 1, 0, 0) == 0)
-            lost(m, "the outdated side takes writes");
-    }
-    /* with an orderly end its bits are exactly what it wrote alone */
-    side_kill(m, p, rnd(m, 3) ? SIGTERM : SIGKILL);
-    taken_over(m, s);
-}
-
-static void end_of_round(struct model *m)
-{
-    int end = (int)rnd(m, NR_ENDS), p = m->primary, s = other(m);
-
-    if (!m->committed && (end == PRIMARY_KILLED || end == FAILOVER ||
-                          end == SURVIVOR_KILLED))
-        end = STOP;
-    shared->faults[end]++;
-    note(m, "end: %s", names[end]);
-    switch (end) {
-    case STOP:
-        side_must(m, p, "stop", 0);
-        side_must(m, s, "stop", 0);
-        check_guest(m, p, &m->now, "after stop");
-        if (rnd(m, 2))
-            end_secondary(m, s);
-        break;
-    case SESSION_GONE:
-        side_leave(m, p);
-        side_leave(m, s);
-        check_guest(m, p, &m->now, "without a session");
-        if (rnd(m, 2))
-            end_secondary(m, s);
-        break;
-    case SECONDARY_KILLED:
-        side_kill(m, s, SIGKILL);
-        guest_ops(m, 5);
-        check_guest(m, p, &m->now, "without a secondary");
-        if (side_answer(m, p, side_send(m, p, "checkpoint", m->epoch + 1),
-                        20000, NULL) == 1 &&
-            side_answer(m, p, side_send(m, p, "checkpoint", m->epoch + 2),
-                        20000, NULL) == 1)
-            lost(m, "a checkpoint without a secondary");
-        if (rnd(m, 2))
-            side_must(m, p, "stop", 0);
-        break;
-    case PRIMARY_KILLED:
-        kill_primary(m);
-        side_must(m, s, "failover", 0);
-        taken_over(m, s);
-        break;
-    case FAILOVER:
-        failover_alive(m, p, s);
-        break;
-    case BOTH_KILLED:
-        kill_primary(m);
-        side_kill(m, s, SIGKILL);
-        side_start(m, p, false);
-        check_guest(m, p, &m->now, "after both were killed");
-        break;
-    case SURVIVOR_KILLED:
-        kill_primary(m);
-        side_must(m, s, "failover", 0);
-        survivor_killed(m, p, s);
-        break;
-    case PRIMARY_BACK:
-        kill_primary(m);
-        side_must(m, s, "stop", 0);
-        end_secondary(m, s);
-        side_start(m, p, false);
-        check_guest(m, p, &m->now, "the primary, back");
-        break;
-    }
-    image_settle(&m->now);
 }
 
 static void run(struct model *m)
@@ -414,6 +296,7 @@ static void run(struct model *m)
     image_init(m, &m->now);
     image_init(m, &m->held);
     image_init(m, &m->safe);
+    image_init(m, &m->own);
     m->side[0].control = m->side[1].control = -1;
     m->side[1].index = 1;
     make_disk(m, 0, NULL);
@@ -432,7 +315,7 @@ static void run(struct model *m)
 static bool one(uint64_t seed, bool verbose)
 {
     struct model m = { .seed = seed, .random = seed * 2654435761u + 1,
-                       .verbose = verbose };
+                       .verbose = verbose, .shared = shared };
     const char *dir = getenv("MODEL_DIR");
     int status;
     pid_t pid;
@@ -501,15 +384,18 @@ int main(int argc, char **argv)
     }
     printf("disk_runs=%llu\ndisk_epochs=%llu\ndisk_first_copies=%llu\n"
            "disk_failovers=%llu\ndisk_verified=%llu\n"
-           "disk_resyncs_by_bitmap=%llu\ndisk_resyncs_partly=%llu\n",
+           "disk_resyncs_by_bitmap=%llu\ndisk_resyncs_partly=%llu\n"
+           "disk_colo_epochs=%llu\ndisk_colo_failovers=%llu\n",
            (unsigned long long)runs, (unsigned long long)shared->epochs,
            (unsigned long long)shared->resyncs,
            (unsigned long long)shared->failovers,
            (unsigned long long)shared->verified,
            (unsigned long long)shared->by_bitmap,
-           (unsigned long long)shared->partly);
+           (unsigned long long)shared->partly,
+           (unsigned long long)shared->colo_epochs,
+           (unsigned long long)shared->colo_failovers);
     for (int i = 0; i < NR_FAULTS; i++)
-        printf("disk_fault_%s=%llu\n", names[i],
+        printf("disk_fault_%s=%llu\n", fault_names[i],
                (unsigned long long)shared->faults[i]);
     printf("disk_losses=%llu\n", (unsigned long long)losses);
     return losses != 0;

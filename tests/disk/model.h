@@ -17,6 +17,22 @@
 #define SECTOR 512u
 #define MAX_FLIGHT 16
 
+enum {
+    STOP, SESSION_GONE, SECONDARY_KILLED, PRIMARY_KILLED, FAILOVER,
+    BOTH_KILLED, SURVIVOR_KILLED, PRIMARY_BACK, NR_ENDS,
+    SYNC_SECONDARY_KILLED = NR_ENDS, SYNC_PRIMARY_KILLED, SURVIVOR_BROKEN,
+    NR_FAULTS
+};
+
+extern const char *const fault_names[NR_FAULTS];
+
+/* of all runs, which are processes */
+struct shared {
+    uint64_t faults[NR_FAULTS], epochs, verified, resyncs, failovers;
+    uint64_t by_bitmap, partly; /* after a takeover */
+    uint64_t colo_epochs, colo_failovers;
+};
+
 struct side {
     int index;
     char dir[96];
@@ -45,6 +61,7 @@ struct image { /* what a disk must read as */
 
 struct model {
     uint64_t seed, random;
+    struct shared *shared;
     char dir[64];
     uint64_t size;
     bool verbose;
@@ -54,6 +71,9 @@ struct model {
     struct image now;  /* the guest's own view */
     struct image held; /* epoch: marked, not committed */
     struct image safe; /* committed: what a failover must give */
+    bool colo;         /* this session's mode */
+    struct image own;  /* of a running replica: what it must see, and what a
+                          failover must give then */
     uint64_t memory_limit;
     bool spill;
     bool took_over; /* the other side is what the primary took over from */
@@ -65,6 +85,12 @@ void lost(struct model *m, const char *fmt, ...)
     __attribute__((format(printf, 2, 3), noreturn));
 void note(struct model *m, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
+
+int other(struct model *m);         /* side that is not the primary */
+bool replica_runs(struct model *m); /* mode colo, and it writes too */
+
+/* ---- model-ends.c ---- */
+void end_of_round(struct model *m);
 
 /* ---- side.c ---- */
 void side_start(struct model *m, int i, bool secondary);
@@ -87,9 +113,12 @@ void image_copy(struct model *m, struct image *to, const struct image *from);
 void image_settle(struct image *im); /* forget the maybes */
 void image_free(struct image *im);
 void guest_ops(struct model *m, unsigned n); /* all of them end */
-/* writes that are under way; guest_land waits for them */
-unsigned guest_launch(struct model *m, struct flight *f, unsigned n);
-void guest_land(struct model *m, struct flight *f, unsigned n, bool dead);
+void replica_ops(struct model *m, unsigned n); /* of the other copy's */
+/* writes at side i that are under way; guest_land waits for them, or, if the
+ * side is dead, leaves them in doubt */
+unsigned guest_launch(struct model *m, int i, struct flight *f, unsigned n);
+void guest_land(struct model *m, int i, struct image *im, struct flight *f,
+                unsigned n, bool dead);
 /* what the guest of side i reads; ambiguous writes are resolved into im */
 void check_guest(struct model *m, int i, struct image *im, const char *what);
 void check_file(struct model *m, int i, struct image *im, const char *what);
