@@ -28,7 +28,7 @@
 struct dm_qemu {
     pid_t pid;
     int qtest;
-    char dir[40], monitor[60], tests[60];
+    char dir[40], monitor[60], monitor2[60], tests[60];
 };
 
 static inline void dm_qemu_need(bool ok, const char *what)
@@ -57,7 +57,7 @@ static inline int dm_qemu_connect(const char *path)
 
 static inline void dm_qemu_start(struct dm_qemu *q, const char *device)
 {
-    char monitor[90], tests[90];
+    char monitor[90], monitor2[90], tests[90];
     char *argv[] = {
         (char *)(uintptr_t)DM_QEMU, (char *)(uintptr_t)"-machine",
         (char *)(uintptr_t)"pc", (char *)(uintptr_t)"-accel",
@@ -72,7 +72,8 @@ static inline void dm_qemu_start(struct dm_qemu *q, const char *device)
         (char *)(uintptr_t)"migration.send-section-footer=off",
         (char *)(uintptr_t)"-global",
         (char *)(uintptr_t)"migration.store-global-state=off",
-        (char *)(uintptr_t)"-qmp", monitor, (char *)(uintptr_t)"-qtest",
+        (char *)(uintptr_t)"-qmp", monitor,
+        (char *)(uintptr_t)"-qmp", monitor2, (char *)(uintptr_t)"-qtest",
         tests, (char *)(uintptr_t)"-qtest-log",
         (char *)(uintptr_t)"/dev/null", NULL
     };
@@ -81,9 +82,12 @@ static inline void dm_qemu_start(struct dm_qemu *q, const char *device)
     strcpy(q->dir, "/tmp/colo-dm-XXXXXX");
     dm_qemu_need(mkdtemp(q->dir), "mkdtemp");
     snprintf(q->monitor, sizeof(q->monitor), "%s/qmp", q->dir);
+    snprintf(q->monitor2, sizeof(q->monitor2), "%s/qmp2", q->dir);
     snprintf(q->tests, sizeof(q->tests), "%s/qtest", q->dir);
     snprintf(monitor, sizeof(monitor), "unix:%s,server=on,wait=off",
              q->monitor);
+    snprintf(monitor2, sizeof(monitor2), "unix:%s,server=on,wait=off",
+             q->monitor2);
     snprintf(tests, sizeof(tests), "unix:%s,server=on,wait=off", q->tests);
     errno = posix_spawn(&q->pid, DM_QEMU, NULL, NULL, argv, env);
     dm_qemu_need(!errno, DM_QEMU);
@@ -97,6 +101,7 @@ static inline void dm_qemu_end(struct dm_qemu *q)
     waitpid(q->pid, NULL, 0);
     close(q->qtest);
     unlink(q->monitor);
+    unlink(q->monitor2);
     unlink(q->tests);
     rmdir(q->dir);
 }

@@ -206,6 +206,47 @@ START_TEST(test_client_killed)
 }
 END_TEST
 
+/* on stays on over a client that ends without a word; off twice is harmless */
+START_TEST(test_dirty_log)
+{
+    struct colo_dm *dm = open_dm(&a, TIMEOUT_MS);
+    struct colo_error err = { 0 };
+
+    ck_assert_int_eq(colo__dm_ops(dm)->dirty_log(dm, 0, &err), 0);
+    ck_assert_int_eq(colo__dm_ops(dm)->dirty_log(dm, 1, &err), 0);
+    ck_assert_int_eq(colo__dm_ops(dm)->dirty_log(dm, 1, &err), 0);
+    colo__dm_ops(dm)->close(dm);
+    dm = open_dm(&a, TIMEOUT_MS);
+    ck_assert_int_eq(colo__dm_ops(dm)->dirty_log(dm, 1, &err), 0);
+    ck_assert_int_eq(colo__dm_ops(dm)->dirty_log(dm, 0, &err), 0);
+    ck_assert_int_eq(colo__dm_ops(dm)->dirty_log(dm, 0, &err), 0);
+    one_len = save(dm, one);
+    cont(dm);
+    colo__dm_ops(dm)->close(dm);
+}
+END_TEST
+
+/* libxl switches it off behind our back at the end of a save of its own; QEMU
+ * aborts when it is switched off twice. */
+START_TEST(test_dirty_log_off_meanwhile)
+{
+    struct colo_error err = { 0 };
+    struct colo_qmp *other = NULL;
+    struct colo_dm *dm = open_dm(&a, TIMEOUT_MS);
+
+    ck_assert_int_eq(colo__dm_ops(dm)->dirty_log(dm, 1, &err), 0);
+    ck_assert_msg(!colo__qmp_open(a.monitor2, COLO_NEVER, NULL, NULL, &other,
+                                  &err), "%s", err.text);
+    ck_assert_int_eq(colo__qmp_run(other, "xen-set-global-dirty-log", -1,
+                                   "{\"enable\":false}", COLO_NEVER, NULL,
+                                   &err), 0);
+    colo__qmp_close(other);
+    ck_assert_msg(!colo__dm_ops(dm)->dirty_log(dm, 0, &err), "%s", err.text);
+    one_len = save(dm, one);
+    colo__dm_ops(dm)->close(dm);
+}
+END_TEST
+
 static uint64_t now_ms(void)
 {
     return colo__now_us(&colo__clock_monotonic) / 1000;
@@ -260,6 +301,8 @@ int main(void)
     tcase_add_test(tc, test_bad_state);
     tcase_add_test(tc, test_larger_state);
     tcase_add_test(tc, test_client_killed);
+    tcase_add_test(tc, test_dirty_log);
+    tcase_add_test(tc, test_dirty_log_off_meanwhile);
     tcase_add_test(tc, test_hangs);
     suite_add_tcase(s, tc);
     runner = srunner_create(s);
