@@ -17,6 +17,7 @@
 static const char usage_text[] =
     "usage: colo-net serve --role primary|secondary --domain DOMAIN --vif VIF\n"
     "                [--id ID] [--bridge BRIDGE] [--hold MS]\n"
+    "                [--policy CLASS=compare|pass|drop]...\n"
     "       colo-net cleanup [--take-over] VIF|--all\n";
 
 static const struct option long_options[] = {
@@ -26,6 +27,7 @@ static const struct option long_options[] = {
     { "id", required_argument, NULL, 'i' },
     { "bridge", required_argument, NULL, 'b' },
     { "hold", required_argument, NULL, 'H' },
+    { "policy", required_argument, NULL, 'P' },
     { "control", required_argument, NULL, 'c' },
     { "stream", required_argument, NULL, 'S' },
     { "take-over", no_argument, NULL, 't' },
@@ -56,6 +58,33 @@ static void take_hold(struct arguments *a, const char *text)
     a->net.hold_ms = (uint32_t)v;
 }
 
+static void take_policy(struct arguments *a, const char *text)
+{
+    static const char *const classes[COLO_CLASSES] = {
+        [COLO_CLASS_LINK] = "link", [COLO_CLASS_TCP] = "tcp",
+        [COLO_CLASS_UDP] = "udp", [COLO_CLASS_DNS] = "dns",
+        [COLO_CLASS_QUIC] = "quic", [COLO_CLASS_ICMP] = "icmp",
+        [COLO_CLASS_OTHER] = "other",
+    };
+    static const char *const policies[] = {
+        [COLO_POLICY_COMPARE] = "compare", [COLO_POLICY_PASS] = "pass",
+        [COLO_POLICY_DROP] = "drop",
+    };
+
+    for (int c = 0; c < COLO_CLASSES; c++) {
+        size_t n = strlen(classes[c]);
+
+        if (strncmp(text, classes[c], n) != 0 || text[n] != '=')
+            continue;
+        for (int p = 0; p < (int)COLO_ARRAY_LEN(policies); p++)
+            if (strcmp(text + n + 1, policies[p]) == 0) {
+                a->net.policy[c] = (uint8_t)(p + 1);
+                return;
+            }
+    }
+    a->bad = true;
+}
+
 static void take_option(struct arguments *a, int c)
 {
     switch (c) {
@@ -65,6 +94,7 @@ static void take_option(struct arguments *a, int c)
     case 'i': a->net.id = optarg; break;
     case 'b': a->net.bridge = optarg; break;
     case 'H': take_hold(a, optarg); break;
+    case 'P': take_policy(a, optarg); break;
     case 'c': a->net.control = optarg; break;
     case 'S': a->net.stream = optarg; break;
     case 't': a->take_over = true; break;

@@ -61,7 +61,7 @@ int net_move_out(struct net *n)
         got = net_port_from_guest(&n->port, f, NET_BATCH);
         for (int i = 0; i < got; i++)
             one_out(n, &f[i]);
-        if (got < NET_BATCH)
+        if (got < NET_BATCH || net_flow_full(n))
             break;
     }
     if (n->port.cut && n->way == NET_COMPARE)

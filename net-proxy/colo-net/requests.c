@@ -71,6 +71,8 @@ static const char *do_checkpoint(struct net *n)
 /* primary: the backup has it; secondary: the replica is it. */
 static const char *do_commit(struct net *n, uint64_t epoch)
 {
+    if (!n->flow)
+        return "not started";
     if (n->twin.fd < 0)
         return n->twin.why[0] ? n->twin.why : "no twin";
     if (n->options->secondary) {

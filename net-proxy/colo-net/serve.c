@@ -173,7 +173,7 @@ static void prepare(struct net *n, struct pollfd *pfd)
     pfd[P_LIFE].events = POLLIN;
     pfd[P_SOURCE].fd = n->leaving ? -1 : ops->fd(n->source);
     pfd[P_SOURCE].events = POLLIN;
-    pfd[P_PACKET].fd = n->port.packet;
+    pfd[P_PACKET].fd = net_flow_full(n) ? -1 : n->port.packet;
     pfd[P_PACKET].events = POLLIN;
     pfd[P_TAP].fd = net_wants_in(n) ? n->port.tap : -1;
     pfd[P_TAP].events = POLLIN;
@@ -243,7 +243,8 @@ static int loop(struct net *n, int sig)
         if (pfd[P_LIFE].fd >= 0 && pfd[P_LIFE].revents)
             let_go(n);
         /* the guest's output first: of a checkpoint it is the older */
-        if (pfd[P_PACKET].revents && net_move_out(n))
+        if (pfd[P_PACKET].fd >= 0 && pfd[P_PACKET].revents &&
+            net_move_out(n))
             return 1;
         if (pfd[P_TWIN].fd >= 0 && (pfd[P_TWIN].revents || n->twin.in_len))
             net_move_twin(n);

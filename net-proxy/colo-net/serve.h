@@ -8,6 +8,7 @@
 #define COLO_NET_SERVE_H
 
 #include "../../disk-proxy/control-internal.h"
+#include "../compare/compare.h"
 #include "../learn.h"
 #include "twin.h"
 
@@ -25,6 +26,7 @@ struct net_options {
     const char *control, *stream; /* for tests */
     bool secondary;
     uint32_t hold_ms; /* the longest that output waits without a twin's */
+    uint8_t policy[COLO_CLASSES]; /* COLO_POLICY_* + 1, 0: as usual */
 };
 
 struct net_flow; /* flow.c: the comparator or the rewriter */
@@ -92,6 +94,8 @@ void net_flow_output(struct net *n, const uint8_t *frame, size_t len);
 void net_flow_input(struct net *n, const uint8_t *frame, size_t len);
 void net_flow_twin(struct net *n, uint64_t epoch, const uint8_t *frame,
                    size_t len);
+/* net_flow_full - no more output can be held: the guest must wait. */
+bool net_flow_full(const struct net *n);
 /* net_flow_commit - everything held goes out, in order; a new epoch. */
 void net_flow_commit(struct net *n, uint64_t epoch);
 /* net_flow_release - everything held goes out, and nothing is held later. */
