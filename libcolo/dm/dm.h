@@ -5,9 +5,9 @@
  * written out, are read in, go on.  A PVH guest has none.
  *
  * Order, primary: open, dirty_log(1), (stop, save, cont)*, dirty_log(0), close.
- * stop comes once the guest's own processors stand still (a processor that waits
- * for an emulated device is answered first), and before the dirty record is
- * read: stopping drains what devices still write into the guest's memory.
+ * stop comes once the guest's own processors stand still (a processor that
+ * waits for an emulated device is answered first), and before the dirty record
+ * is read: stopping drains what devices still write into the guest's memory.
  * Order, secondary: open, (stop, load, [cont])*, close.
  *
  * All calls are synchronous, end by the deadline that open was given, and leave
@@ -24,7 +24,8 @@ struct colo_dm; /* starts with const struct colo_dm_ops *ops */
 struct colo_dm_ops {
     void (*close)(struct colo_dm *dm); /* devices are left as they are */
     /* dirty_log - report what devices write into the guest's memory to the
-     * hypervisor's dirty record; on for the whole protection. */
+     * hypervisor's dirty record; on for the whole protection.  libxl switches
+     * it off when a save of its own ends: say on again after each such. */
     int (*dirty_log)(struct colo_dm *dm, int on, struct colo_error *err);
     /* stop - devices stand still, their requests are done; fine if they do */
     int (*stop)(struct colo_dm *dm, struct colo_error *err);

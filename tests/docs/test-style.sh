@@ -43,7 +43,7 @@ grep -nE '#include "[^"]*\.\./|#include "(internal|pure/|hv/|engine/)' \
     cli/*.[ch] examples/*.c | grep -v '^cli/attach.c:' | grep . >&2 &&
     bad "only the public header may be used there"
 grep -nE '\b(printf|fprintf|puts|perror|exit|abort|assert)\(' \
-    libcolo/*.c libcolo/{pure,hv,link,engine,check}/*.c xenstore/*.c \
+    libcolo/*.c libcolo/{pure,hv,dm,link,engine,check}/*.c xenstore/*.c \
     net-proxy/*.c |
     grep -v 'snprintf\|_exit\|^[^:]*:[0-9]*: *\*\|/\*' | grep . >&2 &&
     bad "the library must not print or end the program"

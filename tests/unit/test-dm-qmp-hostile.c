@@ -101,7 +101,8 @@ static int run(uint64_t ms)
     return colo__qmp_run(qmp, "stop", -1, NULL, in_ms(ms), &answer, &err);
 }
 
-#define SCRIPT(...) ((const char *const[]){ GREETING, READY, __VA_ARGS__, NULL })
+#define SCRIPT(...) \
+    ((const char *const[]){ GREETING, READY, __VA_ARGS__, NULL })
 
 /* Events come between, also such as nobody knows; an answer that is late. */
 START_TEST(test_events_and_late_answers)
