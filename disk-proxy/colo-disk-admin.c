@@ -95,6 +95,24 @@ static void print_device(const char *name)
                info.open_count, info.suspended ? ", suspended" : "");
 }
 
+/* What a secondary's proxy says that it holds; nothing if there is none. */
+static void print_usage(const char *name)
+{
+    char path[PATH_MAX], line[128], *p;
+    FILE *f;
+
+    snprintf(path, sizeof(path), DISK_RUN_DIR "/use-%s", name);
+    f = fopen(path, "re");
+    if (!f)
+        return;
+    if (fgets(line, sizeof(line), f)) {
+        for (p = line + strlen(line); p > line && p[-1] <= ' '; p--)
+            p[-1] = '\0';
+        printf(", %s", line);
+    }
+    fclose(f);
+}
+
 static int status_record(const struct disk_record *record)
 {
     char name[COLO_DM_NAME_MAX];
@@ -111,6 +129,8 @@ static int status_record(const struct disk_record *record)
            disk_process_alive(&record->kit) ? "" : " (server gone)");
     print_device(name);
     print_meta(record->meta);
+    if (disk_process_alive(&record->kit))
+        print_usage(name);
     printf("\n");
     return 0;
 }

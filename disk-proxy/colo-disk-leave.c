@@ -171,6 +171,7 @@ int disk_leave(const struct disk_names *names,
         rc2 = settle(names, backing->size, rc ? NULL : err);
         rc = rc ? rc : rc2;
     }
+    unlink(names->usage); /* of a proxy that was killed */
     unlink(names->record);
     return rc;
 }

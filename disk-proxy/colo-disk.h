@@ -36,6 +36,7 @@ struct disk_names {
     char name[COLO_DM_NAME_MAX];
     char meta[PATH_MAX];     /* file of the metadata */
     char record[PATH_MAX];
+    char usage[PATH_MAX];    /* how much the proxy holds, see usage.c */
 };
 
 int disk_names(struct disk_names *ret_names, const char *target,

@@ -190,6 +190,7 @@ static void *control(void *user)
             c->joined = !ops(c)->join(c->source, &err);
         if (c->joined)
             do_requests(c);
+        colo__disk_tell_usage(c->disk);
     }
     if (c->joined)
         ops(c)->leave(c->source);

@@ -96,6 +96,9 @@ struct colo_disk {
     atomic_bool replica;   /* it was given an epoch: it may run and write */
     atomic_bool replica_failed; /* what it wrote is not all kept */
 
+    int usage_fd;          /* these are the control thread's, see usage.c */
+    int64_t usage_ms;
+    uint64_t most_spilled, told_spilled; /* bytes */
     uint64_t told_us;      /* the receiver's: when progress was last told */
 };
 
@@ -134,6 +137,9 @@ void colo__disk_answer(struct colo_disk *d, uint64_t *seq, const char *error);
 bool colo__disk_is_child(const uint8_t *parent, const uint8_t *generation,
                          int state);
 int colo__disk_random(uint8_t *buf, size_t len, struct colo_error *err);
+
+/* ---- usage.c ---- */
+void colo__disk_end_usage(struct colo_disk *d);
 
 /* ---- link.c: the twin's socket and threads ---- */
 /* the first two messages of a stream: ours out, the twin's in */

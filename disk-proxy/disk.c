@@ -174,7 +174,7 @@ int colo__disk_open(const struct colo_disk_config *config,
     if (!d)
         return colo__fail(err, COLO_E_NOMEM, 0, WHERE_DISK, "no memory");
     d->config = *config;
-    d->stream = -1;
+    d->stream = d->usage_fd = -1;
     pthread_condattr_init(&clock);
     pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
     pthread_cond_init(&d->cond, &clock);
@@ -200,6 +200,7 @@ void colo__disk_close(struct colo_disk *d)
         colo__disk_gone(d);
     if (d->have_applier)
         (void)colo__applier_end(d, DRAIN_MS);
+    colo__disk_end_usage(d);
     colo__elog_close(d->log);
     colo__overlay_close(d->overlay);
     free(d->want);

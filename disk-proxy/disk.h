@@ -22,6 +22,7 @@
 struct colo_disk_config {
     const char *backing, *meta;
     const char *device; /* the guest's, NULL: none to look after */
+    const char *usage;  /* a file that says how much is held, NULL: none */
     int role; /* COLO_DISK_* at the beginning */
     const char *spill_dir;   /* NULL: none */
     uint64_t memory_limit;   /* bytes, of each: ring, epoch log, overlay */
@@ -65,6 +66,10 @@ bool colo__disk_extent(struct colo_disk *disk, uint64_t offset, uint64_t len,
  *          of START, a connected socket to the twin, taken over; else -1. */
 void colo__disk_request(struct colo_disk *disk, uint64_t seq, int verb,
                         uint64_t arg, int stream);
+
+/* colo__disk_tell_usage - how much of memory and spill file is used, to the
+ * session and the file: by the control thread, several times a second. */
+void colo__disk_tell_usage(struct colo_disk *disk);
 
 /* colo__disk_gone - the session is gone: as stop, without an answer. */
 void colo__disk_gone(struct colo_disk *disk);

@@ -27,6 +27,8 @@ struct end {
     char event[256];   /* the last that is no progress */
     uint64_t total;    /* bytes of the last first copy */
     uint64_t memory;   /* limit, 0: 4 MiB */
+    uint64_t spill;    /* limit, 0: no file */
+    char usage[80];    /* file, or empty */
 };
 
 static inline void on_reply(void *user, uint64_t seq, const char *error)
@@ -57,6 +59,8 @@ static inline void end_open(struct end *e, int role)
     struct colo_disk_config config = {
         .backing = e->file.path, .meta = e->meta, .role = role,
         .memory_limit = e->memory ? e->memory : 4 << 20, .silent_ms = 5000,
+        .spill_dir = e->spill ? "/var/tmp" : NULL, .spill_limit = e->spill,
+        .usage = e->usage[0] ? e->usage : NULL,
         .reply = on_reply, .event = on_event, .user = e,
     };
     struct colo_error err;

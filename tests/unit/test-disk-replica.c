@@ -7,12 +7,15 @@
  */
 #include "disk-pair.h"
 
-static void pair_make(struct end *p, struct end *s, uint64_t memory)
+static void pair_make(struct end *p, struct end *s, uint64_t memory,
+                      uint64_t spill)
 {
     end_make(p, COLO_DISK_PRIMARY);
     end_make(s, COLO_DISK_SECONDARY);
     if (memory) {
         s->memory = memory;
+        s->spill = spill;
+        snprintf(s->usage, sizeof(s->usage), "%s.use", s->file.path);
         end_again(s, COLO_DISK_SECONDARY);
     }
     for (uint64_t o = 0; o < SIZE; o += 65536)
@@ -47,7 +50,7 @@ START_TEST(test_own_writes)
     uint8_t odd[5000];
     struct end p, s;
 
-    pair_make(&p, &s, 0);
+    pair_make(&p, &s, 0, 0);
     /* it has not been given anything yet */
     ck_assert_int_eq(colo__disk_write(s.disk, odd, 512, 0, false), EROFS);
     put(&p, 65536, 50);
@@ -94,7 +97,7 @@ START_TEST(test_commit_again)
 {
     struct end p, s;
 
-    pair_make(&p, &s, 0);
+    pair_make(&p, &s, 0, 0);
     checkpoint(&p, &s, 1, true);
     put(&s, 0, 60);
     ask(&s, 70, COLO_PROXY_COMMIT, 1);
@@ -111,7 +114,7 @@ START_TEST(test_takeover)
     struct end p, s;
     char text[256];
 
-    pair_make(&p, &s, 0);
+    pair_make(&p, &s, 0, 0);
     put(&p, 0, 40);
     put(&p, 5 * 65536, 41);
     checkpoint(&p, &s, 1, true);
@@ -153,7 +156,7 @@ START_TEST(test_stop)
 {
     struct end p, s;
 
-    pair_make(&p, &s, 0);
+    pair_make(&p, &s, 0, 0);
     checkpoint(&p, &s, 1, true);
     put(&s, 0, 60);
     must(&s, 50, COLO_PROXY_STOP, 0);
@@ -177,7 +180,7 @@ START_TEST(test_full)
     uint64_t o = 0;
     int r = 0;
 
-    pair_make(&p, &s, 1 << 20);
+    pair_make(&p, &s, 1 << 20, 0);
     checkpoint(&p, &s, 1, true);
     for (; o < 1 << 19; o += 4096)
         put(&s, o, 60);
@@ -203,5 +206,35 @@ START_TEST(test_full)
 }
 END_TEST
 
+START_TEST(test_spill)
+{
+    struct end p, s;
+    char text[256], line[200] = "";
+    FILE *f;
+
+    pair_make(&p, &s, 1 << 20, 8 << 20);
+    checkpoint(&p, &s, 1, true);
+    for (uint64_t o = 0; o < 3 << 20; o += 4096)
+        put(&s, o, (uint8_t)(o >> 12 | 1));
+    colo__disk_tell_usage(s.disk);
+    ck_assert_str_eq(wait_event(&s, "spilled", text),
+                     "spilled 2 MiB of at most 8");
+    f = fopen(s.usage, "re");
+    ck_assert_ptr_nonnull(f);
+    ck_assert_ptr_nonnull(fgets(line, sizeof(line), f));
+    fclose(f);
+    ck_assert_msg(strstr(line, "spilled 2 MiB (most 2, limit 8)"), "%s",
+                  line);
+    for (uint64_t o = 0; o < 3 << 20; o += 4096)
+        all_is(&s, o, 4096, (uint8_t)(o >> 12 | 1));
+    must(&s, 50, COLO_PROXY_FAILOVER, 0);
+    ck_assert_int_eq(colo__disk_flush(s.disk), 0);
+    for (uint64_t o = 0; o < 3 << 20; o += 4096)
+        all_is(&s, o, 4096, (uint8_t)(o >> 12 | 1));
+    pair_free(&p, &s);
+    ck_assert_int_ne(access(s.usage, F_OK), 0);
+}
+END_TEST
+
 PURE_MAIN("disk-replica", test_own_writes, test_commit_again, test_takeover,
-          test_stop, test_full)
+          test_stop, test_full, test_spill)
