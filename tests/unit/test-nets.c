@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Copyright (C) libcolo developers
+ *
+ * Which network cards a session of mode colo finds.
+ */
+#include <stdio.h>
+
+#include "pure-common.h"
+
+#include "../fake-store.h"
+#include "nets.h"
+
+#define BACKEND "/local/domain/0/backend/vif/7/"
+
+static int find(struct fake_tree *tree, struct colo_nets *nets,
+                struct colo_error *err)
+{
+    struct colo_store *store = fake_store_open(tree);
+    int rc;
+
+    memset(nets, 0, sizeof(*nets));
+    rc = colo__nets_find(store, 7, nets, err);
+    colo__store_ops(store)->close(store);
+    return rc;
+}
+
+START_TEST(none_is_fine)
+{
+    struct fake_tree *tree = fake_tree_new();
+    struct colo_nets nets;
+
+    ck_assert_int_eq(find(tree, &nets, NULL), 0);
+    ck_assert_uint_eq(nets.count, 0);
+    fake_tree_free(tree);
+}
+END_TEST
+
+START_TEST(each_has_a_number)
+{
+    struct fake_tree *tree = fake_tree_new();
+    struct colo_nets nets;
+
+    fake_tree_set(tree, BACKEND "0/bridge", "xenbr0");
+    fake_tree_set(tree, BACKEND "3/bridge", "xenbr0");
+    fake_tree_set(tree, BACKEND "3/vifname", "web0");
+    fake_tree_set(tree, BACKEND "what/bridge", "no card");
+    fake_tree_set(tree, BACKEND "256/bridge", "no number of one");
+    ck_assert_int_eq(find(tree, &nets, NULL), 0);
+    ck_assert_uint_eq(nets.count, 2);
+    /* in any order */
+    ck_assert_uint_eq(nets.net[0].name.devid + nets.net[1].name.devid, 3);
+    for (unsigned i = 0; i < 2; i++) {
+        ck_assert(!nets.net[i].name.emulated); /* no such interface here */
+        ck_assert_str_eq(nets.net[i].id,
+                         nets.net[i].name.devid ? "3" : "0");
+    }
+    fake_tree_free(tree);
+}
+END_TEST
+
+START_TEST(too_many_and_a_store_that_fails)
+{
+    struct fake_tree *tree = fake_tree_new();
+    struct colo_store *store;
+    struct colo_error err;
+    struct colo_nets nets = { 0 };
+    char path[80];
+
+    for (int i = 0; i <= COLO_WIRE_NETS; i++) {
+        snprintf(path, sizeof(path), BACKEND "%d/bridge", i);
+        fake_tree_set(tree, path, "xenbr0");
+    }
+    ck_assert_int_eq(find(tree, &nets, &err), COLO_E_LIMIT);
+    store = fake_store_open(tree);
+    fake_store_fail(store, FAKE_LIST, 1, COLO_E_STORE);
+    ck_assert_int_eq(colo__nets_find(store, 7, &nets, &err), COLO_E_STORE);
+    colo__store_ops(store)->close(store);
+    fake_tree_free(tree);
+}
+END_TEST
+
+PURE_MAIN("nets", none_is_fine, each_has_a_number,
+          too_many_and_a_store_that_fails)
