@@ -89,6 +89,7 @@ struct net_frame {
 
 struct net_port {
     int packet; /* what the guest sends and receives */
+    int vif_index;
     int tap;    /* the bridge's side */
     uint64_t from_guest, to_guest, from_world, to_world; /* frames */
     uint64_t lost_in;   /* the guest's card would not take them */

@@ -86,6 +86,8 @@ int net_port_packet(struct net_port *p, int vif_index, struct colo_error *err)
     };
     int on = 1, in = RCVBUF, out = SNDBUF;
 
+    p->vif_index = vif_index;
+
     /* protocol 0: hears nothing before it is bound */
     p->packet = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (p->packet < 0)
@@ -151,9 +153,17 @@ static bool keep(struct net_port *p, struct net_frame *f, bool truncated)
     return false;
 }
 
-static bool gone(int e)
+/* Set down, an interface comes back; removed, it does not. */
+static bool gone(const struct net_port *p, int e)
 {
-    return e != EAGAIN && e != EINTR && e != ENETDOWN && e != ENOBUFS;
+    struct ifreq ifr;
+
+    if (e == ENETDOWN || e == ENODEV || e == ENXIO) {
+        memset(&ifr, 0, sizeof(ifr));
+        ifr.ifr_ifindex = p->vif_index;
+        return ioctl(p->packet, SIOCGIFNAME, &ifr) < 0 && errno == ENODEV;
+    }
+    return e != EAGAIN && e != EINTR && e != ENOBUFS;
 }
 
 static void look_missed(struct net_port *p)
@@ -189,7 +199,7 @@ int net_port_from_guest(struct net_port *p, struct net_frame *f, int max)
     }
     n = recvmmsg(p->packet, mm, (unsigned)max, MSG_DONTWAIT, NULL);
     if (n < 0)
-        return gone(errno) ? -1 : 0;
+        return gone(p, errno) ? -1 : 0;
     if (n == max)
         look_missed(p);
     for (int i = 0; i < n; i++) {
@@ -212,7 +222,7 @@ int net_port_from_world(struct net_port *p, struct net_frame *f, int max)
         uint8_t *at = p->arena + (size_t)i * NET_FRAME_MAX;
         ssize_t n = read(p->tap, at, NET_FRAME_MAX);
 
-        if (n < 0 && gone(errno) && errno != EIO)
+        if (n < 0 && errno != EIO && gone(p, errno))
             return -1;
         if (n <= 0)
             break;

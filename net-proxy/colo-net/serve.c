@@ -193,7 +193,8 @@ static int wait_ms(uint64_t now, uint64_t deadline)
  * connection needs it any more. */
 static bool may_leave(struct net *n)
 {
-    return n->leaving && (n->way != NET_ALONE || !net_flow_open(n));
+    return n->leaving && (n->way != NET_ALONE || n->port.packet < 0 ||
+                          !net_flow_open(n));
 }
 
 static void look_after_twin(struct net *n, uint64_t now)
@@ -223,6 +224,16 @@ static void let_go(struct net *n)
             net_flow_open(n));
 }
 
+/* The guest has ended, and the toolstack has taken its card away.  What that
+ * means the session knows better. */
+static void card_gone(struct net *n)
+{
+    net_say("%s has gone", n->record.vif);
+    close(n->port.packet);
+    close(n->port.tap);
+    n->port.packet = n->port.tap = -1;
+}
+
 static int loop(struct net *n, int sig)
 {
     struct pollfd pfd[NR_POLL] = { { .fd = sig, .events = POLLIN } };
@@ -245,11 +256,12 @@ static int loop(struct net *n, int sig)
         /* the guest's output first: of a checkpoint it is the older */
         if (pfd[P_PACKET].fd >= 0 && pfd[P_PACKET].revents &&
             net_move_out(n))
-            return 1;
+            card_gone(n);
         if (pfd[P_TWIN].fd >= 0 && (pfd[P_TWIN].revents || n->twin.in_len))
             net_move_twin(n);
-        if (pfd[P_TAP].fd >= 0 && pfd[P_TAP].revents && net_move_in(n))
-            return 1;
+        if (pfd[P_TAP].fd >= 0 && pfd[P_TAP].revents && n->port.tap >= 0 &&
+            net_move_in(n))
+            card_gone(n);
         net_join(n);
         net_requests(n);
     }
