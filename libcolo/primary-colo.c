@@ -50,18 +50,26 @@ int colo__primary_compare(struct colo_session *s, struct colo_error *err)
     return 0;
 }
 
-/* The list is there: what only the replica wrote comes in, and all goes out. */
 void colo__primary_matched(struct colo_session *s)
+{
+    s->p.matching = false;
+    s->p.settling = s->state == COLO_STATE_COMMITTING;
+}
+
+/* The list is there: what only the replica wrote comes in, a part in each turn
+ * of the loop, and then all goes out. */
+void colo__primary_settle(struct colo_session *s)
 {
     struct colo_primary *p = &s->p;
     struct colo_error err = { 0 };
     int rc;
 
-    p->matching = false;
-    if (s->state != COLO_STATE_COMMITTING)
+    if (!p->settling || s->state != COLO_STATE_COMMITTING)
         return;
-    rc = colo__match_rest(&p->match, &err);
-    if (!rc) {
+    rc = colo__match_rest(&p->match, &p->settling, &err);
+    if (rc)
+        p->settling = false;
+    if (!rc && !p->settling) {
         colo__session_step_hook(s, "compared");
         p->send_us = colo__now_us(s->clock);
         colo__control_send(s, COLO_MSG_VMSTATE_SEND, s->epoch, 0, NULL, 0);

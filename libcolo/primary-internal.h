@@ -28,6 +28,7 @@ void colo__primary_loaded(struct colo_session *s, const struct colo_msg *msg);
 
 int colo__primary_compare(struct colo_session *s, struct colo_error *err);
 void colo__primary_matched(struct colo_session *s);
+void colo__primary_settle(struct colo_session *s); /* in each turn */
 int colo__primary_commit(struct colo_session *s, struct colo_error *err);
 int colo__primary_go_on(struct colo_session *s, struct colo_error *err);
 /* LOADED came */

@@ -387,6 +387,7 @@ void colo__primary_poll(struct colo_session *s)
         waiting(s);
         break;
     case COLO_STATE_COMMITTING:
+        colo__primary_settle(s);
         colo__primary_check_committed(s);
         break;
     case COLO_STATE_ARBITRATING:
@@ -407,5 +408,7 @@ uint64_t colo__primary_deadline(struct colo_session *s)
     if (s->state == COLO_STATE_WAITING)
         return s->p.followers_wait ? colo__now_us(s->clock) + FOLLOWERS_US
                : s->p.checkpoint_wanted ? 0 : s->p.timer_us;
+    if (s->state == COLO_STATE_COMMITTING && s->p.settling)
+        return 0;
     return COLO_NEVER;
 }

@@ -58,6 +58,7 @@ struct colo_primary {
     struct colo_match match;
     uint64_t send_us;                   /* sending of the epoch began */
     bool matching;                      /* the worker takes the list */
+    bool settling;                      /* the rest of it is read */
     bool loaded;                        /* the epoch under way, too */
     /* how it ends */
     bool await_answer;                  /* STOP or GUEST_END was sent */

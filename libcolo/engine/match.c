@@ -15,6 +15,7 @@
 #define WHERE "match"
 #define SLICE_MS 200 /* how soon abort is noticed */
 #define BATCH 256u
+#define REST_BATCHES 64 /* in one call: some 20 ms */
 #define MAX_BODY (COLO_WIRE_MAX_DIRTY * COLO_WIRE_DIRTY_ENTRY)
 /* A replica that grew by itself (ballooning up, hotplug) has at most so many
  * frames more than twice the guest's. */
@@ -286,6 +287,9 @@ int colo__match_job(void *arg, struct colo_error *err)
         colo__delta_cache_drop(m->cache, m->entries[i].gfn);
     rc = settle_epoch(m, err);
     m->both = m->equal;
+    m->rest_pos = 0;
+    m->own_gfns = m->capture->epoch.nr_gfns;
+    m->capture->rest_at = m->capture->epoch.count;
     return rc;
 }
 
@@ -329,14 +333,14 @@ static int settle_batch(struct colo_match *m, size_t n, struct colo_error *err)
     return 0;
 }
 
-int colo__match_rest(struct colo_match *m, struct colo_error *err)
+int colo__match_rest(struct colo_match *m, bool *ret_more,
+                     struct colo_error *err)
 {
     struct colo_capture *c = m->capture;
     struct colo_epoch *e = &c->epoch;
-    uint64_t pos = 0, own = e->nr_gfns;
 
-    c->rest_at = e->count;
-    for (;;) {
+    *ret_more = true;
+    for (int i = 0; i < REST_BATCHES; i++) {
         size_t n, there = 0;
         int rc;
 
@@ -345,10 +349,12 @@ int colo__match_rest(struct colo_match *m, struct colo_error *err)
             if (rc)
                 return rc;
         }
-        n = colo__bitmap_scan(&m->open, &pos, e->gfns + e->count, BATCH);
+        n = colo__bitmap_scan(&m->open, &m->rest_pos, e->gfns + e->count,
+                              BATCH);
+        *ret_more = n == BATCH;
         if (!n)
             return 0;
-        while (there < n && e->gfns[e->count + there] < own)
+        while (there < n && e->gfns[e->count + there] < m->own_gfns)
             there++;
         memset(c->kinds + there, COLO_PAGE_GONE, n - there);
         rc = there ? colo__hv_ops(c->hv)->read(c->hv, e->gfns + e->count,
@@ -357,7 +363,8 @@ int colo__match_rest(struct colo_match *m, struct colo_error *err)
                                                c->kinds, err) : 0;
         if (!rc)
             rc = settle_batch(m, n, err);
-        if (rc)
+        if (rc || !*ret_more)
             return rc;
     }
+    return 0;
 }

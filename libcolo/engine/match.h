@@ -34,6 +34,7 @@ struct colo_match {
     uint64_t slots;
     struct colo_bitmap open;        /* listed, and not yet compared */
     uint64_t peer_gfns;             /* frames of the replica */
+    uint64_t rest_pos, own_gfns;    /* how far the rest is; guest's frames */
     /* figures of this epoch */
     uint64_t listed, equal, added, bytes;
     uint64_t both;                  /* of equal: written by both */
@@ -51,7 +52,9 @@ void colo__match_fini(struct colo_match *m); /* zeroed is fine */
  * it that is in the epoch. */
 int colo__match_job(void *arg, struct colo_error *err);
 /* colo__match_rest - session's thread, afterwards: settle what only the replica
- * has written. */
-int colo__match_rest(struct colo_match *m, struct colo_error *err);
+ * has written, so many frames of it at a time that nobody takes the silence for
+ * death.  *ret_more: call again. */
+int colo__match_rest(struct colo_match *m, bool *ret_more,
+                     struct colo_error *err);
 
 #endif

@@ -7,6 +7,7 @@
 #include "pure-common.h"
 
 #include <signal.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -32,7 +33,7 @@ struct fixture {
     uint64_t said;
 };
 
-static void setup(struct fixture *f)
+static void setup_of(struct fixture *f, uint64_t nr_gfns)
 {
     struct colo_checkpoint_info info = { 0 };
     struct colo_error *err = &f->err;
@@ -42,6 +43,7 @@ static void setup(struct fixture *f)
     signal(SIGPIPE, SIG_IGN);
     sim_config_init(&f->config);
     f->config.vcpu = SIM_VCPU_NONE;
+    f->config.nr_gfns = nr_gfns;
     ck_assert_int_eq(sim_guest_new(&f->config, &f->guest, err), 0);
     f->hv = sim_hv_primary(f->guest);
     ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
@@ -63,6 +65,11 @@ static void setup(struct fixture *f)
     sim_guest_mark(f->guest, 11);
     ck_assert_int_eq(colo__capture_begin(&f->capture, EPOCH, err), 0);
     ck_assert_int_eq(colo__capture_final(&f->capture, &info, err), 0);
+}
+
+static void setup(struct fixture *f)
+{
+    setup_of(f, 1024);
 }
 
 static void teardown(struct fixture *f)
@@ -126,6 +133,7 @@ START_TEST(sorts_them_out)
     static const uint8_t other[COLO_PAGE_SIZE] = { 1 };
     struct fixture f;
     struct colo_epoch *e;
+    bool more;
 
     setup(&f);
     e = &f.capture.epoch;
@@ -140,7 +148,8 @@ START_TEST(sorts_them_out)
     say_frame(&f, 1500, 1); /* beyond the guest */
     say_end(&f, f.said, 2000, 0);
     ck_assert_int_eq(colo__match_job(&f.match, &f.err), 0);
-    ck_assert_int_eq(colo__match_rest(&f.match, &f.err), 0);
+    ck_assert_int_eq(colo__match_rest(&f.match, &more, &f.err), 0);
+    ck_assert(!more);
     ck_assert_uint_eq(f.match.listed, 6);
     ck_assert_uint_eq(f.match.equal, 3); /* 10, 20, 1020 */
     ck_assert_uint_eq(f.match.both, 1);
@@ -246,6 +255,7 @@ START_TEST(all_is_asked_for)
     struct fixture f;
     uint8_t header[COLO_WIRE_HEADER];
     struct colo_msg msg;
+    bool more;
 
     setup(&f);
     f.capture.lost = true;
@@ -258,7 +268,8 @@ START_TEST(all_is_asked_for)
     ck_assert_int_eq(colo__match_job(&f.match, &f.err), 0);
     ck_assert_uint_eq(f.match.listed, 2);
     ck_assert_uint_eq(f.match.both, 1);
-    ck_assert_int_eq(colo__match_rest(&f.match, &f.err), 0);
+    ck_assert_int_eq(colo__match_rest(&f.match, &more, &f.err), 0);
+    ck_assert(!more);
     ck_assert_uint_eq(f.match.added, 0);
     ck_assert_int_eq(read(f.peer, header, sizeof(header)), sizeof(header));
     ck_assert_int_gt(colo__wire_parse(header, sizeof(header), 4096, &msg,
@@ -269,5 +280,32 @@ START_TEST(all_is_asked_for)
 }
 END_TEST
 
+/* Many frames that only the replica wrote: in parts, and none is forgotten. */
+START_TEST(a_long_rest)
+{
+    struct fixture f;
+    uint64_t calls = 0;
+    bool more = true;
+
+    setup_of(&f, 40000);
+    /* as if they had been listed */
+    ck_assert_int_eq(colo__bitmap_resize(&f.match.open, 40000), 0);
+    f.match.slot = calloc(40000, sizeof(*f.match.slot));
+    f.match.entries = calloc(1, sizeof(*f.match.entries));
+    f.match.own_gfns = 40000;
+    f.capture.rest_at = f.capture.epoch.count;
+    for (uint64_t gfn = 1000; gfn < 39000; gfn++)
+        colo__bitmap_set(&f.match.open, gfn);
+    while (more) {
+        ck_assert_int_eq(colo__match_rest(&f.match, &more, &f.err), 0);
+        calls++;
+    }
+    ck_assert_uint_eq(calls, 3);
+    ck_assert_uint_eq(f.match.added, 38000);
+    ck_assert_uint_eq(f.capture.epoch.gfns[f.capture.epoch.count - 1], 38999);
+    teardown(&f);
+}
+END_TEST
+
 PURE_MAIN("match", sorts_them_out, wrong_lists, a_frame_that_cannot_be,
-          it_does_not_come, all_is_asked_for)
+          it_does_not_come, a_long_rest, all_is_asked_for)

@@ -11,6 +11,7 @@
 struct peer {
     struct session_pair t;
     int control, bulk;   /* the test's ends */
+    int mode;            /* 0: remus */
 };
 
 static const char id[16] = "fifteen and one";
@@ -23,6 +24,8 @@ static void peer_open(struct peer *p, bool primary)
     int control[2], bulk[2];
 
     pair_init(&p->t);
+    if (p->mode)
+        side->config.mode = p->mode;
     ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, control), 0);
     ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, bulk), 0);
     side->control_fd = control[0];
@@ -89,7 +92,7 @@ static void ends_with(struct peer *p, bool primary, int code,
 
 START_TEST(another_major)
 {
-    struct peer p;
+    struct peer p = { 0 };
 
     peer_open(&p, true);
     say_hello(&p, COLO_ROLE_SECONDARY, 7);
@@ -99,7 +102,7 @@ END_TEST
 
 START_TEST(the_same_role)
 {
-    struct peer p;
+    struct peer p = { 0 };
 
     peer_open(&p, true);
     say_hello(&p, COLO_ROLE_PRIMARY, COLO_WIRE_MAJOR);
@@ -107,11 +110,54 @@ START_TEST(the_same_role)
 }
 END_TEST
 
+/* It must not come to a checkpoint that the other side does not understand. */
+START_TEST(a_peer_without_mode_colo)
+{
+    struct peer p = { .mode = COLO_MODE_COLO };
+
+    peer_open(&p, true);
+    say_hello(&p, COLO_ROLE_SECONDARY, COLO_WIRE_MAJOR);
+    ends_with(&p, true, COLO_E_UNSUPPORTED, "mode colo");
+}
+END_TEST
+
+START_TEST(diverged_in_mode_remus)
+{
+    struct peer p = { 0 };
+
+    peer_open(&p, true);
+    say_hello(&p, COLO_ROLE_SECONDARY, COLO_WIRE_MAJOR);
+    say(p.control, COLO_MSG_DIVERGED, 0, 0, NULL, 0);
+    ends_with(&p, true, COLO_E_PROTO, "DIVERGED");
+}
+END_TEST
+
+START_TEST(loaded_out_of_turn_in_mode_colo)
+{
+    struct peer p = { .mode = COLO_MODE_COLO };
+    struct colo_hello hello = {
+        .major = COLO_WIRE_MAJOR, .role = COLO_ROLE_SECONDARY,
+        .mode = COLO_MODE_COLO, .features = COLO_FEATURE_COLO,
+        .heartbeat_ms = 20, .dead_ms = 400,
+    };
+    uint8_t body[COLO_WIRE_HELLO_MAX];
+    int n;
+
+    peer_open(&p, true);
+    memcpy(hello.session, id, 16);
+    n = colo__hello_build(&hello, body, sizeof(body), NULL);
+    ck_assert_int_gt(n, 0);
+    say(p.control, COLO_MSG_HELLO, 0, 0, body, (uint32_t)n);
+    say(p.control, COLO_MSG_VMSTATE_LOADED, 0, 0, NULL, 0);
+    ends_with(&p, true, COLO_E_PROTO, "LOADED");
+}
+END_TEST
+
 START_TEST(garbage)
 {
     static const char words[] = "GET / HTTP/1.1\r\nHost: nobody\r\n"
                                 "Accept: everything\r\n\r\n";
-    struct peer p;
+    struct peer p = { 0 };
 
     peer_open(&p, true);
     ck_assert_int_eq(send(p.control, words, sizeof(words), 0),
@@ -122,7 +168,7 @@ END_TEST
 
 START_TEST(before_hello)
 {
-    struct peer p;
+    struct peer p = { 0 };
 
     peer_open(&p, false);
     say(p.control, COLO_MSG_CHECKPOINT_REQUEST, 1, 0, NULL, 0);
@@ -132,7 +178,7 @@ END_TEST
 
 START_TEST(received_out_of_turn)
 {
-    struct peer p;
+    struct peer p = { 0 };
 
     peer_open(&p, true);
     say_hello(&p, COLO_ROLE_SECONDARY, COLO_WIRE_MAJOR);
@@ -143,7 +189,7 @@ END_TEST
 
 START_TEST(bulk_of_another_session)
 {
-    struct peer p;
+    struct peer p = { 0 };
 
     peer_open(&p, false);
     say_hello(&p, COLO_ROLE_PRIMARY, COLO_WIRE_MAJOR);
@@ -154,7 +200,7 @@ END_TEST
 
 START_TEST(no_seed_at_all)
 {
-    struct peer p;
+    struct peer p = { 0 };
 
     peer_open(&p, false);
     say_hello(&p, COLO_ROLE_PRIMARY, COLO_WIRE_MAJOR);
@@ -166,7 +212,7 @@ END_TEST
 /* The peer says why it ends: that is what the user hears. */
 START_TEST(the_peers_own_words)
 {
-    struct peer p;
+    struct peer p = { 0 };
 
     peer_open(&p, true);
     say_hello(&p, COLO_ROLE_SECONDARY, COLO_WIRE_MAJOR);
@@ -178,7 +224,7 @@ END_TEST
 
 START_TEST(silence)
 {
-    struct peer p;
+    struct peer p = { 0 };
 
     peer_open(&p, true);
     say_hello(&p, COLO_ROLE_SECONDARY, COLO_WIRE_MAJOR);
@@ -186,6 +232,8 @@ START_TEST(silence)
 }
 END_TEST
 
-PURE_MAIN("session-peer", another_major, the_same_role, garbage, before_hello,
+PURE_MAIN("session-peer", another_major, the_same_role,
+          a_peer_without_mode_colo, diverged_in_mode_remus,
+          loaded_out_of_turn_in_mode_colo, garbage, before_hello,
           received_out_of_turn, bulk_of_another_session, no_seed_at_all,
           the_peers_own_words, silence)
