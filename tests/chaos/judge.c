@@ -4,8 +4,9 @@
  * What must be true after a run, whatever happened:
  *  - in mode colo, a replica that took over is its own running copy or a whole
  *    epoch, never a mix, and not of an earlier epoch than the last released;
- *  - in mode remus, a replica that took over is, to the byte, one moment at which an epoch was
- *    cut, and not an earlier one than the last whose output was released;
+ *  - in mode remus, a replica that took over is, to the byte, one moment at
+ *    which an epoch was cut, and not an earlier one than the last whose output
+ *    was released;
  *  - the guest runs somewhere, unless it ended by itself, or its host died
  *    before anything was released;
  *  - on a primary's host that lives, it is not left stopped or tracked;
