@@ -1,176 +1,214 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Copyright (C) libcolo developers
  *
- * The comparator: one object for each network card of a guest that runs on
- * two hosts, on the primary.  It gets what either copy says, frame by frame,
- * and lets the primary's frames go when the copy is known to have said the
- * same.  The copy's frames never leave.  Pure: frames in memory, no clock of
- * its own, no I/O; frames are never believed.
+ * Two copies of a guest, one of which the world sees: what must be equal
+ * before it may hear an answer.  The comparator stands beside the primary,
+ * the rewriter beside the secondary, one of each for a network card.  Pure:
+ * frames in memory, no clock, no socket; one thread for each object.
  *
- * Who does what (the other side's object is rewrite.h, the stream between
- * the two twin.h):
+ * Who knows what.  Each copy of a guest chooses its own initial sequence
+ * numbers and timestamps.  The secondary's output travels as its guest made
+ * it.  The comparator sees the SYN or SYN-ACK of both, which it holds until
+ * they agree, so it knows the differences first, and tells the rewriter with
+ * a note on the same ordered stream that carries the input: the world answers
+ * a SYN only after it went out, so the note is always ahead of the first input
+ * that needs it.  From then on the rewriter changes the input of its guest,
+ * and has what it needs to change output, too, once it is alone.
  *
- *   primary guest > primary_out > compared > ops.release > world
- *   world > (1) colo__compare_input, (2) to the guest, (3) TWIN_INPUT
- *   copy > rewriter stamps the epoch > TWIN_OUTPUT > secondary_out
+ * A frame is `vnet` bytes of virtio_net_hdr (10, or 0: there is none) and
+ * Ethernet without its checksum, tags in it.  It is borrowed for the call.
  *
- * The copies draw different initial sequence numbers and timestamps.  Only
- * the comparator sees both, so it learns the differences when the two SYNs
- * meet, and tells the rewriter (ops.flow > TWIN_FLOW) in the same stream and
- * ahead of any input that depends on them.  The SYN itself leaves when the
- * rewriter has answered (TWIN_TOLD > colo__compare_told): a host that dies
- * in between leaves no client with a number that the survivor does not know.
- * The copy's frames travel as its guest made them; the rewriter changes
- * them only after it took over.
- *
- * A checkpoint, in this order:
- *   colo__compare_checkpoint(N)  both guests stand still and all that the
- *                        primary had said was handed in (empty the socket)
- *   colo__compare_commit(N)      the copy is the primary: all that is held
- *                        leaves in the order it came, differences are 0
- * What the primary says in between belongs to N and waits for the commit;
- * so do frames of the copy stamped N.  The copy's older frames are dropped.
- *
- * A divergence is reported once (ops.diverged) until the next commit.  The
- * primary's frames are never dropped: when limits are reached that is
- * reported as a divergence, and colo__compare_room() says false until
- * there is room; the caller then leaves frames where they are.
- *
- * Threads  one at a time per object.  Callbacks must not call back in.
- * Units    now and deadlines in microseconds of CLOCK_MONOTONIC.
+ * A divergence is told once; everything of that connection is held from then
+ * on, and the next commit lets it go and makes all differences 0, as the
+ * secondary's guest is then the primary's.
  */
 #ifndef COLO_COMPARE_H
 #define COLO_COMPARE_H
 
-#include "flow-note.h"
+#include "../../libcolo/internal.h"
 
-/* What a datagram may be; see struct colo_compare_config. */
+/* ---- settings ---------------------------------------------------------- */
+
 enum colo_compare_class {
-    COLO_CLASS_UDP,    /* of no other class */
-    COLO_CLASS_DNS,    /* UDP port 53 on either side */
-    COLO_CLASS_QUIC,   /* UDP port 443 on either side */
-    COLO_CLASS_ICMP,   /* ICMP and ICMPv6 but neighbour discovery, MLD */
-    COLO_CLASS_SCTP,
-    COLO_CLASS_OTHER,  /* any other protocol above IP */
-    COLO_CLASS_COUNT
+    COLO_CLASS_LINK,  /* ARP, neighbours, IGMP, MLD, DHCP, not IP */
+    COLO_CLASS_TCP,
+    COLO_CLASS_UDP,
+    COLO_CLASS_DNS,   /* UDP from or to port 53 */
+    COLO_CLASS_QUIC,  /* UDP from or to port 443 */
+    COLO_CLASS_ICMP,
+    COLO_CLASS_OTHER, /* the rest of IP, and what cannot be read */
+    COLO_CLASSES
 };
 
 enum colo_compare_policy {
     COLO_POLICY_COMPARE,
-    COLO_POLICY_PASS,  /* the primary's leaves, the copy's is dropped */
-    COLO_POLICY_DROP,  /* neither leaves */
+    COLO_POLICY_PASS, /* the primary's goes out, the secondary's is dropped */
+    COLO_POLICY_DROP, /* nobody's goes out */
 };
 
-enum colo_compare_reason {
-    COLO_DIFF_NONE,
-    COLO_DIFF_PAYLOAD,   /* different bytes in a stream */
-    COLO_DIFF_DATAGRAM,  /* different datagrams */
-    COLO_DIFF_FLAGS,     /* FIN or RST at another place, SYN against none */
-    COLO_DIFF_OPTIONS,   /* a SYN with other options, or signed segments */
-    COLO_DIFF_SILENT,    /* one copy said what the other did not, in time */
-    COLO_DIFF_ACK,       /* the copy lacks input that the primary has */
-    COLO_DIFF_FRAGMENT,  /* fragments that make no datagram */
-    COLO_DIFF_LIMIT,     /* no room for more frames, bytes or flows */
-    COLO_DIFF_COUNT
+struct colo_compare_settings {
+    uint32_t vnet;         /* bytes of virtio_net_hdr: 0 or 10 */
+    uint32_t max_flows;
+    uint32_t max_frames;   /* held, of both */
+    uint64_t max_bytes;    /* held, and remembered, of both */
+    uint32_t hold_ms;      /* the longest that something waits for its twin */
+    uint32_t ack_ms;       /* the same where an acknowledgement is missing */
+    uint32_t idle_s;       /* a connection at rest is forgotten after */
+    uint32_t closed_s;     /* and a closed one after */
+    uint8_t policy[COLO_CLASSES]; /* LINK and TCP, too */
 };
 
-struct colo_compare_config {
-    uint32_t vnet_bytes;       /* virtio_net_hdr ahead of frames: 0, 10, 12 */
-    uint32_t max_flows;        /* 0 below: the default */
-    uint32_t max_frames;       /* held and waiting, both sides */
-    uint64_t max_bytes;        /* the same in bytes, with history */
-    uint32_t history_bytes;    /* per connection, for retransmissions */
-    uint32_t data_timeout_us;  /* how long the other copy may be silent */
-    uint32_t ack_timeout_us;   /* how long an acknowledgement waits */
-    uint32_t idle_us;          /* a closed connection is forgotten after */
-    uint8_t policy[COLO_CLASS_COUNT]; /* enum colo_compare_policy */
-    uint64_t hash_seed;        /* random, so that nobody can aim */
-};
+/* colo__compare_defaults - 8192 flows, 16384 frames, 64 MiB, 3 s, 200 ms, an
+ * hour, one minute; everything is compared, LINK passes. */
+void colo__compare_defaults(struct colo_compare_settings *s);
 
-/* colo__compare_defaults - fill *config; every class is compared. */
-void colo__compare_defaults(struct colo_compare_config *config);
+/* ---- the comparator ---------------------------------------------------- */
 
-/* Frames and notes are borrowed until the callback returns. */
+#define COLO_NOTE_BYTES 52u
+
+/* None of them may call back into the comparator. */
 struct colo_compare_ops {
-    /* to the world, vnet header first if there is one */
+    /* a frame of the primary may go out; as it came, unchanged */
     void (*release)(void *user, const uint8_t *frame, size_t len);
-    /* send as TWIN_FLOW with this number, before any later input */
-    void (*flow)(void *user, uint64_t number,
-                 const struct colo_flow_note *note);
-    /* ask for a checkpoint; text is one line for people */
-    void (*diverged)(void *user, int reason, const char *text);
+    /* for colo__rewrite_note, before any input that comes after this */
+    void (*note)(void *user, const uint8_t note[COLO_NOTE_BYTES]);
+    /* a checkpoint is needed; once until the next commit */
+    void (*diverged)(void *user, const char *reason);
 };
 
-struct colo_compare_stats {
-    uint64_t primary_frames, secondary_frames, input_frames;
-    uint64_t released;         /* frames to the world */
-    uint64_t released_at_once; /* of those, never held */
-    uint64_t held_us_total;    /* sum over those held */
+struct colo_compare_counts {
+    uint64_t primary, secondary;  /* frames that came */
+    uint64_t released, at_once;   /* at_once: without being held */
+    uint64_t old_epoch;           /* of the secondary, dropped */
+    uint64_t again;               /* sent again: of the secondary, dropped */
+    uint64_t divergences;         /* also those that were not told */
     uint64_t matched_bytes;
-    uint64_t dropped_policy;   /* primary's, by COLO_POLICY_DROP */
-    uint64_t dropped_old;      /* the copy's, of an old epoch */
-    uint64_t divergences;
-    uint64_t reason[COLO_DIFF_COUNT];
-    uint32_t flows, held_frames; /* now */
-    uint64_t held_bytes;         /* now */
+    uint64_t held_frames, held_bytes; /* now, of both */
+    uint64_t flows;                   /* now */
 };
 
 struct colo_compare;
 
-/* colo__compare_new - epoch: what the copy stamps until the first commit.
- * Owner    ops and *config are copied.
- * Errors   COLO_E_INVAL, COLO_E_NOMEM */
-int colo__compare_new(const struct colo_compare_config *config,
+/* colo__compare_new - Owner  copies settings and ops.
+ * Errors   COLO_E_NOMEM; COLO_E_INVAL: settings that cannot be. */
+int colo__compare_new(const struct colo_compare_settings *settings,
                       const struct colo_compare_ops *ops, void *user,
-                      uint64_t epoch, struct colo_compare **ret_compare,
-                      struct colo_error *err);
-/* releases nothing: see colo__compare_solo */
-void colo__compare_free(struct colo_compare *compare);
+                      struct colo_compare **ret, struct colo_error *err);
+void colo__compare_free(struct colo_compare *c);
 
-/* colo__compare_input - the world has sent this to the guest. */
-void colo__compare_input(struct colo_compare *compare, const uint8_t *frame,
-                         size_t len, uint64_t now);
+/* colo__compare_input - the guest was given this frame of the world. */
+void colo__compare_input(struct colo_compare *c, uint64_t now_us,
+                         const uint8_t *frame, size_t len);
 
-/* colo__compare_primary_out - the primary's guest has sent this.
- * Returns  0, taken (and released already if it may leave)
- * Errors   COLO_E_LIMIT not taken: colo__compare_room() is false;
- *          hand it in again later
- *          COLO_E_NOMEM not taken, the same */
-int colo__compare_primary_out(struct colo_compare *compare,
-                              const uint8_t *frame, size_t len, uint64_t now);
+/* colo__compare_primary - the primary's guest has sent this: released during
+ * the call, or held.
+ * Errors   COLO_E_NOMEM: neither, the frame is still the caller's; a
+ *          checkpoint was asked for. */
+int colo__compare_primary(struct colo_compare *c, uint64_t now_us,
+                          const uint8_t *frame, size_t len);
 
-/* colo__compare_secondary_out - the copy has sent this, in this epoch. */
-void colo__compare_secondary_out(struct colo_compare *compare, uint64_t epoch,
-                                 const uint8_t *frame, size_t len,
-                                 uint64_t now);
+/* colo__compare_secondary - the secondary's guest has sent this, going on
+ * from checkpoint `epoch`.  May release. */
+void colo__compare_secondary(struct colo_compare *c, uint64_t now_us,
+                             uint64_t epoch, const uint8_t *frame,
+                             size_t len);
 
-/* colo__compare_told - the rewriter knows all notes up to this number.
- * Errors   COLO_E_PROTO no such note was made */
-int colo__compare_told(struct colo_compare *compare, uint64_t number,
-                       uint64_t now, struct colo_error *err);
+/* colo__compare_full - a limit is reached: read no more output of the guest
+ * until the commit, which was asked for.  Nothing is dropped otherwise. */
+bool colo__compare_full(const struct colo_compare *c);
 
-/* see above; COLO_E_STATE if the epoch does not follow, or out of order */
-int colo__compare_checkpoint(struct colo_compare *compare, uint64_t epoch,
-                             struct colo_error *err);
-int colo__compare_commit(struct colo_compare *compare, uint64_t epoch,
-                         uint64_t now, struct colo_error *err);
+/* colo__compare_commit - the secondary has acknowledged checkpoint `epoch`:
+ * everything held goes out in the order it came, what the secondary said is
+ * dropped, all differences are 0. */
+void colo__compare_commit(struct colo_compare *c, uint64_t now_us,
+                          uint64_t epoch);
 
-/* colo__compare_solo - there is no copy any more (failover on the primary):
- * all that is held leaves in order, from now on frames go at once. */
-void colo__compare_solo(struct colo_compare *compare, uint64_t now);
+/* colo__compare_alone - there is no secondary any more: everything held goes
+ * out, and so does all that comes. */
+void colo__compare_alone(struct colo_compare *c);
 
-/* colo__compare_lease - frames leave while now < until; COLO_NEVER (the
- * default) is for ever.  What may leave but must not waits in order. */
-void colo__compare_lease(struct colo_compare *compare, uint64_t until,
-                         uint64_t now);
+/* colo__compare_gate - false: whatever may go out waits (a lease has ended);
+ * true, as in the beginning: it goes, in order. */
+void colo__compare_gate(struct colo_compare *c, bool open);
 
-/* colo__compare_tick - look at deadlines.
- * Returns  when to call again at the latest, or COLO_NEVER. */
-uint64_t colo__compare_tick(struct colo_compare *compare, uint64_t now);
+/* colo__compare_tick - see what has waited too long.  Cheap if nothing is due.
+ * Returns  when to call again, or COLO_NEVER. */
+uint64_t colo__compare_tick(struct colo_compare *c, uint64_t now_us);
 
-bool colo__compare_room(const struct colo_compare *compare);
-void colo__compare_stats(const struct colo_compare *compare,
-                         struct colo_compare_stats *ret_stats);
-const char *colo__compare_reason_name(int reason);
+void colo__compare_counts(const struct colo_compare *c,
+                          struct colo_compare_counts *ret);
+
+/* ---- the note ---------------------------------------------------------- */
+
+/* A connection, seen from the guest. */
+struct colo_flow_key {
+    uint8_t family;      /* 4, 6; 0: not IP, or not readable */
+    uint8_t proto;       /* of IP */
+    uint16_t tag[2];     /* VLAN id + 1, outer first; 0: none */
+    uint16_t guest_port, peer_port; /* ICMP: type and code, identifier */
+    uint8_t guest[16], peer[16];    /* IPv4 in the first four bytes */
+};
+
+struct colo_note {
+    struct colo_flow_key key;
+    uint32_t seq_delta;  /* the secondary's sequence numbers - primary's */
+    uint32_t ts_delta;   /* the same of timestamps; 0 if there are none */
+};
+
+/* 52 bytes, numbers big-endian: u8 1, u8 family, u8 proto, u8 0, u16 tag[2],
+ * u16 guest_port, u16 peer_port, guest[16], peer[16], u32 seq_delta,
+ * u32 ts_delta. */
+void colo__note_write(const struct colo_note *note,
+                      uint8_t out[COLO_NOTE_BYTES]);
+/* colo__note_parse - 0, or COLO_E_PROTO: not TCP, or not ours. */
+int colo__note_parse(const uint8_t *buf, size_t len, struct colo_note *ret);
+
+/* ---- the rewriter ------------------------------------------------------ */
+
+struct colo_rewrite_settings {
+    uint32_t vnet;
+    uint32_t max_flows;
+    uint32_t idle_s, closed_s;
+};
+
+/* 16384 flows, two hours, two minutes */
+void colo__rewrite_defaults(struct colo_rewrite_settings *s);
+
+struct colo_rewrite;
+
+int colo__rewrite_new(const struct colo_rewrite_settings *settings,
+                      struct colo_rewrite **ret, struct colo_error *err);
+void colo__rewrite_free(struct colo_rewrite *r);
+
+/* colo__rewrite_loaded - the guest is now the primary's of a checkpoint: no
+ * connection differs. */
+void colo__rewrite_loaded(struct colo_rewrite *r);
+
+/* colo__rewrite_note - false: not a note, or no room for one more. */
+bool colo__rewrite_note(struct colo_rewrite *r, uint64_t now_us,
+                        const uint8_t *note, size_t len);
+
+/* colo__rewrite_to_guest - input, changed in place: acknowledgement, SACK
+ * edges, echoed timestamp.  False: it must not reach the guest (it cannot be
+ * changed as it must be). */
+bool colo__rewrite_to_guest(struct colo_rewrite *r, uint64_t now_us,
+                            uint8_t *frame, size_t len);
+
+/* colo__rewrite_from_guest - output.  Beside a primary it is looked at only;
+ * alone, sequence number and timestamp are changed in place.  False: it must
+ * not reach the world. */
+bool colo__rewrite_from_guest(struct colo_rewrite *r, uint64_t now_us,
+                              uint8_t *frame, size_t len);
+
+/* colo__rewrite_alone - there is no primary any more; connections keep being
+ * rewritten until they are closed. */
+void colo__rewrite_alone(struct colo_rewrite *r);
+
+/* colo__rewrite_open - connections that differ and are not closed. */
+size_t colo__rewrite_open(const struct colo_rewrite *r);
+
+/* colo__rewrite_tick - forget what is closed or at rest; when to call again,
+ * or COLO_NEVER. */
+uint64_t colo__rewrite_tick(struct colo_rewrite *r, uint64_t now_us);
 
 #endif
