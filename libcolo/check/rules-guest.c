@@ -19,9 +19,9 @@ static void check_kind(const struct colo_guest_facts *guest,
         colo__check_say(out, OK, "type", "", "it is a PVH guest");
         break;
     case COLO_GUEST_HVM:
-        colo__check_say(out, REFUSED, "type-hvm", "configure it with "
-                        "type=\"pvh\" if its system can boot that way",
-                        "it is an HVM guest, which is not supported yet");
+        colo__check_say(out, OK, "type", "", "it is an HVM guest, %s",
+                        guest->pv_events ? "which suspends by itself" :
+                        "which is stopped without its help");
         break;
     default:
         colo__check_say(out, REFUSED, "type-pv", "configure it with "
@@ -51,13 +51,31 @@ static void check_state(const struct colo_guest_facts *guest,
 static void check_cooperation(const struct colo_guest_facts *guest,
                               struct colo_check_out *out)
 {
-    if (guest->kind == COLO_GUEST_PV)
+    if (guest->kind != COLO_GUEST_PVH || guest->pv_events)
         return;
-    if (!guest->pv_events)
-        colo__check_say(out, REFUSED, "no-pv-drivers", "wait until its "
-                        "kernel has booted; the kernel needs Xen PV drivers "
-                        "and suspend support", "it has no PV drivers "
-                        "running, and cannot suspend for a checkpoint");
+    colo__check_say(out, REFUSED, "no-pv-drivers", "wait until its "
+                    "kernel has booted; the kernel needs Xen PV drivers "
+                    "and suspend support", "it has no PV drivers "
+                    "running, and cannot suspend for a checkpoint");
+}
+
+/* Both copies run: what the kernel has arranged with this host's hypervisor
+ * and backends, only it could arrange again with the other's. */
+static void check_mode(const struct colo_guest_facts *guest, int mode,
+                       struct colo_check_out *out)
+{
+    if (mode != COLO_MODE_COLO)
+        return;
+    if (guest->kind != COLO_GUEST_HVM)
+        colo__check_say(out, REFUSED, "mode-colo", "use --mode remus, or "
+                        "configure it with type=\"hvm\" and boot it without "
+                        "PV drivers", "only an HVM guest without PV drivers "
+                        "can run on both hosts");
+    else if (guest->pv_events)
+        colo__check_say(out, REFUSED, "mode-colo", "use --mode remus, or boot "
+                        "it without PV drivers (Linux: xen_nopv "
+                        "xen_emul_unplug=never)", "it uses PV drivers, "
+                        "whose links to this host cannot run on both");
 }
 
 static void check_memory(const struct colo_guest_facts *guest,
@@ -103,15 +121,13 @@ void colo__check_guest_rules(const struct colo_host_facts *host,
                              struct colo_check_out *out)
 {
     (void)host;
-    if (mode == COLO_MODE_COLO)
-        colo__check_say(out, REFUSED, "mode-colo", "use --mode remus",
-                        "COLO is not supported yet");
     if (guest->domid == 0 || guest->is_xenstore) {
         colo__check_say(out, REFUSED, "control-domain", "",
                         "it is a domain that this host runs on");
         return;
     }
     check_kind(guest, out);
+    check_mode(guest, mode, out);
     check_state(guest, out);
     check_cooperation(guest, out);
     check_memory(guest, out);

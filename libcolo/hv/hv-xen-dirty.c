@@ -70,8 +70,10 @@ void colo__hv_xen_dirty_close(struct colo_hv_xen *hv)
 {
     struct colo_xen_dirty *d = &hv->dirty;
 
-    if (d->tracking && hv->has_domain)
+    if (d->tracking && hv->has_domain) {
+        (void)colo__hv_xen_devices_dirty_log(hv, false, NULL);
         log_dirty(hv, false);
+    }
     d->tracking = false;
     if (d->words)
         xencall_free_buffer_pages(hv->xcall, d->words, d->words_pages);
@@ -309,6 +311,10 @@ int colo__hv_xen_track(struct colo_hv *chv, int on, struct colo_error *err)
         return rc;
     if (!on) {
         hv->dirty.tracking = false;
+        rc = colo__hv_xen_devices_dirty_log(hv, false, err);
+        if (rc)
+            colo__log(&hv->log, COLO_LOG_WARNING, -1, "hv-xen", "domain %u: "
+                      "its device model still records writes", hv->domid);
         return log_dirty(hv, false) ?
                colo__hv_xen_fail(hv, err, "stop tracking writes") : 0;
     }
@@ -319,6 +325,11 @@ int colo__hv_xen_track(struct colo_hv *chv, int on, struct colo_error *err)
                               "(another save or session), or it has a "
                               "passed-through device", hv->domid);
         return colo__hv_xen_fail(hv, err, "track writes");
+    }
+    rc = colo__hv_xen_devices_dirty_log(hv, true, err);
+    if (rc) {
+        log_dirty(hv, false);
+        return rc;
     }
     hv->dirty.tracking = true;
     hv->dirty.tot_pages = info.tot_pages;
@@ -370,7 +381,10 @@ int colo__hv_xen_dirty(struct colo_hv *chv, struct colo_bitmap *bm,
         check_record(hv, flags, marked, &lost);
     }
     set_sentinel(hv);
-    rc = lost ? fill_all(hv, bm, err) : add_grants(hv, bm, flags, err);
+    /* somebody's save switches the device model's record off, too */
+    rc = lost ? colo__hv_xen_devices_dirty_log(hv, true, err) : 0;
+    if (!rc)
+        rc = lost ? fill_all(hv, bm, err) : add_grants(hv, bm, flags, err);
     if (rc)
         return rc;
     clear_skip(hv, bm);

@@ -193,6 +193,8 @@ static int child_ended(struct colo_hv_xen *hv, struct colo_hv_event *event,
             rc = seed_ended(hv, event, err);
         else
             rc = colo__hv_xen_adopt(hv, hv->domid, err);
+        if (!rc)
+            rc = colo__hv_xen_devices_open(hv, err);
         if (rc)
             guest_must_run(hv);
         else if (c.what == COLO_XEN_CHILD_RESTORE)
@@ -292,6 +294,8 @@ static int life_seed_out(struct colo_hv *chv, int fd, struct colo_error *err)
     rc = hv->has_domain && !hv->is_secondary ? 0 :
          colo__fail(err, COLO_E_STATE, 0, "hv-xen", "no domain to seed from");
     if (!rc)
+        rc = colo__hv_xen_devices_open(hv, err);
+    if (!rc)
         rc = child_start(hv, COLO_XEN_CHILD_SAVE, -1, fd,
                          domid_text(hv, domid), NULL, err);
     close(fd);
@@ -330,12 +334,16 @@ static int life_start(struct colo_hv *chv, struct colo_error *err)
     struct colo_hv_xen *hv = colo__hv_xen(chv);
     struct colo_error warn = { 0 };
     char domid[16], name[64];
+    int rc;
 
     if (!hv->has_domain || !hv->is_secondary)
         return colo__fail(err, COLO_E_STATE, 0, "hv-xen",
                           "there is no replica to start");
     /* kept maps would keep a dead domain from going away */
     colo__hv_xen_map_drop(hv);
+    rc = colo__hv_xen_devices_cont(hv, err);
+    if (rc)
+        return rc;
     if (xc_domain_unpause(hv->xch, hv->domid) < 0)
         return colo__hv_xen_fail(hv, err, "start the replica");
     /* It runs: from here on nothing is an error of the takeover. */

@@ -2,8 +2,8 @@
 /* Copyright (C) libcolo developers
  *
  * The machine state besides memory: Xen's HVM context and the few HVM
- * parameters that a guest changes while it runs, in the container of
- * hvmctx.h.  Taken before the resume, so the suspend call in it still
+ * parameters that a guest changes while it runs, and the state of an HVM
+ * guest's devices, in the container of hvmctx.h.  Taken before the resume, so the suspend call in it still
  * returns 0 ("you have been moved").  Thread rule: hv.h's.
  */
 #include <stdlib.h>
@@ -55,7 +55,7 @@ static int machine_get(struct colo_hv *chv, uint8_t *buf, uint32_t cap,
 {
     struct colo_hvmctx_param params[COLO_HVMCTX_MAX_PARAMS];
     struct colo_hv_xen *hv = colo__hv_xen(chv);
-    uint32_t n, room;
+    uint32_t n, room, behind, at, len = 0;
     int r, rc;
 
     if (!hv->has_domain)
@@ -67,8 +67,11 @@ static int machine_get(struct colo_hv *chv, uint8_t *buf, uint32_t cap,
     }
     n = get_params(hv, params);
     room = colo__hvmctx_room(n);
-    if (cap < room + hv->context_size) {
-        *ret_len = room + hv->context_size;
+    behind = colo__hv_xen_devices_room(hv);
+    if (behind)
+        behind += COLO_HVMCTX_DEVICES;
+    if (cap < room + hv->context_size + behind) {
+        *ret_len = room + hv->context_size + behind;
         return colo__fail(err, COLO_E_LIMIT, 0, "hv-xen",
                           "the machine state takes %u bytes", *ret_len);
     }
@@ -79,8 +82,15 @@ static int machine_get(struct colo_hv *chv, uint8_t *buf, uint32_t cap,
         return colo__hv_xen_fail(hv, err, "get the context");
     }
     colo__hvmctx_put_header(buf, hv->xen_version, params, n, (uint32_t)r);
-    *ret_len = room + (uint32_t)r;
-    return 0;
+    *ret_len = at = room + (uint32_t)r;
+    if (!behind)
+        return 0;
+    at += COLO_HVMCTX_DEVICES;
+    rc = colo__hv_xen_devices_get(hv, buf + at, cap - at, &len, err);
+    *ret_len = at + len;
+    if (!rc)
+        colo__hvmctx_put_devices(buf, buf + at - COLO_HVMCTX_DEVICES, len);
+    return rc;
 }
 
 static int machine_check(struct colo_hv *hv, const uint8_t *buf, uint32_t len,
@@ -168,6 +178,10 @@ static int machine_set(struct colo_hv *chv, const uint8_t *buf, uint32_t len,
         rc = scratch(hv, ctx.context_len, err);
     if (!rc)
         rc = set_params(hv, &ctx, err);
+    /* Before Xen's: the device model is reset first, and moves interrupt
+     * lines and video memory while it loads. */
+    if (!rc)
+        rc = colo__hv_xen_devices_set(hv, ctx.devices, ctx.devices_len, err);
     if (rc)
         return rc;
     memcpy(hv->context, ctx.context, ctx.context_len);

@@ -65,8 +65,10 @@ int colo__hv_xen_recover(uint32_t domid, uint32_t wait_ms,
         rc = wait_and_resume(hv, hv->stop.late ? wait_ms : 0, err);
     hv->stop.late = false;
     /* a session that is dead tracks nothing; OFF is fine if it was off */
-    if (rc != COLO_E_GUEST)
+    if (rc != COLO_E_GUEST) {
+        colo__hv_xen_devices_recover(hv);
         xc_shadow_control(hv->xch, domid, XEN_DOMCTL_SHADOW_OP_OFF, NULL, 0);
+    }
     colo__hv_ops(chv)->close(chv);
     return rc;
 }

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Copyright (C) libcolo developers
  *
- * Stopping the guest by its own help and letting it go on: the request in
- * xenstore, the event channel by which Xen tells at once that the guest
- * stands still, taking a request back, and the resume that gives suspend's
- * caller a 1 ("nothing has happened").  Whatever fails, the guest is not left
- * stopped.  Thread rule: hv.h's.
+ * Stopping the guest, by its own help or, where it has no PV drivers, without,
+ * and letting it go on: the request in xenstore or to Xen, the event channel by
+ * which Xen tells at once that the guest stands still, taking a request back,
+ * and the resume that gives suspend's caller a 1 ("nothing has happened").
+ * Whatever fails, the guest is not left stopped.  Thread rule: hv.h's.
  */
 #include <fcntl.h>
 #include <poll.h>
@@ -202,6 +202,8 @@ static int resume_once(struct colo_hv_xen *hv, bool *ret_resumed,
     rc = colo__hv_xen_getinfo(hv, &info, err);
     if (rc || !colo__hv_xen_is_suspended(&info))
         goto out;
+    rc = colo__hv_xen_devices_cont(hv, err);
+    if (rc) goto out;
     if (hv->stop.need_rax) {
         rc = return_one(hv, err);
         if (rc) goto out;
@@ -260,6 +262,10 @@ static int look(struct colo_hv_xen *hv, uint32_t *events, bool *ret_runs,
         return 0;
     if (s->late)
         return colo__hv_xen_resume((struct colo_hv *)hv, err);
+    /* before anybody reads the dirty record: devices may still be writing */
+    rc = s->stopped ? 0 : colo__hv_xen_devices_stop(hv, err);
+    if (rc)
+        return rc;
     /* asked for by us, or by somebody else: the session knows */
     if (!s->stopped)
         *events |= COLO_HV_EV_STOPPED;

@@ -192,6 +192,7 @@ int colo__hv_xen_adopt(struct colo_hv_xen *hv, uint32_t domid,
         goto out;
     }
     memcpy(hv->uuid, info.handle, sizeof(hv->uuid));
+    colo__hv_xen_devices_adopt(hv, &info);
     hv->max_pages = info.max_pages;
     hv->dirty.tot_pages = info.tot_pages;
     read_name(hv, domid, hv->name, sizeof(hv->name));
@@ -400,6 +401,7 @@ static void hv_close(struct colo_hv *chv)
     colo__hv_xen_life_close(hv);
     colo__hv_xen_stop_close(hv);
     colo__hv_xen_dirty_close(hv);
+    colo__hv_xen_devices_close(hv);
     colo__hv_xen_grants_drop(hv);
     colo__hv_xen_map_drop(hv);
     free(hv->map.windows);

@@ -78,6 +78,13 @@ struct colo_xen_stop {
     uint64_t xstate_size, xstate_mask;
 };
 
+/* the device model of an HVM guest */
+struct colo_xen_devices {
+    struct colo_dm *dm; /* opened at the first use */
+    bool has_model;     /* false: PVH */
+    uint32_t size;      /* of the last state; 0 unknown */
+};
+
 /* a helper process (colo-toolstack) */
 struct colo_xen_child {
     pid_t pid;         /* 0: none */
@@ -131,6 +138,7 @@ struct colo_hv_xen {
     struct colo_xen_dirty dirty;
     struct colo_xen_stop stop;
     struct colo_xen_child child;
+    struct colo_xen_devices devices;
     uint32_t context_size;      /* of the last machine get; 0 unknown */
     uint8_t *context;           /* scratch of machine get and set */
     uint32_t context_cap;
@@ -208,6 +216,32 @@ void colo__hv_xen_xstate_close(struct colo_hv_xen *hv);
 
 /* hv-xen-machine.c */
 extern const struct colo_machine_ops colo__hv_xen_machine_ops;
+
+/* hv-xen-devices.c: all are fine for a guest without a device model */
+void colo__hv_xen_devices_adopt(struct colo_hv_xen *hv,
+                                const xc_domaininfo_t *info);
+/* open - done by the others when needed; earlier, so that what is wrong is
+ * known before the guest depends on it */
+int colo__hv_xen_devices_open(struct colo_hv_xen *hv, struct colo_error *err);
+void colo__hv_xen_devices_close(struct colo_hv_xen *hv);
+/* dirty_log - QEMU reports what it writes; on again is fine, and needed after
+ * somebody's save */
+int colo__hv_xen_devices_dirty_log(struct colo_hv_xen *hv, bool on,
+                                   struct colo_error *err);
+/* stop - once the guest stands still, before the dirty record is read */
+int colo__hv_xen_devices_stop(struct colo_hv_xen *hv, struct colo_error *err);
+/* cont - before the guest goes on */
+int colo__hv_xen_devices_cont(struct colo_hv_xen *hv, struct colo_error *err);
+/* get - as machine get's; *ret_len 0: there are no devices */
+int colo__hv_xen_devices_get(struct colo_hv_xen *hv, uint8_t *buf,
+                             uint32_t cap, uint32_t *ret_len,
+                             struct colo_error *err);
+/* room - what get will need, as far as it is known */
+uint32_t colo__hv_xen_devices_room(const struct colo_hv_xen *hv);
+int colo__hv_xen_devices_set(struct colo_hv_xen *hv, const uint8_t *buf,
+                             uint32_t len, struct colo_error *err);
+/* recover - what a dead session switched on */
+void colo__hv_xen_devices_recover(struct colo_hv_xen *hv);
 
 /* hv-xen-life.c */
 extern const struct colo_life_ops colo__hv_xen_life_ops;

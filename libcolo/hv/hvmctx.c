@@ -9,6 +9,7 @@
 #include "hvmctx.h"
 
 #define CTX_VERSION 1u
+#define CTX_VERSION_DEVICES 2u
 #define DESCRIPTOR 8u
 #define MAX_VCPUS 128u
 
@@ -17,6 +18,7 @@
 #define REC_CPU 2u
 
 static const uint8_t ctx_magic[4] = { 'C', 'L', 'H', 'C' };
+static const uint8_t devices_magic[4] = { 'Q', 'E', 'V', 'M' };
 
 /* HVM parameters that a guest can change while it runs; the rest was set when
  * the replica was made. */
@@ -107,6 +109,14 @@ void colo__hvmctx_put_header(uint8_t *buf, uint32_t xen_version,
     }
 }
 
+void colo__hvmctx_put_devices(uint8_t *buf, uint8_t *at,
+                              uint32_t devices_len)
+{
+    put16(buf + 4, CTX_VERSION_DEVICES);
+    put32(at, devices_len);
+    put32(at + 4, 0);
+}
+
 static int check_size(uint16_t type, uint16_t instance, uint32_t len,
                       struct colo_error *err)
 {
@@ -189,33 +199,57 @@ static int parse_params(const uint8_t *buf, struct colo_hvmctx *ctx,
     return 0;
 }
 
+/* rest: behind the context, so many bytes */
+static int parse_devices(const uint8_t *rest, uint32_t len,
+                         struct colo_hvmctx *ctx, struct colo_error *err)
+{
+    if (len < COLO_HVMCTX_DEVICES + sizeof(devices_magic) ||
+        get32(rest) != len - COLO_HVMCTX_DEVICES || get32(rest + 4) ||
+        memcmp(rest + COLO_HVMCTX_DEVICES, devices_magic,
+               sizeof(devices_magic)))
+        return colo__fail(err, COLO_E_CORRUPT, 0, "hvmctx",
+                          "the state of the devices is not well formed");
+    ctx->devices = rest + COLO_HVMCTX_DEVICES;
+    ctx->devices_len = len - COLO_HVMCTX_DEVICES;
+    return 0;
+}
+
 int colo__hvmctx_parse(const uint8_t *buf, uint32_t len,
                        struct colo_hvmctx *ret, struct colo_error *err)
 {
     struct colo_hvmctx ctx = { 0 };
-    uint32_t room;
+    uint32_t room, version;
     int rc;
 
     if (len < COLO_HVMCTX_HEADER || len > COLO_HVMCTX_MAX ||
         memcmp(buf, ctx_magic, sizeof(ctx_magic)))
         return colo__fail(err, COLO_E_CORRUPT, 0, "hvmctx",
                           "this is not a machine state");
-    if (get16(buf + 4) != CTX_VERSION)
+    version = get16(buf + 4);
+    if (version != CTX_VERSION && version != CTX_VERSION_DEVICES)
         return colo__fail(err, COLO_E_VERSION, 0, "hvmctx",
-                          "machine state of version %u, this build knows %u",
-                          get16(buf + 4), CTX_VERSION);
+                          "machine state of version %u, this build knows %u "
+                          "and %u", version, CTX_VERSION,
+                          CTX_VERSION_DEVICES);
     ctx.nr_params = get16(buf + 6);
     ctx.xen_version = get32(buf + 8);
     ctx.context_len = get32(buf + 12);
     room = colo__hvmctx_room(ctx.nr_params);
     if (ctx.nr_params > COLO_HVMCTX_MAX_PARAMS || room > len ||
-        ctx.context_len != len - room)
+        ctx.context_len > len - room ||
+        (version == CTX_VERSION && ctx.context_len != len - room))
         return colo__fail(err, COLO_E_CORRUPT, 0, "hvmctx",
                           "the machine state has a wrong length");
     rc = parse_params(buf, &ctx, err);
     if (rc)
         return rc;
     ctx.context = buf + room;
+    if (version == CTX_VERSION_DEVICES) {
+        rc = parse_devices(ctx.context + ctx.context_len,
+                           len - room - ctx.context_len, &ctx, err);
+        if (rc)
+            return rc;
+    }
     rc = walk(ctx.context, ctx.context_len, &ctx.nr_vcpus, err);
     if (!rc)
         *ret = ctx;

@@ -4,10 +4,14 @@
  * The container in which a guest's machine state travels, and Xen's HVM
  * context inside of it.  Pure; takes any bytes.
  *
- * Container, little endian: magic "CLHC", u16 version 1, u16 parameters,
+ * Container, little endian: magic "CLHC", u16 version, u16 parameters,
  * u32 Xen version (major << 16 | minor), u32 length of the context; then per
  * parameter u32 index, u32 0, u64 value; then the context: Xen's records
  * {u16 type, u16 instance, u32 length, body} from HEADER to END.
+ *
+ * Version 1 ends here: a guest without a device model.  Version 2 goes on with
+ * the state of its devices, as the device model gave it: u32 length, not 0,
+ * u32 0, and so many bytes, which begin with "QEVM".
  */
 #ifndef COLO_HV_HVMCTX_H
 #define COLO_HV_HVMCTX_H
@@ -17,6 +21,7 @@
 #define COLO_HVMCTX_HEADER 16u
 #define COLO_HVMCTX_PARAM 16u
 #define COLO_HVMCTX_MAX_PARAMS 4u
+#define COLO_HVMCTX_DEVICES 8u /* before the state of devices */
 #define COLO_HVMCTX_MAX (8u << 20)
 
 struct colo_hvmctx_param {
@@ -31,6 +36,8 @@ struct colo_hvmctx {
     const uint8_t *context; /* in the buffer given */
     uint32_t context_len;
     uint32_t nr_vcpus;      /* CPU records */
+    const uint8_t *devices; /* in the buffer given; NULL: there are none */
+    uint32_t devices_len;
 };
 
 /* colo__hvmctx_room - bytes that a container takes before its context */
@@ -44,7 +51,14 @@ void colo__hvmctx_put_header(uint8_t *buf, uint32_t xen_version,
                              const struct colo_hvmctx_param *params,
                              uint32_t nr_params, uint32_t context_len);
 
-/* colo__hvmctx_parse - the container and every record in it.
+/* colo__hvmctx_put_devices - makes what put_header and the context gave a
+ * container of version 2; buf: its begin, at: the first byte behind the
+ * context, where COLO_HVMCTX_DEVICES bytes go; the state follows. */
+void colo__hvmctx_put_devices(uint8_t *buf, uint8_t *at,
+                              uint32_t devices_len);
+
+/* colo__hvmctx_parse - the container and every record in it; not what is in the state of devices,
+ * which its device model checks at the load.
  * Errors   COLO_E_VERSION  another container version
  *          COLO_E_CORRUPT  not what Xen writes
  *          COLO_E_UNSUPPORTED a record or size that this build does not know */

@@ -128,7 +128,9 @@ START_TEST(test_container_that_lies)
     struct colo_error err;
 
     ck_assert_int_eq(with(0, 'X', &err), COLO_E_CORRUPT);
-    ck_assert_int_eq(with(4, 2, &err), COLO_E_VERSION);
+    ck_assert_int_eq(with(4, 3, &err), COLO_E_VERSION);
+    /* devices are promised, and there are none */
+    ck_assert_int_eq(with(4, 2, &err), COLO_E_CORRUPT);
     ck_assert_int_eq(with(6, 1, &err), COLO_E_CORRUPT);
     ck_assert_int_eq(with(6, 5, &err), COLO_E_CORRUPT);
     ck_assert_int_eq(with(7, 0xff, &err), COLO_E_CORRUPT);
@@ -138,6 +140,51 @@ START_TEST(test_container_that_lies)
     ck_text(err, "parameter 0 ");
     ck_assert_int_eq(with(16, 1, &err), COLO_E_CORRUPT);
     ck_assert_int_eq(with(20, 1, &err), COLO_E_CORRUPT);
+}
+END_TEST
+
+#define DEVICES 100u
+
+static uint32_t make_devices(struct state *s)
+{
+    uint32_t at;
+
+    make(s, 24);
+    at = s->len;
+    colo__hvmctx_put_devices(s->bytes, s->bytes + at, DEVICES);
+    memcpy(s->bytes + at + COLO_HVMCTX_DEVICES, "QEVM", 4);
+    s->len += COLO_HVMCTX_DEVICES + DEVICES;
+    return at;
+}
+
+START_TEST(test_devices)
+{
+    struct colo_hvmctx ctx;
+    struct colo_error err;
+    struct state s;
+    uint32_t at;
+
+    make(&s, 24);
+    ck_assert_int_eq(colo__hvmctx_parse(s.bytes, s.len, &ctx, &err), 0);
+    ck_assert_ptr_null(ctx.devices);
+    ck_assert_uint_eq(ctx.devices_len, 0);
+    at = make_devices(&s);
+    ck_assert_int_eq(colo__hvmctx_parse(s.bytes, s.len, &ctx, &err), 0);
+    ck_assert_uint_eq(ctx.context_len, at - room());
+    ck_assert_ptr_eq(ctx.devices, s.bytes + at + COLO_HVMCTX_DEVICES);
+    ck_assert_uint_eq(ctx.devices_len, DEVICES);
+    for (uint32_t len = at; len < s.len; len++)
+        ck_assert_int_eq(parse(&s, len, &err), COLO_E_CORRUPT);
+    ck_assert_int_eq(parse(&s, s.len + 1, &err), COLO_E_CORRUPT);
+    /* length, the zero behind it, what the state begins with */
+    for (uint32_t i = 0; i < COLO_HVMCTX_DEVICES + 4; i++) {
+        s.bytes[at + i] ^= 0x80;
+        ck_assert_int_eq(parse(&s, s.len, &err), COLO_E_CORRUPT);
+        s.bytes[at + i] ^= 0x80;
+    }
+    /* an older version, and bytes behind its end */
+    s.bytes[4] = 1;
+    ck_assert_int_eq(parse(&s, s.len, &err), COLO_E_CORRUPT);
 }
 END_TEST
 
@@ -271,7 +318,7 @@ START_TEST(test_trim)
 }
 END_TEST
 
-PURE_MAIN("hvmctx-parse", test_good, test_every_cut,
+PURE_MAIN("hvmctx-parse", test_good, test_devices, test_every_cut,
           test_container_that_lies, test_records_that_lie, test_no_cpu,
           test_end_is_the_end, test_record_beyond_the_end,
           test_too_many_params, test_sizes, test_trim)

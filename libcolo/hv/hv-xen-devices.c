@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Copyright (C) libcolo developers
+ *
+ * The device model of an HVM guest, in step with the guest's own processors:
+ * it stops after them, goes on before them, and its state travels with theirs.
+ * A PVH guest has none: then every call here is fine and does nothing.
+ *
+ * Seed: libxl switches QEMU's own record of writes on for its copy and off at
+ * its end.  It has then stopped QEMU after the guest and leaves both so, and
+ * stopping has drained what QEMU still had to write; so nothing is written
+ * until the first resume, and track(1), which comes before it, switches the
+ * record on again in time.
+ * Thread rule: hv.h's.
+ */
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../dm/dm-find.h"
+#include "../dm/dm.h"
+#include "hv-xen.h"
+
+/* Of each call.  Below what a peer takes for a dead host: the session does
+ * nothing else meanwhile. */
+#define DEVICES_MS 2500
+#define CONT_TRIES 3
+#define CONT_PAUSE_MS 50
+#define DEVICES_FIRST (64u << 10) /* room for a state whose size is unknown */
+
+/* What PVH has of emulated devices is in Xen. */
+static bool has_model(const xc_domaininfo_t *info)
+{
+    return (info->arch_config.emulation_flags & XEN_X86_EMU_PIT) != 0;
+}
+
+void colo__hv_xen_devices_adopt(struct colo_hv_xen *hv,
+                                const xc_domaininfo_t *info)
+{
+    hv->devices.has_model = has_model(info);
+}
+
+int colo__hv_xen_devices_open(struct colo_hv_xen *hv, struct colo_error *err)
+{
+    char path[COLO_DM_PATH_MAX];
+    int rc;
+
+    if (!hv->devices.has_model || hv->devices.dm)
+        return 0;
+    rc = colo__dm_find(hv->domid, path, err);
+    if (!rc)
+        rc = colo__dm_qmp_open(path, DEVICES_MS, &hv->log, &hv->devices.dm,
+                               err);
+    return rc;
+}
+
+void colo__hv_xen_devices_close(struct colo_hv_xen *hv)
+{
+    if (hv->devices.dm)
+        colo__dm_ops(hv->devices.dm)->close(hv->devices.dm);
+    hv->devices.dm = NULL;
+}
+
+/* A connection that failed may work when made anew: QEMU was busy, or what it
+ * said was too late and is in the way now. */
+static int reopen(struct colo_hv_xen *hv, struct colo_error *err)
+{
+    colo__hv_xen_devices_close(hv);
+    return colo__hv_xen_devices_open(hv, err);
+}
+
+int colo__hv_xen_devices_dirty_log(struct colo_hv_xen *hv, bool on,
+                                   struct colo_error *err)
+{
+    int rc = colo__hv_xen_devices_open(hv, err);
+
+    if (!rc && hv->devices.dm)
+        rc = colo__dm_ops(hv->devices.dm)->dirty_log(hv->devices.dm, on, err);
+    return rc;
+}
+
+int colo__hv_xen_devices_stop(struct colo_hv_xen *hv, struct colo_error *err)
+{
+    int rc = colo__hv_xen_devices_open(hv, err);
+
+    if (!rc && hv->devices.dm)
+        rc = colo__dm_ops(hv->devices.dm)->stop(hv->devices.dm, err);
+    return rc;
+}
+
+/* A guest whose devices stand still is a guest that hangs. */
+int colo__hv_xen_devices_cont(struct colo_hv_xen *hv, struct colo_error *err)
+{
+    int rc = colo__hv_xen_devices_open(hv, err);
+
+    for (int i = 1; hv->devices.has_model; i++) {
+        if (!rc)
+            rc = colo__dm_ops(hv->devices.dm)->cont(hv->devices.dm, err);
+        if (!rc || i == CONT_TRIES)
+            break;
+        poll(NULL, 0, CONT_PAUSE_MS);
+        /* a replica's model keeps what it knows of its last load */
+        rc = hv->is_secondary && hv->devices.dm ? 0 : reopen(hv, err);
+    }
+    return rc;
+}
+
+int colo__hv_xen_devices_get(struct colo_hv_xen *hv, uint8_t *buf,
+                             uint32_t cap, uint32_t *ret_len,
+                             struct colo_error *err)
+{
+    uint32_t len = 0;
+    int rc;
+
+    *ret_len = 0;
+    if (!hv->devices.has_model)
+        return 0;
+    rc = colo__hv_xen_devices_open(hv, err);
+    if (rc)
+        return rc;
+    rc = colo__dm_ops(hv->devices.dm)->save(hv->devices.dm, buf, cap, &len,
+                                            err);
+    if (!rc || rc == COLO_E_LIMIT)
+        *ret_len = hv->devices.size = len;
+    return rc;
+}
+
+uint32_t colo__hv_xen_devices_room(const struct colo_hv_xen *hv)
+{
+    if (!hv->devices.has_model)
+        return 0;
+    return hv->devices.size ? hv->devices.size : DEVICES_FIRST;
+}
+
+int colo__hv_xen_devices_set(struct colo_hv_xen *hv, const uint8_t *buf,
+                             uint32_t len, struct colo_error *err)
+{
+    int rc;
+
+    if (!hv->devices.has_model != !len)
+        return colo__fail(err, COLO_E_CORRUPT, 0, "hv-xen",
+                          "the machine state has %u bytes of devices, and the "
+                          "replica %s", len, hv->devices.has_model ?
+                          "a device model" : "none");
+    if (!len)
+        return 0;
+    rc = colo__hv_xen_devices_open(hv, err);
+    if (!rc)
+        rc = colo__dm_ops(hv->devices.dm)->load(hv->devices.dm, buf, len,
+                                                err);
+    return rc;
+}
+
+void colo__hv_xen_devices_recover(struct colo_hv_xen *hv)
+{
+    struct colo_error err = { 0 };
+    int rc;
+
+    if (!hv->devices.has_model)
+        return;
+    /* Off is for a record that is on: see dm-qmp.c. */
+    rc = colo__hv_xen_devices_dirty_log(hv, true, &err);
+    if (!rc)
+        rc = colo__hv_xen_devices_dirty_log(hv, false, &err);
+    if (rc)
+        colo__log(&hv->log, COLO_LOG_WARNING, err.sys_errno, "recover",
+                  "domain %u: its device model still records writes: %s",
+                  hv->domid, err.text);
+}
