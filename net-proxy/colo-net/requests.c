@@ -98,6 +98,7 @@ static const char *do_failover(struct net *n, char *text, size_t cap)
 
     net_twin_close(&n->twin);
     if (!n->options->secondary) {
+        n->said_lost = false;
         net_flow_release(n);
         n->way = NET_PASS;
         n->stands = false;
@@ -118,10 +119,16 @@ static const char *do_failover(struct net *n, char *text, size_t cap)
     return NULL;
 }
 
-/* Protection ends.  Only a primary has a guest that may speak. */
+/* Protection ends.  Only a primary has a guest that may speak.  After the
+ * twin was lost, and without a failover here, it may be the twin that goes on:
+ * then what is held was never said, and a client asks again. */
 static void do_stop(struct net *n)
 {
     net_twin_close(&n->twin);
+    if (n->said_lost) {
+        net_flow_free(n->flow);
+        n->flow = NULL;
+    }
     n->stands = false;
     if (n->way == NET_COMPARE || n->way == NET_PASS) {
         net_flow_release(n);

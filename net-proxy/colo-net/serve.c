@@ -135,7 +135,7 @@ static void leave(struct net *n)
 {
     struct colo_error err;
 
-    if (n->in_place && n->flow)
+    if (n->in_place && !n->said_lost)
         net_flow_release(n);
     if (n->in_place && net_swap_back(&n->nl, &n->record, !n->record.secondary,
                                      &err))
