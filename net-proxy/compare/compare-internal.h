@@ -39,6 +39,7 @@ struct cmp_chunk {
 
 struct cmp_unit {
     struct cmp_unit *next, *prev; /* of the flow */
+    struct cmp_flow *flow;
     struct cmp_frame *frames;
     uint8_t *own;                 /* a datagram that was put together */
     uint64_t since_us;
