@@ -9,6 +9,7 @@ make the copies equal.
 import contextlib
 import os
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -261,8 +262,9 @@ class Pair:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(int(pid), signal.SIGKILL)
             sh(f"ip netns del {ns}", False)
+        shutil.rmtree(self.dir, ignore_errors=True)
         for side in (self.primary, self.secondary):
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, AttributeError):
                 os.unlink(f"/run/libcolo/net/{side.vif}")
 
     def logs(self):
