@@ -109,7 +109,8 @@ static void say_frame(struct fixture *f, uint64_t gfn, int kind)
                             .value = 1, .len = sizeof(body), .body = body };
 
     if (kind != 2)
-        colo__page_hash128(sim_guest_page(f->guest, gfn), &d.high, &d.low);
+        colo__page_hash128(sim_guest_page(f->guest, gfn % 1024), &d.high,
+                           &d.low);
     d.low ^= (uint64_t)(kind == 1);
     colo__dirty_entry_build(body, &d);
     say(f, &msg);
