@@ -4,7 +4,8 @@
 # Two protected disks on one kernel: the real plugin beneath a mounted file
 # system, its twin on another disk, and requests as a session would send them.
 # Epochs, a killed proxy and the copy afterwards, states that refuse a guest, a
-# takeover.  Starts itself in a machine of tests/lab/vm.
+# takeover; mode colo, where the copy writes too; and what QEMU's way through
+# the page cache would see of both.  Starts itself in a machine of tests/lab/vm.
 #
 #   tests/disk/vm-pair.sh [BUILD-DIR]         77: cannot run here
 set -u
@@ -118,6 +119,52 @@ end_pair() {
     wait 2>/dev/null
 }
 
+# A copy's emulated disk: a process that has the device open all the time and
+# reads and writes through the page cache.  "r BLOCK" and "w BLOCK WORD".
+twin=/dev/mapper/colo-dev-mapper-two
+cat >/tmp/buffered.py <<'PY'
+import os, sys
+fd = os.open(sys.argv[1], os.O_RDWR)
+for line in sys.stdin:
+    word = line.split()
+    if word[0] == "w":
+        os.pwrite(fd, word[2].encode().ljust(4096, b"."), int(word[1]) * 4096)
+        print("done", flush=True)
+    else:
+        print(os.pread(fd, 4096, int(word[1]) * 4096).split(b".")[0][:20]
+              .decode("latin1").replace("\0", "") or "empty", flush=True)
+PY
+begin_buffered() {
+    rm -f /tmp/buf.in /tmp/buf.out
+    mkfifo /tmp/buf.in /tmp/buf.out
+    colo attach /dev/mapper/two >/dev/null || bad "attach of the copy"
+    python3 /tmp/buffered.py $twin </tmp/buf.in >/tmp/buf.out &
+    buffered=$!
+    exec 8>/tmp/buf.in 9</tmp/buf.out
+}
+buffered() { # r|w BLOCK [WORD]
+    echo "$*" >&8
+    read -r -t 60 said <&9 || said="no answer"
+    echo "$said"
+}
+sees() { # BLOCK WORD WHEN
+    local is
+    is=$(buffered r "$1")
+    [ "$is" = "$2" ] || bad "$3: the page cache says $is, not $2"
+}
+end_buffered() {
+    exec 8>&- 9<&-
+    wait $buffered
+}
+guest_writes() { # BLOCK WORD
+    printf '%-4096s' "$2" | tr ' ' . |
+        dd of=$disk bs=4096 seek="$1" oflag=direct conv=notrunc 2>/dev/null
+}
+direct() { # BLOCK DEVICE
+    dd if="$2" bs=4096 skip="$1" count=1 iflag=direct 2>/dev/null |
+        cut -d. -f1 | head -c 20
+}
+
 some_io() { # seconds; fails when any of it fails
     fio --name=io --directory=$mnt --size=8M --rw=randrw --bs=4k-64k \
         --direct=1 --ioengine=libaio --iodepth=8 --verify=crc32c --fsync=32 \
@@ -173,11 +220,20 @@ do_epoch
 
 say "takeover: what was not committed is dropped"
 umount $mnt || bad umount
+begin_buffered
+guest_writes 20000 before
+do_epoch
+sleep 1
+sees 20000 before "takeover: before it"
+guest_writes 20000 after
 do_epoch
 sync
 dd if=/dev/mapper/one of=/tmp/committed bs=1M count=64 iflag=direct 2>/dev/null
 dd if=/dev/urandom of=$disk bs=1M count=8 oflag=direct 2>/dev/null
+guest_writes 20000 never
 must s "failover"
+sees 20000 after "takeover: after it"
+end_buffered
 kill "$secondary"
 wait "$secondary" || bad "takeover: the supervisor of the secondary"
 state /dev/mapper/two | grep -q " alone " || bad "takeover: $(state /dev/mapper/two)"
@@ -195,6 +251,51 @@ colo attach /dev/mapper/two >/dev/null || bad "takeover: the new side does not s
 fsck.ext4 -fn /dev/mapper/colo-dev-mapper-two >/tmp/fsck 2>&1 || { bad fsck; cat /tmp/fsck; }
 colo force /dev/mapper/one || bad "force"
 colo attach /dev/mapper/one >/dev/null || bad "force: does not start"
+
+say "mode colo: the copy writes too, through the page cache"
+colo detach /dev/mapper/two
+begin_pair
+must sp "start 2"
+begin_buffered
+for n in 1 2 3; do guest_writes 2100$n one; done
+do_epoch
+for n in 1 2 3; do sees 2100$n one "colo: the first epoch"; done
+buffered w 21002 own >/dev/null
+sync -d $twin
+buffered w 21003 dirty >/dev/null # and it never came to the disk
+guest_writes 21001 two
+guest_writes 21003 two
+sees 21001 one "colo: what is not committed"
+sees 21002 own "colo: its own"
+do_epoch
+sees 21001 two "colo: the second epoch"
+sees 21002 one "colo: its own, taken back"
+sees 21003 two "colo: its own in the page cache, taken back"
+sync -d $twin
+[ "$(direct 21003 $twin)" = two ] || bad "colo: a dirty page came late"
+[ "$(direct 21003 /dev/mapper/two)" = two ] || bad "colo: below"
+
+say "mode colo: takeover keeps what the copy wrote"
+guest_writes 21001 never
+buffered w 21002 mine >/dev/null
+sync -d $twin
+buffered w 21003 late >/dev/null
+must s "failover"
+sees 21001 two "colo, takeover: committed"
+sees 21002 mine "colo, takeover: its own"
+buffered w 21001 alone >/dev/null
+sync -d $twin
+for line in "21001 alone" "21002 mine" "21003 late"; do
+    set -- $line
+    [ "$(direct "$1" $twin)" = "$2" ] || bad "colo, takeover: $line"
+    [ "$(direct "$1" /dev/mapper/two)" = "$2" ] || bad "colo, merged: $line"
+done
+state /dev/mapper/two | grep -q " alone " || bad "colo: $(state /dev/mapper/two)"
+end_buffered
+must p "failover"
+end_pair 2>/dev/null
+colo detach /dev/mapper/two
+colo detach /dev/mapper/one
 
 pgrep nbdkit && bad "nbdkit is left"
 ls /sys/block/nbd*/pid 2>/dev/null && bad "an nbd device is left"
