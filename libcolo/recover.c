@@ -77,5 +77,9 @@ int colo_recover(struct colo_log *log, struct colo_error *err)
     if (r.rc)
         return r.rc;
     rc = colo__recover_disks(log, err);
+    if (rc < 0)
+        return rc;
+    r.cleaned += rc;
+    rc = colo__recover_nets(log, err);
     return rc < 0 ? rc : r.cleaned + rc;
 }

@@ -12,5 +12,7 @@
  * Returns  1 something was put right, 0 there was nothing, < 0.
  * Blocks   until it is done, at most a minute. */
 int colo__recover_disks(const struct colo_log *log, struct colo_error *err);
+/* colo__recover_nets - the same of network cards. */
+int colo__recover_nets(const struct colo_log *log, struct colo_error *err);
 
 #endif

@@ -104,7 +104,7 @@ static void take_option(struct arguments *a, int c)
 }
 
 struct sweep {
-    bool take_over;
+    bool take_over, all;
     int failed;
 };
 
@@ -114,7 +114,8 @@ static void clean_one(void *user, const char *vif)
     struct colo_error err;
     int rc = net_cleanup(vif, s->take_over, &err);
 
-    if (!rc)
+    /* of all, those that live are not meant */
+    if (!rc || (rc == COLO_E_EXISTS && s->all))
         return;
     net_say("%s", err.text);
     s->failed = 1;
@@ -122,7 +123,7 @@ static void clean_one(void *user, const char *vif)
 
 static int cleanup(const struct arguments *a, const char *vif)
 {
-    struct sweep s = { .take_over = a->take_over };
+    struct sweep s = { .take_over = a->take_over, .all = a->all };
     struct colo_error err;
 
     if (!a->all) {

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "net.h"
@@ -29,7 +30,7 @@ static int path_of(const char *vif, char *path, size_t cap,
 int net_record_lock(const char *vif, int *ret_fd, struct colo_error *err)
 {
     char path[96];
-    int fd, rc = path_of(vif, path, sizeof(path), err);
+    int r = -1, fd, rc = path_of(vif, path, sizeof(path), err);
 
     if (rc) return rc;
     (void)mkdir("/run/libcolo", 0755);
@@ -37,7 +38,13 @@ int net_record_lock(const char *vif, int *ret_fd, struct colo_error *err)
     fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0)
         return colo__fail(err, COLO_E_SYS, errno, NET_WHERE, "%s", path);
-    if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+    /* somebody may be looking whether it is locked */
+    for (int i = 0; i < 10 && (r = flock(fd, LOCK_EX | LOCK_NB)) < 0; i++) {
+        struct timespec ts = { .tv_nsec = 2000000 };
+
+        nanosleep(&ts, NULL);
+    }
+    if (r < 0) {
         rc = colo__fail(err, errno == EWOULDBLOCK ? COLO_E_EXISTS : COLO_E_SYS,
                         errno, NET_WHERE, "%s is held by a process that "
                         "lives", vif);
