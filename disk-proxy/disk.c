@@ -235,12 +235,9 @@ int colo__disk_read(struct colo_disk *d, void *buf, size_t len,
     case PHASE_BROKEN:
     case PHASE_OUTDATED:
         return EIO;
+    case PHASE_IN_STEP:
     case PHASE_DRAINING:
         return colo__replica_read(d, buf, len, offset);
-    case PHASE_IN_STEP:
-        if (colo__replica_runs(d))
-            return colo__replica_read(d, buf, len, offset);
-        return colo__backing_read(d->backing, buf, len, offset);
     default:
         return colo__backing_read(d->backing, buf, len, offset);
     }

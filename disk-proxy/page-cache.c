@@ -2,9 +2,10 @@
 /* Copyright (C) libcolo developers
  *
  * See page-cache.h.  BLKFLSBUF writes what is dirty and then forgets what is
- * clean, for all who have the device open.  It cannot be given a deadline, so
- * a thread makes the call; one that hangs stays behind, and its end is its
- * own affair.
+ * clean, for all who have the device open.  A page that is being read just
+ * then stays, with what was there before: hence the second time, when that
+ * read has ended.  The call cannot be given a deadline, so a thread makes it;
+ * one that hangs stays behind, and its end is its own affair.
  */
 #include <fcntl.h>
 #include <linux/fs.h>
@@ -38,21 +39,34 @@ static void leave(struct drop *p)
     }
 }
 
+static void pause_ms(unsigned ms)
+{
+    struct timespec ts = { .tv_nsec = ms * 1000000L };
+
+    nanosleep(&ts, NULL);
+}
+
 /* EAGAIN: the device is suspended, for an instant */
+static int flush_once(int fd, unsigned limit_ms)
+{
+    for (unsigned ms = 0; ioctl(fd, BLKFLSBUF, 0) < 0; ms += 10) {
+        if ((errno != EAGAIN && errno != EINTR) || ms >= limit_ms)
+            return errno;
+        pause_ms(10);
+    }
+    return 0;
+}
+
 static int flush_buffers(const struct drop *p)
 {
-    int fd = open(p->path, O_RDONLY | O_CLOEXEC), e = 0;
+    int fd = open(p->path, O_RDONLY | O_CLOEXEC), e;
 
     if (fd < 0)
         return errno == ENOENT || errno == ENXIO ? 0 : errno;
-    for (unsigned ms = 0; ioctl(fd, BLKFLSBUF, 0) < 0; ms += 10) {
-        struct timespec ts = { .tv_nsec = 10000000 };
-
-        e = errno;
-        if ((e != EAGAIN && e != EINTR) || ms >= p->ms)
-            break;
-        e = 0;
-        nanosleep(&ts, NULL);
+    e = flush_once(fd, p->ms);
+    if (!e) {
+        pause_ms(1);
+        e = flush_once(fd, p->ms);
     }
     close(fd);
     return e;

@@ -13,7 +13,7 @@
 /* colo__page_cache_drop - write what is dirty to the device, forget the rest,
  * for all who have it open.
  * Shape    a device that does not exist has no cache: 0.  Pages that somebody
- *          has mapped, or reads this very moment, stay.
+ *          has mapped stay.
  * Blocks   ms at most; the device must be served meanwhile.
  * Errors   COLO_E_TIMEOUT, COLO_E_SYS, COLO_E_NOMEM */
 int colo__page_cache_drop(const char *device, unsigned ms,

@@ -206,6 +206,39 @@ START_TEST(test_full)
 }
 END_TEST
 
+/* What is cached of the guest's device may be old.  A plain file stands for
+ * one that cannot be made to forget. */
+static void stubborn_device(int mode, const char *device, bool ok)
+{
+    struct end p, s;
+
+    end_make(&p, COLO_DISK_PRIMARY);
+    end_make(&s, COLO_DISK_SECONDARY);
+    s.device = device ? device : s.file.path;
+    end_again(&s, COLO_DISK_SECONDARY);
+    start_mode(&p, &s, 1, (uint64_t)mode);
+    checkpoint(&p, &s, 1, mode == COLO_MODE_REMUS);
+    if (mode == COLO_MODE_COLO) {
+        ask(&s, 40, COLO_PROXY_COMMIT, 1);
+        ck_assert_int_eq(!*wait_answer(&s, 40), ok);
+    }
+    for (uint64_t seq = 50; mode == COLO_MODE_REMUS && seq < 52; seq++) {
+        ask(&s, seq, COLO_PROXY_FAILOVER, 0);
+        ck_assert_int_eq(!*wait_answer(&s, seq), ok);
+    }
+    pair_free(&p, &s);
+}
+
+START_TEST(test_page_cache)
+{
+    stubborn_device(COLO_MODE_REMUS, NULL, false);
+    stubborn_device(COLO_MODE_COLO, NULL, false);
+    /* none is made yet: nobody has read anything */
+    stubborn_device(COLO_MODE_REMUS, "/dev/mapper/colo-none", true);
+    stubborn_device(COLO_MODE_COLO, "/dev/mapper/colo-none", true);
+}
+END_TEST
+
 START_TEST(test_spill)
 {
     struct end p, s;
@@ -237,4 +270,4 @@ START_TEST(test_spill)
 END_TEST
 
 PURE_MAIN("disk-replica", test_own_writes, test_commit_again, test_takeover,
-          test_stop, test_full, test_spill)
+          test_stop, test_full, test_spill, test_page_cache)
