@@ -134,7 +134,6 @@ static void add_figures(struct colo_session *s, uint64_t now)
 int colo__primary_go_on(struct colo_session *s, struct colo_error *err)
 {
     struct colo_primary *p = &s->p;
-    uint64_t interval = (uint64_t)atomic_load(&s->interval_ms) * 1000;
     uint64_t t = colo__now_us(s->clock), now;
     int rc;
 
@@ -145,8 +144,7 @@ int colo__primary_go_on(struct colo_session *s, struct colo_error *err)
     p->info.resume_us = now - t;
     p->info.pause_us = now - p->stop_us;
     colo__session_step_hook(s, "resumed");
+    /* the delay to the next one counts from here: while both run */
     add_figures(s, now);
-    /* the time between two checkpoints is what both run */
-    p->timer_us = now + interval;
     return 0;
 }

@@ -343,6 +343,10 @@ static void waiting(struct colo_session *s)
     }
     colo__network_tell(s);
     s->p.checkpoint_wanted |= s->diverged;
+    /* a delay of seconds may be changed while it passes */
+    if (colo__both_run(s) && s->p.resumed_us)
+        s->p.timer_us = s->p.resumed_us +
+                        (uint64_t)atomic_load(&s->interval_ms) * 1000;
     if (wants & COLO_WANT_CHECKPOINT) {
         atomic_fetch_and(&s->wants, ~COLO_WANT_CHECKPOINT);
         s->p.checkpoint_wanted = true;

@@ -120,9 +120,10 @@ int colo__session_new(const struct colo_config *config,
         memcpy(s->id, parts->session_id, 16);
     colo__heartbeat_init(&s->heartbeat, config->heartbeat_ms,
                          config->dead_ms);
-    atomic_store(&s->interval_ms, config->interval_ms ? config->interval_ms
-                                  : colo__both_run(s) ? COLO_DELAY_COLO_MS
-                                                      : COLO_DELAY_REMUS_MS);
+    atomic_store(&s->interval_ms,
+                 config->interval_ms ? config->interval_ms
+                 : config->mode == COLO_MODE_COLO ? COLO_DELAY_COLO_MS
+                                                  : COLO_DELAY_REMUS_MS);
     if (!copy_config(s, config)) {
         rc = colo__fail(err, COLO_E_NOMEM, ENOMEM, "session", "settings");
         goto out;

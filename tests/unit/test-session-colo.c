@@ -197,6 +197,26 @@ START_TEST(replica_ends_by_itself)
 }
 END_TEST
 
+/* Nobody has said how often: as the seed has it, and it can be changed. */
+START_TEST(the_seeds_delay)
+{
+    struct colo_pair c;
+    struct colo_status st = { .size = sizeof(st) };
+
+    colo_init(&c);
+    c.t.p.config.interval_ms = 0;
+    colo_open(&c);
+    pair_protected(&c.t, 1);
+    ck_assert_int_eq(colo_query_status(c.t.p.session, &st, NULL), 0);
+    ck_assert_uint_eq(st.interval_ms, 20000);
+    pair_turn(&c.t);
+    ck_assert_uint_eq(c.t.p.checkpoints, 1);
+    ck_assert_int_eq(colo_session_set_delay(c.t.p.session, 5, NULL), 0);
+    pair_protected(&c.t, 5);
+    pair_close(&c.t);
+}
+END_TEST
+
 /* ---- the link breaks at every step ------------------------------------- */
 
 static const char *const primary_steps[] = {
@@ -267,4 +287,5 @@ END_TEST
 PURE_MAIN("session-colo", both_run, equal_pages_stay,
           the_replicas_own_writes_go, lost_records, guest_grows,
           operator_takes_over, guest_powers_off, replica_ends_by_itself,
+          the_seeds_delay,
           primary_is_lost_at_every_step, secondary_is_lost_at_every_step)
