@@ -136,12 +136,7 @@ int colo__hv_xen_devices_set(struct colo_hv_xen *hv, const uint8_t *buf,
 {
     int rc;
 
-    if (!hv->devices.has_model != !len)
-        return colo__fail(err, COLO_E_CORRUPT, 0, "hv-xen",
-                          "the machine state has %u bytes of devices, and the "
-                          "replica %s", len, hv->devices.has_model ?
-                          "a device model" : "none");
-    if (!len)
+    if (!hv->devices.has_model)
         return 0;
     rc = colo__hv_xen_devices_open(hv, err);
     if (!rc)

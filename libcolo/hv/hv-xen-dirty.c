@@ -294,6 +294,18 @@ static int restart(struct colo_hv_xen *hv, struct colo_error *err)
            colo__hv_xen_fail(hv, err, "restart the tracking of writes") : 0;
 }
 
+/* The device model of a guest with a display may have Xen track what is written
+ * to the screen, which then says that tracking is on.  So libxl does, too. */
+static int track_begin(const struct colo_hv_xen *hv)
+{
+    int r = log_dirty(hv, true);
+
+    if (!r || errno != EINVAL || !hv->devices.has_model)
+        return r;
+    log_dirty(hv, false);
+    return log_dirty(hv, true);
+}
+
 /* ---- the calls ---- */
 
 int colo__hv_xen_track(struct colo_hv *chv, int on, struct colo_error *err)
@@ -318,7 +330,7 @@ int colo__hv_xen_track(struct colo_hv *chv, int on, struct colo_error *err)
         return log_dirty(hv, false) ?
                colo__hv_xen_fail(hv, err, "stop tracking writes") : 0;
     }
-    if (log_dirty(hv, true)) {
+    if (track_begin(hv)) {
         if (errno == EINVAL)
             return colo__fail(err, COLO_E_EXISTS, EINVAL, "hv-xen",
                               "writes of domain %u are tracked already "
@@ -391,6 +403,35 @@ int colo__hv_xen_dirty(struct colo_hv *chv, struct colo_bitmap *bm,
     if (lost)
         colo__fail(err, 0, 0, "hv-xen", "%s", lost);
     *ret_lost = lost != NULL;
+    return 0;
+}
+
+/* Frames that were given memory since the last CLEAN, or moved while the device
+ * model loaded its state, may be written without a mark until the next one.  What
+ * this one finds is dropped: the replica has stood still since the last, and
+ * what was written into it the session knows. */
+int colo__hv_xen_dirty_rearm(struct colo_hv_xen *hv, struct colo_error *err)
+{
+    uint32_t marked = 0;
+    xc_domaininfo_t info;
+    int rc;
+
+    if (!hv->dirty.tracking)
+        return 0;
+    rc = colo__hv_xen_getinfo(hv, &info, err);
+    if (!rc)
+        rc = grow(hv, err);
+    if (rc)
+        return rc;
+    hv->dirty.tot_pages = info.tot_pages;
+    if (fetch(hv, COLO_DIRTY_CLEAN, &marked) < 0) {
+        if (errno != ENOMEM)
+            return colo__hv_xen_fail(hv, err, "reset the record of writes");
+        rc = restart(hv, err);
+        if (rc)
+            return rc;
+    }
+    set_sentinel(hv);
     return 0;
 }
 

@@ -341,11 +341,9 @@ static int life_start(struct colo_hv *chv, struct colo_error *err)
                           "there is no replica to start");
     /* kept maps would keep a dead domain from going away */
     colo__hv_xen_map_drop(hv);
-    rc = colo__hv_xen_devices_cont(hv, err);
+    rc = colo__hv_xen_replica_release(hv, err);
     if (rc)
         return rc;
-    if (xc_domain_unpause(hv->xch, hv->domid) < 0)
-        return colo__hv_xen_fail(hv, err, "start the replica");
     /* It runs: from here on nothing is an error of the takeover. */
     plain_name(hv, name, sizeof(name));
     if (child_start(hv, COLO_XEN_CHILD_START, -1, -1, domid_text(hv, domid),
@@ -413,6 +411,7 @@ static int life_abandon(struct colo_hv *chv, struct colo_error *err)
 const struct colo_life_ops colo__hv_xen_life_ops = {
     .seed_out = life_seed_out,
     .seed_in = life_seed_in,
+    .run = colo__hv_xen_replica_run,
     .start = life_start,
     .destroy = life_destroy,
     .end_guest = life_end_guest,

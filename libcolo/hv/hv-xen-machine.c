@@ -3,8 +3,9 @@
  *
  * The machine state besides memory: Xen's HVM context and the few HVM
  * parameters that a guest changes while it runs, and the state of an HVM
- * guest's devices, in the container of hvmctx.h.  Taken before the resume, so the suspend call in it still
- * returns 0 ("you have been moved").  Thread rule: hv.h's.
+ * guest's devices, in the container of hvmctx.h.  Taken before the resume, so
+ * the suspend call in it still returns 0 ("you have been moved").
+ * Thread rule: hv.h's.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -93,13 +94,26 @@ static int machine_get(struct colo_hv *chv, uint8_t *buf, uint32_t cap,
     return rc;
 }
 
+/* a device model on both sides or on none */
+static int devices_fit(const struct colo_hv_xen *hv,
+                       const struct colo_hvmctx *ctx, struct colo_error *err)
+{
+    if (!hv->has_domain || hv->devices.has_model == (ctx->devices_len > 0))
+        return 0;
+    return colo__fail(err, COLO_E_CORRUPT, 0, "hv-xen",
+                      "the machine state has %u bytes of devices, and the "
+                      "replica %s", ctx->devices_len, hv->devices.has_model ?
+                      "a device model" : "none");
+}
+
 static int machine_check(struct colo_hv *hv, const uint8_t *buf, uint32_t len,
                          struct colo_error *err)
 {
     struct colo_hvmctx ctx;
 
-    (void)hv;
-    return colo__hvmctx_parse(buf, len, &ctx, err);
+    int rc = colo__hvmctx_parse(buf, len, &ctx, err);
+
+    return rc ? rc : devices_fit(colo__hv_xen(hv), &ctx, err);
 }
 
 static int scratch(struct colo_hv_xen *hv, uint32_t len,
@@ -123,8 +137,13 @@ static int scratch(struct colo_hv_xen *hv, uint32_t len,
 static int lapic_wanted(struct colo_hv_xen *hv, uint32_t *ret_len,
                         struct colo_error *err)
 {
-    int r, rc = ask_size(hv, err);
+    int r, rc;
 
+    if (hv->replica.lapic) {
+        *ret_len = hv->replica.lapic;
+        return 0;
+    }
+    rc = ask_size(hv, err);
     if (!rc)
         rc = scratch(hv, hv->context_size, err);
     if (rc)
@@ -137,7 +156,7 @@ static int lapic_wanted(struct colo_hv_xen *hv, uint32_t *ret_len,
     if (r < 0)
         return colo__fail(err, COLO_E_HV, 0, "hv-xen",
                           "the replica has no LAPIC");
-    *ret_len = (uint32_t)r;
+    *ret_len = hv->replica.lapic = (uint32_t)r;
     return 0;
 }
 
@@ -172,6 +191,8 @@ static int machine_set(struct colo_hv *chv, const uint8_t *buf, uint32_t len,
         return colo__fail(err, COLO_E_STATE, 0, "hv-xen",
                           "there is no replica");
     rc = colo__hvmctx_parse(buf, len, &ctx, err);
+    if (!rc)
+        rc = devices_fit(hv, &ctx, err);
     if (!rc)
         rc = lapic_wanted(hv, &lapic, err);
     if (!rc)

@@ -73,15 +73,16 @@ int colo__hv_xen_recover(uint32_t domid, uint32_t wait_ms,
     return rc;
 }
 
-/* Only what can be nothing else than an unfinished replica: paused, and still
- * under the name that it has before a takeover. */
-static bool is_replica(const struct colo_hv_info *info)
+/* Only what can be nothing else than an unfinished replica: paused, or marked
+ * as a copy that runs, and still under the name that it has before a takeover. */
+static bool is_replica(struct colo_hv_xen *hv, const struct colo_hv_info *info)
 {
     static const char suffix[] = "--incoming";
     size_t len = strlen(info->name), tail = sizeof(suffix) - 1;
 
-    return info->state == COLO_HV_PAUSED && len > tail &&
-           !strcmp(info->name + len - tail, suffix);
+    return len > tail && !strcmp(info->name + len - tail, suffix) &&
+           (info->state == COLO_HV_PAUSED ||
+            colo__hv_xen_replica_is_marked(hv));
 }
 
 int colo__hv_xen_drop_replica(uint32_t domid, const struct colo_log *log,
@@ -97,7 +98,7 @@ int colo__hv_xen_drop_replica(uint32_t domid, const struct colo_log *log,
     if (rc)
         return rc;
     rc = colo__hv_ops(chv)->info(chv, &info, err);
-    if (!rc && is_replica(&info)) {
+    if (!rc && is_replica(colo__hv_xen(chv), &info)) {
         colo__log(log, COLO_LOG_NOTICE, -1, "recover",
                   "'%s' has no session any more: destroyed", info.name);
         rc = colo__hv_ops(chv)->life->destroy(chv, err);

@@ -175,7 +175,7 @@ static int return_one(struct colo_hv_xen *hv, struct colo_error *err)
 
 /* xenstored tells of a shutdown only once until it is told that the guest
  * goes on.  It hardly ever knows of ours (see subscribe). */
-static void tell_xenstored(struct colo_hv_xen *hv)
+void colo__hv_xen_tell_xenstored(struct colo_hv_xen *hv)
 {
     if (!hv->stop.xs_stale)
         return;
@@ -186,32 +186,39 @@ static void tell_xenstored(struct colo_hv_xen *hv)
                   hv->domid);
 }
 
-/* *ret_resumed: it was suspended, and goes on */
-static int resume_once(struct colo_hv_xen *hv, bool *ret_resumed,
+/* *ret_resumed: it was suspended, and goes on.  Devices go on first; at the
+ * last try the processors do so even without, and an error says that. */
+static int resume_once(struct colo_hv_xen *hv, bool last, bool *ret_resumed,
                        struct colo_error *err)
 {
     struct xen_domctl op = {
         .cmd = XEN_DOMCTL_resumedomain,
         .domain = (domid_t)hv->domid,
     };
+    int devices = 0, rc = lock(hv, err);
     xc_domaininfo_t info;
-    int rc = lock(hv, err);
 
     if (rc)
         return rc;
     rc = colo__hv_xen_getinfo(hv, &info, err);
-    if (rc || !colo__hv_xen_is_suspended(&info))
-        goto out;
-    rc = colo__hv_xen_devices_cont(hv, err);
     if (rc) goto out;
+    /* one that runs without its devices is the work of a last try */
+    if (colo__hv_xen_is_suspended(&info) || hv->stop.stopped)
+        devices = colo__hv_xen_devices_cont(hv, err);
+    if (!colo__hv_xen_is_suspended(&info) || (devices && !last)) {
+        rc = devices;
+        goto out;
+    }
     if (hv->stop.need_rax) {
-        rc = return_one(hv, err);
+        rc = return_one(hv, devices ? NULL : err);
         if (rc) goto out;
     }
-    if (colo__hv_xen_domctl(hv, &op) < 0)
+    if (colo__hv_xen_domctl(hv, &op) < 0) {
         rc = colo__hv_xen_fail(hv, err, "resume");
-    else
+    } else {
         *ret_resumed = true;
+        rc = devices;
+    }
 out:
     unlock(hv);
     return rc;
@@ -225,13 +232,16 @@ int colo__hv_xen_resume(struct colo_hv *chv, struct colo_error *err)
     bool resumed = false;
     int rc;
 
-    for (int i = 1; (rc = resume_once(hv, &resumed, err)) != 0; i++) {
+    for (int i = 1; (rc = resume_once(hv, i == RESUME_TRIES, &resumed,
+                                      err)) != 0; i++) {
         if (rc == COLO_E_GUEST || i == RESUME_TRIES)
-            return rc;
+            break;
         poll(NULL, 0, LOOK_MS);
     }
     if (resumed)
-        tell_xenstored(hv);
+        colo__hv_xen_tell_xenstored(hv);
+    if (rc)
+        return rc;
     hv->stop.stopped = hv->stop.requested = hv->stop.late = false;
     return 0;
 }
@@ -298,8 +308,8 @@ int colo__hv_xen_stop_release(struct colo_hv_xen *hv, uint32_t *events,
      * moment, its real end would not be told any more. */
     hv->stop.xs_stale = true;
     rc = look(hv, events, &runs, err);
-    if (!rc && runs && !hv->is_secondary)
-        tell_xenstored(hv);
+    if (!rc && runs && (!hv->is_secondary || hv->replica.runs))
+        colo__hv_xen_tell_xenstored(hv);
     return rc;
 }
 
@@ -355,6 +365,8 @@ static int stop_request(struct colo_hv *chv, struct colo_error *err)
     if (info.flags & XEN_DOMINF_dying)
         return colo__fail(err, COLO_E_GUEST, 0, "hv-xen",
                           "domain %u is dying", hv->domid);
+    if ((info.flags & XEN_DOMINF_shutdown) && hv->replica.runs)
+        return colo__hv_xen_replica_ended(hv, err);
     if (info.flags & XEN_DOMINF_shutdown)
         return colo__fail(err, colo__hv_xen_is_suspended(&info) ?
                           COLO_E_STATE : COLO_E_GUEST, 0, "hv-xen",
@@ -364,6 +376,11 @@ static int stop_request(struct colo_hv *chv, struct colo_error *err)
     if (rc)
         return rc;
     colo__hv_xen_stop_prepare(hv);
+    /* what it has registered with Xen the next machine state does not know */
+    if (hv->stop.need_rax && hv->is_secondary)
+        return colo__fail(err, COLO_E_UNSUPPORTED, 0, "hv-xen",
+                          "the guest uses PV drivers now: it cannot run on "
+                          "both hosts");
     if (hv->stop.need_rax) {
         rc = write_control(hv, err);
     } else if (xc_domain_shutdown(hv->xch, hv->domid, SHUTDOWN_suspend) < 0) {

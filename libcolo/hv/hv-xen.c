@@ -309,6 +309,7 @@ static int hv_poll(struct colo_hv *chv, struct colo_hv_event *ret_event,
     struct colo_hv_event event = { 0 };
     int rc = 0;
 
+    colo__hv_xen_replica_event(hv, &event.events);
     /* The driver's read may block, so only when there is something. */
     if (evtchn_is_readable(hv))
         rc = colo__hv_xen_stop_event(hv, &event.events, err);
@@ -385,7 +386,11 @@ static int open_events(struct colo_hv_xen *hv, struct colo_error *err)
     if (!xs_watch(hv->xs_watch, WATCH_RELEASE, TOKEN_RELEASE))
         return colo__fail(err, COLO_E_STORE, errno, "hv-xen",
                           "cannot watch for the end of domains");
-    rc = add_fd(hv, xenevtchn_fd(hv->xce), err);
+    rc = colo__hv_xen_replica_open(hv, err);
+    if (!rc)
+        rc = add_fd(hv, hv->replica.ended_fd, err);
+    if (!rc)
+        rc = add_fd(hv, xenevtchn_fd(hv->xce), err);
     if (!rc)
         rc = add_fd(hv, xs_fileno(hv->xs_watch), err);
     return rc;
@@ -402,6 +407,7 @@ static void hv_close(struct colo_hv *chv)
     colo__hv_xen_stop_close(hv);
     colo__hv_xen_dirty_close(hv);
     colo__hv_xen_devices_close(hv);
+    colo__hv_xen_replica_close(hv);
     colo__hv_xen_grants_drop(hv);
     colo__hv_xen_map_drop(hv);
     free(hv->map.windows);
@@ -457,7 +463,7 @@ int colo__hv_xen_open(const char *domain, const char *libexecdir,
     if (!hv)
         return colo__fail(err, COLO_E_NOMEM, 0, "hv-xen", "no memory");
     hv->ops = &xen_ops;
-    hv->epoll_fd = hv->stop.lock_fd = -1;
+    hv->epoll_fd = hv->stop.lock_fd = hv->replica.ended_fd = -1;
     hv->child.pidfd = hv->child.report_fd = hv->child.life_fd = -1;
     if (log)
         hv->log = *log;

@@ -85,6 +85,14 @@ struct colo_xen_devices {
     uint32_t size;      /* of the last state; 0 unknown */
 };
 
+/* a replica that runs (mode colo) */
+struct colo_xen_replica {
+    bool runs;         /* it was let run */
+    bool marked;       /* as a copy, in xenstore */
+    uint32_t lapic;    /* length of this Xen's LAPIC record; 0 unknown */
+    int ended_fd;      /* readable: STOPPED is to be told */
+};
+
 /* a helper process (colo-toolstack) */
 struct colo_xen_child {
     pid_t pid;         /* 0: none */
@@ -139,6 +147,7 @@ struct colo_hv_xen {
     struct colo_xen_stop stop;
     struct colo_xen_child child;
     struct colo_xen_devices devices;
+    struct colo_xen_replica replica;
     uint32_t context_size;      /* of the last machine get; 0 unknown */
     uint8_t *context;           /* scratch of machine get and set */
     uint32_t context_cap;
@@ -189,6 +198,8 @@ void colo__hv_xen_grants_drop(struct colo_hv_xen *hv);
 int colo__hv_xen_track(struct colo_hv *hv, int on, struct colo_error *err);
 int colo__hv_xen_dirty(struct colo_hv *hv, struct colo_bitmap *bm,
                        uint32_t flags, bool *ret_lost, struct colo_error *err);
+/* rearm - before the replica runs: no write to any of its frames is missed */
+int colo__hv_xen_dirty_rearm(struct colo_hv_xen *hv, struct colo_error *err);
 int colo__hv_xen_unmarked(struct colo_hv *hv, struct colo_bitmap *bm,
                           struct colo_error *err);
 int colo__hv_xen_load_skip(struct colo_hv_xen *hv, struct colo_error *err);
@@ -206,6 +217,8 @@ int colo__hv_xen_stop_release(struct colo_hv_xen *hv, uint32_t *events,
 /* prepare - learn what a resume needs (PV drivers, wide registers) */
 void colo__hv_xen_stop_prepare(struct colo_hv_xen *hv);
 void colo__hv_xen_stop_close(struct colo_hv_xen *hv);
+/* tell_xenstored - that the guest goes on, if it believes otherwise */
+void colo__hv_xen_tell_xenstored(struct colo_hv_xen *hv);
 int colo__hv_xen_resume(struct colo_hv *hv, struct colo_error *err);
 
 /* hv-xen-xstate.c; get, set: -1 it could not be kept or put back */
@@ -242,6 +255,20 @@ int colo__hv_xen_devices_set(struct colo_hv_xen *hv, const uint8_t *buf,
                              uint32_t len, struct colo_error *err);
 /* recover - what a dead session switched on */
 void colo__hv_xen_devices_recover(struct colo_hv_xen *hv);
+
+/* hv-xen-replica.c */
+int colo__hv_xen_replica_open(struct colo_hv_xen *hv, struct colo_error *err);
+void colo__hv_xen_replica_close(struct colo_hv_xen *hv);
+int colo__hv_xen_replica_run(struct colo_hv *hv, struct colo_error *err);
+/* release - it is the guest from now on, and runs */
+int colo__hv_xen_replica_release(struct colo_hv_xen *hv,
+                                 struct colo_error *err);
+/* ended - asked to stop, it has shut down already: STOPPED comes at the next
+ * poll */
+int colo__hv_xen_replica_ended(struct colo_hv_xen *hv, struct colo_error *err);
+void colo__hv_xen_replica_event(struct colo_hv_xen *hv, uint32_t *events);
+/* is_marked - a copy, whatever its state; whoever asks */
+bool colo__hv_xen_replica_is_marked(struct colo_hv_xen *hv);
 
 /* hv-xen-life.c */
 extern const struct colo_life_ops colo__hv_xen_life_ops;

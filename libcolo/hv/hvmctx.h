@@ -57,8 +57,8 @@ void colo__hvmctx_put_header(uint8_t *buf, uint32_t xen_version,
 void colo__hvmctx_put_devices(uint8_t *buf, uint8_t *at,
                               uint32_t devices_len);
 
-/* colo__hvmctx_parse - the container and every record in it; not what is in the state of devices,
- * which its device model checks at the load.
+/* colo__hvmctx_parse - the container and every record in it; not what is in the
+ * state of devices, which their model checks at the load.
  * Errors   COLO_E_VERSION  another container version
  *          COLO_E_CORRUPT  not what Xen writes
  *          COLO_E_UNSUPPORTED a record or size that this build does not know */

@@ -76,7 +76,7 @@ void fake_xen_suspend(void)
 void fake_xen_touch(uint64_t gfn)
 {
     fake.pages[gfn][0]++;
-    if (fake.log_dirty)
+    if (fake.log_dirty && !fake.unlogged[gfn])
         fake.dirty[gfn] = true;
 }
 
@@ -279,7 +279,9 @@ static const char *node(const char *path)
     if (strstr(path, "/control/shutdown"))
         return fake.control;
     if (strstr(path, "/name"))
-        return "guest";
+        return fake.incoming ? "guest--incoming" : "guest";
+    if (strstr(path, "/libcolo-copy"))
+        return fake.copy_mark ? "1" : NULL;
     if (strstr(path, "/libcolo-suspend-port"))
         return fake.old_port[0] ? fake.old_port : NULL;
     return NULL;
@@ -306,10 +308,22 @@ bool xs_write(struct xs_handle *xs, xs_transaction_t t, const char *path,
                                                      : fake.control;
 
     (void)xs;
+    if (strstr(path, "/libcolo-copy")) {
+        fake.copy_mark = true;
+        return true;
+    }
     if (t && fake.ack_in_transaction)
         return true; /* it will not be committed */
     memcpy(to, data, len);
     to[len] = 0;
+    return true;
+}
+
+bool xs_rm(struct xs_handle *xs, xs_transaction_t t, const char *path)
+{
+    (void)xs, (void)t;
+    ck_assert_ptr_nonnull(strstr(path, "/libcolo-copy"));
+    fake.copy_mark = false;
     return true;
 }
 
@@ -456,6 +470,25 @@ int xc_domain_shutdown(xc_interface *xch, uint32_t domid, int reason)
     return 0;
 }
 
+int xc_domain_unpause(xc_interface *xch, uint32_t domid)
+{
+    (void)xch, (void)domid;
+    fake.unpauses++;
+    errno = EINVAL;
+    if (!fake.paused)
+        return -1;
+    fake.paused = false;
+    return gone();
+}
+
+int xc_domain_destroy(xc_interface *xch, uint32_t domid)
+{
+    (void)xch, (void)domid;
+    fake.destroys++;
+    fake.gone = true;
+    return 0;
+}
+
 int xc_vcpu_getcontext(xc_interface *xch, uint32_t domid, uint32_t vcpu,
                        vcpu_guest_context_any_t *ctxt)
 {
@@ -587,6 +620,7 @@ int xc_domain_populate_physmap_exact(xc_interface *xch, uint32_t domid,
     for (unsigned long i = 0; i < nr; i++) {
         ck_assert(!fake.has[arr[i]]);
         fake.has[arr[i]] = true;
+        fake.unlogged[arr[i]] = true;
     }
     fake.tot_pages += nr;
     fake.populated += (int)nr;
@@ -644,6 +678,8 @@ static int shadow_op(struct xen_domctl_shadow_op *op)
     fake.finals += op->mode & XEN_DOMCTL_SHADOW_LOGDIRTY_FINAL ? 1 : 0;
     memset(bitmap, 0, (op->pages + 7) / 8);
     op->stats.dirty_count = 0;
+    if (clean)
+        memset(fake.unlogged, 0, sizeof(fake.unlogged));
     for (uint64_t i = 0; i < op->pages && i < FAKE_MAX_GFNS; i++) {
         if (!fake.dirty[i])
             continue;

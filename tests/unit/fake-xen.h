@@ -23,6 +23,8 @@
 struct fake_xen {
     /* the domain */
     bool gone, dying, shutdown, paused, hvm_no_pv;
+    bool incoming;              /* the name of a replica */
+    bool copy_mark;             /* libcolo-copy */
     int reason;
     uint64_t nr_gfns, tot_pages;
     uint8_t pages[FAKE_MAX_GFNS][COLO_PAGE_SIZE];
@@ -34,6 +36,7 @@ struct fake_xen {
     /* the record of writes */
     bool log_dirty, enomem;
     bool dirty[FAKE_MAX_GFNS];
+    bool unlogged[FAKE_MAX_GFNS]; /* given since the last CLEAN */
     int cleans, finals, peeks, offs;
 
     /* grants */
@@ -50,6 +53,7 @@ struct fake_xen {
     char old_port[16];          /* the node that remembers it */
 
     /* what was called */
+    int unpauses, destroys;
     int maps, resumes, xs_resumes, setcontexts, shutdowns, populated, taken;
 
     /* what fails: the errno, once or for so many calls */

@@ -8,6 +8,7 @@
 
 #include <unistd.h>
 
+#include "dm/dm.h"
 #include "fake-xen.h"
 #include "hv/hv-xen.h"
 #include "hv/watchdog.h"
@@ -111,6 +112,57 @@ START_TEST(test_wide_registers)
     stop(&t);
     resume(&t);
     ck_assert_uint_eq(fake.xstate, 0x5678);
+    end(&t);
+}
+END_TEST
+
+/* A guest whose devices do not go on, and cannot be asked again. */
+static int no_cont(struct colo_dm *dm, struct colo_error *err)
+{
+    (void)dm;
+    return colo__fail(err, COLO_E_TIMEOUT, 0, "dm", "no answer");
+}
+
+static int fine(struct colo_dm *dm, struct colo_error *err)
+{
+    (void)dm, (void)err;
+    return 0;
+}
+
+static int fine_log(struct colo_dm *dm, int on, struct colo_error *err)
+{
+    (void)dm, (void)on, (void)err;
+    return 0;
+}
+
+static void no_close(struct colo_dm *dm)
+{
+    (void)dm;
+}
+
+static const struct colo_dm_ops dead_model = {
+    .close = no_close, .dirty_log = fine_log, .stop = fine, .cont = no_cont,
+};
+
+START_TEST(test_runs_without_devices)
+{
+    const struct colo_dm_ops *dm = &dead_model;
+    struct colo_hv_xen *hv;
+    struct setup t;
+
+    begin(&t);
+    hv = colo__hv_xen(t.hv);
+    hv->devices.has_model = true;
+    hv->devices.dm = (struct colo_dm *)&dm;
+    stop(&t);
+    ck_assert_int_ne(t.ops->stop->resume(t.hv, &t.err), 0);
+    ck_assert(!fake.shutdown);
+    ck_assert_uint_eq(fake.rax, 1);
+    /* it is still known that they stand still */
+    ck_assert_int_ne(t.ops->stop->resume(t.hv, &t.err), 0);
+    ck_assert_int_eq(fake.resumes, 1);
+    hv->devices.has_model = false;
+    ck_assert_int_eq(t.ops->stop->resume(t.hv, &t.err), 0);
     end(&t);
 }
 END_TEST
@@ -356,7 +408,8 @@ START_TEST(test_recover)
 END_TEST
 
 PURE_MAIN("hv-xen-stop", test_cycle, test_old_port, test_wide_registers,
-          test_resume_is_tried_again, test_close_while_stopped,
+          test_runs_without_devices, test_resume_is_tried_again,
+          test_close_while_stopped,
           test_close_while_asked, test_cancel,
           test_cancel_at_the_last_minute, test_cancel_too_late,
           test_channel_reset, test_others, test_no_pv_drivers,

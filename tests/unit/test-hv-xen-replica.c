@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Copyright (C) libcolo developers
+ *
+ * A replica that runs, over a fake Xen: it goes on from wherever it stands, and
+ * no write of it is missed; it is a copy until it is the guest.
+ */
+#include "pure-common.h"
+
+#include <unistd.h>
+
+#include "fake-xen.h"
+#include "hv/hv-xen.h"
+#include "hv/watchdog.h"
+
+#define HOLE 1600 /* a frame without memory */
+
+struct setup {
+    struct colo_hv *hv;
+    const struct colo_hv_ops *ops;
+    struct colo_bitmap bm;
+    struct colo_error err;
+};
+
+static void begin(struct setup *t)
+{
+    memset(t, 0, sizeof(*t));
+    t->hv = fake_xen_start(NULL);
+    t->ops = colo__hv_ops(t->hv);
+    colo__bitmap_init(&t->bm);
+    ck_assert_int_eq(t->ops->life->run(t->hv, &t->err), COLO_E_STATE);
+    fake.paused = fake.hvm_no_pv = fake.incoming = true;
+    ck_assert_int_eq(colo__hv_xen_adopt(colo__hv_xen(t->hv), FAKE_DOMID,
+                                        &t->err), 0);
+}
+
+static void end(struct setup *t)
+{
+    colo__bitmap_fini(&t->bm);
+    t->ops->close(t->hv);
+    ck_assert_uint_eq(fake.subscribed, 0);
+}
+
+static void run(struct setup *t)
+{
+    ck_assert_int_eq(t->ops->life->run(t->hv, &t->err), 0);
+    ck_assert(!fake.paused && !fake.shutdown && fake.copy_mark);
+}
+
+static void first_run(struct setup *t)
+{
+    ck_assert_int_eq(t->ops->track(t->hv, 1, &t->err), 0);
+    run(t);
+    ck_assert_int_eq(fake.unpauses, 1);
+}
+
+static void stop(struct setup *t)
+{
+    ck_assert_int_eq(t->ops->stop->request(t->hv, &t->err), 0);
+    ck_assert(fake.shutdown);
+    ck_assert_uint_eq(fake_xen_poll(t->hv), COLO_HV_EV_STOPPED);
+}
+
+static void dirty(struct setup *t)
+{
+    bool lost = true;
+
+    colo__bitmap_fini(&t->bm);
+    colo__bitmap_init(&t->bm);
+    ck_assert_int_eq(t->ops->dirty(t->hv, &t->bm, COLO_DIRTY_CLEAN |
+                                   COLO_DIRTY_FINAL, &lost, &t->err), 0);
+    ck_assert(!lost);
+}
+
+static void give(struct setup *t, uint64_t gfn)
+{
+    static const uint8_t page[COLO_PAGE_SIZE];
+
+    ck_assert_int_eq(t->ops->write(t->hv, &gfn, 1, page, &t->err), 0);
+}
+
+START_TEST(test_cycle)
+{
+    struct setup t;
+
+    begin(&t);
+    give(&t, 5);
+    first_run(&t);
+    for (int i = 1; i <= 3; i++) {
+        fake_xen_touch(5);
+        stop(&t);
+        dirty(&t);
+        ck_assert(colo__bitmap_test(&t.bm, 5));
+        ck_assert(!colo__bitmap_test(&t.bm, 6));
+        run(&t);
+        ck_assert_int_eq(fake.resumes, i);
+    }
+    ck_assert_int_eq(fake.unpauses, 1);
+    ck_assert_int_eq(fake.setcontexts, 0);
+    ck_assert_int_eq(fake.shutdowns, 3);
+    end(&t);
+}
+END_TEST
+
+/* memory that an epoch brings: no change behind our back, and watched */
+START_TEST(test_grows)
+{
+    struct setup t;
+
+    begin(&t);
+    first_run(&t);
+    stop(&t);
+    dirty(&t);
+    give(&t, HOLE);
+    ck_assert_int_eq(fake.populated, 1);
+    run(&t);
+    fake_xen_touch(HOLE);
+    stop(&t);
+    dirty(&t);
+    ck_assert(colo__bitmap_test(&t.bm, HOLE));
+    run(&t);
+    end(&t);
+}
+END_TEST
+
+/* it has powered itself off: the next machine state brings it back */
+START_TEST(test_shut_down)
+{
+    struct setup t;
+
+    begin(&t);
+    first_run(&t);
+    fake.shutdown = true;
+    fake.reason = COLO_HV_POWEROFF;
+    fake.fired = "release";
+    ck_assert_int_eq(write(fake.watch_fd[1], "w", 1), 1);
+    ck_assert_uint_eq(fake_xen_poll(t.hv), COLO_HV_EV_GUEST);
+    ck_assert_int_eq(t.ops->stop->request(t.hv, &t.err), 0);
+    ck_assert_uint_eq(fake_xen_poll(t.hv), COLO_HV_EV_STOPPED);
+    ck_assert_uint_eq(fake_xen_poll(t.hv), 0);
+    run(&t);
+    ck_assert_int_eq(fake.shutdowns, 0);
+    ck_assert_int_ge(fake.xs_resumes, 1);
+    /* and again it is news */
+    fake.shutdown = true;
+    ck_assert_int_eq(write(fake.watch_fd[1], "w", 1), 1);
+    ck_assert_uint_eq(fake_xen_poll(t.hv), COLO_HV_EV_GUEST);
+    end(&t);
+}
+END_TEST
+
+/* a driver that the guest loads later */
+START_TEST(test_pv_drivers)
+{
+    struct setup t;
+
+    begin(&t);
+    first_run(&t);
+    fake.hvm_no_pv = false;
+    ck_assert_int_eq(t.ops->stop->request(t.hv, &t.err),
+                     COLO_E_UNSUPPORTED);
+    ck_assert(!fake.shutdown && !fake.control[0]);
+    end(&t);
+}
+END_TEST
+
+static void takes_over(struct setup *t)
+{
+    ck_assert_int_eq(t->ops->life->start(t->hv, &t->err), 0);
+    ck_assert(!fake.paused && !fake.shutdown && !fake.copy_mark);
+    ck_assert_int_eq(t->ops->track(t->hv, 0, &t->err), 0);
+    end(t);
+}
+
+START_TEST(test_start)
+{
+    struct setup t;
+    bool stopped = false;
+
+    /* never run: mode remus */
+    begin(&t);
+    takes_over(&t);
+    ck_assert_int_eq(fake.unpauses, 1);
+    /* it runs: without a break */
+    begin(&t);
+    first_run(&t);
+    takes_over(&t);
+    ck_assert_int_eq(fake.unpauses, 1);
+    ck_assert_int_eq(fake.resumes, 0);
+    /* stopped, and not given anything */
+    begin(&t);
+    first_run(&t);
+    stop(&t);
+    ck_assert_int_eq(t.ops->stop->cancel(t.hv, &stopped, &t.err), 0);
+    ck_assert(stopped);
+    ck_assert_int_eq(t.ops->stop->resume(t.hv, &t.err), 0);
+    takes_over(&t);
+    ck_assert_int_eq(fake.resumes, 1);
+    ck_assert_int_eq(fake.setcontexts, 0);
+    /* stopped, and given all of an epoch */
+    begin(&t);
+    first_run(&t);
+    stop(&t);
+    takes_over(&t);
+    ck_assert_int_eq(fake.resumes, 1);
+}
+END_TEST
+
+/* Its session was killed: a copy goes, a guest stays. */
+START_TEST(test_dropped)
+{
+    struct colo_error err;
+    struct setup t;
+
+    begin(&t);
+    first_run(&t);
+    end(&t);
+    ck_assert_int_eq(pipe(fake.evtchn_fd), 0);
+    /* an error, as there is no helper; but its memory has come back */
+    ck_assert_int_ne(colo__hv_xen_drop_replica(FAKE_DOMID, NULL, &err), 0);
+    ck_assert_int_eq(fake.destroys, 1);
+    begin(&t);
+    first_run(&t);
+    takes_over(&t);
+    ck_assert_int_eq(pipe(fake.evtchn_fd), 0);
+    ck_assert_int_eq(colo__hv_xen_drop_replica(FAKE_DOMID, NULL, &err), 0);
+    ck_assert_int_eq(fake.destroys, 0);
+}
+END_TEST
+
+PURE_MAIN("hv-xen-replica", test_cycle, test_grows, test_shut_down,
+          test_pv_drivers, test_start, test_dropped)
