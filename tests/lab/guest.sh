@@ -2,8 +2,9 @@
 # shellcheck shell=bash
 #
 # Test guests on the hosts (tests/pulse): start, stop, what their console says.
-# On a host: /guest/{vmlinux,initramfs}, /guest/NAME.cfg, and the console logs
-# of xenconsoled.  A guest that came in by migration logs as NAME--incoming.
+# On a host: /guest/{vmlinux,initramfs}, /guest/NAME.{cfg,boot}, and the console
+# logs of xenconsoled, or of QEMU.  A guest that came in by migration logs as
+# NAME--incoming.
 
 mkguest=$lab_top/tests/pulse/mkguest
 
@@ -16,6 +17,7 @@ hosts_up() { local n; for n in 1 2; do host_pid $n >/dev/null && echo $n; done; 
 # Shell text for a host: the guest's console logs, the newest first.
 logs_of() { # name
     echo "ls -t /var/log/xen/console/guest-$1.log \
+/var/log/xen/console/guest-$1-serial.log \
 /var/log/xen/console/guest-$1--incoming.log 2>/dev/null"
 }
 
@@ -37,11 +39,12 @@ on_which() { # name [host]
 # --- what guests boot -----------------------------------------------------------
 
 # The kernel is made with the image, the initramfs whenever pulse changed.
-guest_file() { # host vmlinux|initramfs; prints where it is
+guest_file() { # host vmlinux|vmlinuz|initramfs; prints where it is
     local release dir out input
     release=$(cat "$LAB_RUN/host$1.release")
     dir=$(image_dir "$release")
     out=$dir/guest.$2
+    [ "$2" != vmlinuz ] || out=$dir/host.vmlinuz
     if [ "$2" = initramfs ]; then
         for input in "$lab_top"/tests/pulse/* "$dir/root.stamp"; do
             [ "$out" -nt "$input" ] && continue
@@ -64,15 +67,28 @@ put_guest_file() { # host vmlinux|initramfs
         gzip -dc >/guest/$2 && echo $sum >/guest/$2.sum"
 }
 
+# What an HVM guest boots from: its QEMU opens it, on the other host, too.
+put_boot() { # name config
+    local n out=$LAB_RUN/$1.boot
+    for n in $(hosts_up); do
+        "$mkguest" boot "$2" "$(guest_file "$n" vmlinuz)" \
+            "$(guest_file "$n" initramfs)" "$out"
+        gzip -1c "$out" |
+            on_host "$n" "mkdir -p /guest && gzip -dc >/guest/$1.boot"
+    done
+    rm -f "$out"
+}
+
 # --- verbs ------------------------------------------------------------------------
 
 guest_start() { # name [host=N] [wait=SECONDS] [key=value...]
-    local name=$1 host=1 seconds=180 word config=() n
+    local name=$1 host=1 seconds=180 word config=() n type=pvh made
     shift
     for word in "$@"; do
         case $word in
             host=*) host=$(host_number "${word#*=}") ;;
             wait=*) seconds=${word#*=} ;;
+            type=*) type=${word#*=}; config+=("$word") ;;
             *) config+=("$word") ;;
         esac
     done
@@ -80,13 +96,18 @@ guest_start() { # name [host=N] [wait=SECONDS] [key=value...]
     if n=$(guest_host "$name"); then
         die "guest '$name' is on host$n already: 'lab guest stop $name' first"
     fi
-    put_guest_file "$host" vmlinux
-    put_guest_file "$host" initramfs
     for n in $(hosts_up); do
         on_host "$n" "rm -f \$($(logs_of "$name"))" </dev/null
     done
-    "$mkguest" config "$name" "${config[@]}" |
-        on_host "$host" "cat >/guest/$name.cfg"
+    made=$LAB_RUN/$name.cfg
+    "$mkguest" config "$name" "${config[@]}" >"$made"
+    if [ "$type" = hvm ]; then
+        put_boot "$name" "$made"
+    else
+        put_guest_file "$host" vmlinux
+        put_guest_file "$host" initramfs
+    fi
+    on_host "$host" "cat >/guest/$name.cfg" <"$made"
     # xl leaves a child behind to look after the guest.
     on_host "$host" "xl create /guest/$name.cfg </dev/null 2>&1" ||
         die "host$host could not create '$name'"
