@@ -14,8 +14,8 @@
  * be taken for a part of N.  On the secondary the answer says that N is there,
  * and N is not committed without it.
  *
- * In mode colo both copies run, and both stand still from checkpoint until N is
- * in place.  On the secondary checkpoint comes when the replica has stopped, and
+ * In mode colo both copies run, and both stand still from checkpoint until N
+ * is in place.  On the secondary checkpoint comes when the replica stopped, and
  * commit when N's memory is in place and before the replica runs: it goes on
  * only when commit was answered (what it wrote to its disks by itself is gone
  * then).  On the primary commit comes when the backup has N, and the guest goes
