@@ -92,6 +92,7 @@ static const struct {
     { "console", NULL, NULL, NULL, OK },
     { "suspend", NULL, NULL, NULL, OK },
     { "vkb", NULL, NULL, NULL, OK },
+    { "vkbd", NULL, NULL, NULL, OK },
     { "vfb", NULL, NULL, NULL, OK },
     { "9pfs", "shared-files", "it has a 9pfs file system of this host: what "
       "is written there does not follow the checkpoints", "detach it",
