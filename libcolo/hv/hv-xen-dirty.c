@@ -407,9 +407,9 @@ int colo__hv_xen_dirty(struct colo_hv *chv, struct colo_bitmap *bm,
 }
 
 /* Frames that were given memory since the last CLEAN, or moved while the device
- * model loaded its state, may be written without a mark until the next one.  What
- * this one finds is dropped: the replica has stood still since the last, and
- * what was written into it the session knows. */
+ * model loaded its state, may be written without a mark until the next one.
+ * What this one finds is dropped: the replica has stood still since the last,
+ * and what was written into it the session knows. */
 int colo__hv_xen_dirty_rearm(struct colo_hv_xen *hv, struct colo_error *err)
 {
     uint32_t marked = 0;

@@ -91,6 +91,12 @@ int colo__hv_xen_replica_run(struct colo_hv *chv, struct colo_error *err)
     if (!hv->has_domain || !hv->is_secondary)
         return colo__fail(err, COLO_E_STATE, 0, "hv-xen",
                           "there is no replica to run");
+    /* The primary's check has refused these.  One that was let run would
+     * connect itself with this host before its next stop could refuse it. */
+    if (!hv->devices.has_model)
+        return colo__fail(err, COLO_E_UNSUPPORTED, 0, "hv-xen",
+                          "a guest without a device model cannot run on both "
+                          "hosts");
     rc = mark(hv, err);
     if (!rc)
         rc = colo__hv_xen_dirty_rearm(hv, err);

@@ -8,13 +8,58 @@
 
 #include <unistd.h>
 
+#include "dm/dm.h"
 #include "fake-xen.h"
 #include "hv/hv-xen.h"
 #include "hv/watchdog.h"
 
 #define HOLE 1600 /* a frame without memory */
 
+/* its device model: stops after the processors, goes on before them */
+struct model {
+    const struct colo_dm_ops *ops;
+    bool runs, logs;
+};
+
+static int model_stop(struct colo_dm *dm, struct colo_error *err)
+{
+    (void)err;
+    ck_assert(fake.shutdown);
+    ((struct model *)dm)->runs = false;
+    return 0;
+}
+
+static int model_cont(struct colo_dm *dm, struct colo_error *err)
+{
+    struct model *model = (struct model *)dm;
+
+    (void)err;
+    ck_assert(model->runs || fake.shutdown || fake.paused);
+    model->runs = true;
+    return 0;
+}
+
+static int model_log(struct colo_dm *dm, int on, struct colo_error *err)
+{
+    (void)err;
+    ((struct model *)dm)->logs = on;
+    return 0;
+}
+
+static void model_close(struct colo_dm *dm)
+{
+    (void)dm;
+}
+
+static const struct colo_dm_ops model_ops = {
+    .close = model_close,
+    .dirty_log = model_log,
+    .stop = model_stop,
+    .cont = model_cont,
+};
+
 struct setup {
+    struct model model;
     struct colo_hv *hv;
     const struct colo_hv_ops *ops;
     struct colo_bitmap bm;
@@ -31,6 +76,9 @@ static void begin(struct setup *t)
     fake.paused = fake.hvm_no_pv = fake.incoming = true;
     ck_assert_int_eq(colo__hv_xen_adopt(colo__hv_xen(t->hv), FAKE_DOMID,
                                         &t->err), 0);
+    t->model.ops = &model_ops;
+    colo__hv_xen(t->hv)->devices.has_model = true;
+    colo__hv_xen(t->hv)->devices.dm = (struct colo_dm *)&t->model;
 }
 
 static void end(struct setup *t)
@@ -44,6 +92,7 @@ static void run(struct setup *t)
 {
     ck_assert_int_eq(t->ops->life->run(t->hv, &t->err), 0);
     ck_assert(!fake.paused && !fake.shutdown && fake.copy_mark);
+    ck_assert(t->model.runs && t->model.logs == fake.log_dirty);
 }
 
 static void first_run(struct setup *t)
@@ -58,6 +107,7 @@ static void stop(struct setup *t)
     ck_assert_int_eq(t->ops->stop->request(t->hv, &t->err), 0);
     ck_assert(fake.shutdown);
     ck_assert_uint_eq(fake_xen_poll(t->hv), COLO_HV_EV_STOPPED);
+    ck_assert(!t->model.runs);
 }
 
 static void dirty(struct setup *t)
@@ -163,10 +213,23 @@ START_TEST(test_pv_drivers)
 }
 END_TEST
 
+START_TEST(test_no_devices)
+{
+    struct setup t;
+
+    begin(&t);
+    colo__hv_xen(t.hv)->devices.has_model = false;
+    ck_assert_int_eq(t.ops->life->run(t.hv, &t.err), COLO_E_UNSUPPORTED);
+    ck_assert(fake.paused && !fake.copy_mark);
+    end(&t);
+}
+END_TEST
+
 static void takes_over(struct setup *t)
 {
     ck_assert_int_eq(t->ops->life->start(t->hv, &t->err), 0);
     ck_assert(!fake.paused && !fake.shutdown && !fake.copy_mark);
+    ck_assert(t->model.runs);
     ck_assert_int_eq(t->ops->track(t->hv, 0, &t->err), 0);
     end(t);
 }
@@ -228,4 +291,4 @@ START_TEST(test_dropped)
 END_TEST
 
 PURE_MAIN("hv-xen-replica", test_cycle, test_grows, test_shut_down,
-          test_pv_drivers, test_start, test_dropped)
+          test_pv_drivers, test_no_devices, test_start, test_dropped)
