@@ -73,8 +73,8 @@ int colo__hv_xen_recover(uint32_t domid, uint32_t wait_ms,
     return rc;
 }
 
-/* Only what can be nothing else than an unfinished replica: paused, or marked as
- * a copy that runs, and still under the name that it has before a takeover. */
+/* Only what can be nothing else than an unfinished replica: paused, or marked
+ * as a copy that runs, and still under the name of before a takeover. */
 static bool is_replica(struct colo_hv_xen *hv, const struct colo_hv_info *info)
 {
     static const char suffix[] = "--incoming";
