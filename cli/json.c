@@ -101,6 +101,21 @@ void cli_json_checkpoint(yajl_gen gen, const char *key,
     yajl_gen_map_close(gen);
 }
 
+static void put_lockstep(yajl_gen gen, const struct colo_lockstep_info *info)
+{
+    cli_json_key(gen, "lockstep");
+    yajl_gen_map_open(gen);
+    cli_json_number(gen, "own_dirty_pages", info->own_dirty_pages);
+    cli_json_number(gen, "peer_dirty_pages", info->peer_dirty_pages);
+    cli_json_number(gen, "equal_pages", info->equal_pages);
+    cli_json_number(gen, "sent_pages", info->sent_pages);
+    cli_json_number(gen, "list_bytes", info->list_bytes);
+    cli_json_number(gen, "total_equal_pages", info->total_equal_pages);
+    cli_json_number(gen, "total_sent_pages", info->total_sent_pages);
+    cli_json_number(gen, "total_bytes", info->total_bytes);
+    yajl_gen_map_close(gen);
+}
+
 void cli_json_status(yajl_gen gen, const struct colo_status *status)
 {
     yajl_gen_map_open(gen);
@@ -139,5 +154,7 @@ void cli_json_status(yajl_gen gen, const struct colo_status *status)
     cli_json_number(gen, "held_max", status->held_max);
     cli_json_number(gen, "output_lost", status->output_lost);
     cli_json_checkpoint(gen, "last", &status->last);
+    if (status->mode == COLO_MODE_COLO)
+        put_lockstep(gen, &status->lockstep);
     yajl_gen_map_close(gen);
 }

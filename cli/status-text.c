@@ -23,6 +23,21 @@ static void put_commit(const struct colo_status *status, FILE *out)
             cli_format_age(status->last_commit_ms, age), status->checkpoints);
 }
 
+/* What went over the link in place of all that either copy had written. */
+static void put_lockstep(const struct colo_lockstep_info *info, FILE *out)
+{
+    uint64_t pages = info->total_equal_pages + info->total_sent_pages;
+
+    fprintf(out, ROW "%" PRIu64 " pages written here, %" PRIu64 " there: "
+            "%" PRIu64 " equal, %" PRIu64 " sent\n", "last compare",
+            info->own_dirty_pages, info->peer_dirty_pages,
+            info->equal_pages, info->sent_pages);
+    if (pages)
+        fprintf(out, ROW "%.1f %% of the written pages, since the start\n",
+                "sent", 100.0 * (double)info->total_sent_pages /
+                (double)pages);
+}
+
 static void put_figures(const struct colo_status *status, FILE *out)
 {
     char a[CLI_FORMAT_MAX], b[CLI_FORMAT_MAX];
@@ -39,6 +54,9 @@ static void put_figures(const struct colo_status *status, FILE *out)
     if (status->bytes_per_second) /* the secondary does not count */
         fprintf(out, ROW "%s/s\n", "link",
                 cli_format_bytes(status->bytes_per_second, a));
+    if (status->mode == COLO_MODE_COLO &&
+        status->role == COLO_ROLE_PRIMARY)
+        put_lockstep(&status->lockstep, out);
     fprintf(out, ROW "%" PRIu64 " pages compared, %" PRIu64 " wrong (repaired)"
             ", %" PRIu64 " different for a known reason\n", "audit",
             status->audit_pages, status->audit_mismatches,
@@ -62,6 +80,10 @@ static void put_followers(const struct colo_status *status, FILE *out)
     if (status->role != COLO_ROLE_PRIMARY ||
         status->state == COLO_STATE_SEEDING)
         return;
+    if (status->mode == COLO_MODE_COLO) {
+        fprintf(out, ROW "%s\n", "output", "compared with the replica's");
+        return;
+    }
     if (!status->interfaces) {
         fprintf(out, ROW "%s\n", "output", "leaves at once (nothing is "
                 "held)");

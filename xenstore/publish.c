@@ -29,7 +29,7 @@ static const char *const status_nodes[] = {
 
 struct cached {
     bool known;
-    char value[512];
+    char value[1024]; /* the longest list, with numbers of any size */
 };
 
 struct recent {

@@ -35,6 +35,14 @@ static const struct field stats_fields[] = {
     STATUS("audit-mismatches", audit_mismatches),
     STATUS("audit-known", audit_known),
     STATUS("full-resyncs", full_resyncs),
+    STATUS("own-dirty-pages", lockstep.own_dirty_pages),
+    STATUS("peer-dirty-pages", lockstep.peer_dirty_pages),
+    STATUS("equal-pages", lockstep.equal_pages),
+    STATUS("sent-pages", lockstep.sent_pages),
+    STATUS("list-bytes", lockstep.list_bytes),
+    STATUS("total-equal-pages", lockstep.total_equal_pages),
+    STATUS("total-sent-pages", lockstep.total_sent_pages),
+    STATUS("total-bytes", lockstep.total_bytes),
 };
 
 static const struct field progress_fields[] = {

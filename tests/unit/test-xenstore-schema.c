@@ -249,9 +249,9 @@ END_TEST
 
 START_TEST(lists)
 {
-    struct colo_status in, out;
+    struct colo_status in, out, large;
     struct colo_committed ci, co;
-    char buf[512], small[20];
+    char buf[1024], small[20];
 
     memset(&in, 0, sizeof(in));
     memset(&out, 0, sizeof(out));
@@ -261,13 +261,19 @@ START_TEST(lists)
     in.pause_median_us = 3;
     in.full_resyncs = UINT64_MAX;
     in.seed_total = 9;
+    in.lockstep.own_dirty_pages = 11;
+    in.lockstep.total_bytes = UINT64_MAX;
     ck_assert_int_eq(colo__xs_stats_build(buf, sizeof(buf), &in, NULL), 0);
     ck_assert_int_eq(colo__xs_stats_parse(buf, &out, NULL), 0);
     ck_assert_int_eq(out.replication_error, 1);
     ck_assert_uint_eq(out.checkpoints, 2);
     ck_assert_uint_eq(out.pause_median_us, 3);
     ck_assert_uint_eq(out.full_resyncs, UINT64_MAX);
+    ck_assert_uint_eq(out.lockstep.own_dirty_pages, 11);
+    ck_assert_uint_eq(out.lockstep.total_bytes, UINT64_MAX);
     ck_assert_uint_eq(out.seed_total, 0);
+    memset(&large, 0x7f, sizeof(large)); /* fits in what publish has for it */
+    ck_assert_int_eq(colo__xs_stats_build(buf, 1024, &large, NULL), 0);
     in.held_bytes = 5;
     in.output_lost = UINT64_MAX;
     ck_assert_int_eq(colo__xs_followers_build(buf, sizeof(buf), &in, NULL),
