@@ -1,159 +1,215 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Copyright (C) libcolo developers
  *
- * What becomes of the primary's output, and of the replica's; see serve.h.
- * This is the answer of one who cannot compare: every frame is held until the
- * next checkpoint, which the first one asks for.  Right for any guest, and as
- * slow as mode remus; a comparator puts its better answer here.
+ * Between frames that move and those who judge them: the comparator on the
+ * primary, the rewriter on the secondary (../compare); see serve.h.
  */
+#include <endian.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include "serve.h"
 
-struct held {
-    struct held *next;
-    uint32_t len;
-    uint8_t frame[];
+struct net_flow {
+    struct colo_compare *compare; /* primary */
+    struct colo_rewrite *rewrite; /* secondary */
+    uint64_t no_memory;           /* frames lost so */
 };
 
-struct net_flow {
-    struct held *first, **last;
-    bool asked; /* once for each epoch */
+/* ---- what the comparator decides --------------------------------------- */
+
+static void release(void *user, const uint8_t *frame, size_t len)
+{
+    struct net *n = user;
+
+    (void)net_port_to_world(&n->port, frame, len);
+}
+
+static void note(void *user, const uint8_t text[COLO_NOTE_BYTES])
+{
+    struct net *n = user;
+
+    /* without it the replica would not understand its clients */
+    if (!net_twin_put(&n->twin, NET_MSG_NOTE, n->committed, text,
+                      COLO_NOTE_BYTES))
+        net_diverged(n, "the queue to the twin is full");
+}
+
+static void diverged(void *user, const char *reason)
+{
+    net_diverged(user, reason);
+}
+
+static const struct colo_compare_ops ops = {
+    .release = release, .note = note, .diverged = diverged,
 };
+
+/* ---- both -------------------------------------------------------------- */
+
+static uint64_t random_seed(void)
+{
+    uint64_t seed;
+
+    /* without one an attacker could choose flows that meet in the table, which
+     * makes us slow, not wrong */
+    return getrandom(&seed, sizeof(seed), GRND_NONBLOCK) == sizeof(seed) ?
+           seed : net_now_us();
+}
 
 int net_flow_new(struct net *n, struct colo_error *err)
 {
+    struct colo_compare_settings cs;
+    struct colo_rewrite_settings rs;
     struct net_flow *f = calloc(1, sizeof(*f));
+    int rc;
 
     if (!f)
         return colo__fail(err, COLO_E_NOMEM, ENOMEM, NET_WHERE, "flows");
-    f->last = &f->first;
+    if (n->options->secondary) {
+        colo__rewrite_defaults(&rs);
+        rs.vnet = NET_VNET;
+        rs.seed = random_seed();
+        rc = colo__rewrite_new(&rs, &f->rewrite, err);
+    } else {
+        colo__compare_defaults(&cs);
+        cs.vnet = NET_VNET;
+        cs.seed = random_seed();
+        if (n->options->hold_ms)
+            cs.hold_ms = n->options->hold_ms;
+        for (int i = 0; i < COLO_CLASSES; i++)
+            if (n->options->policy[i])
+                cs.policy[i] = (uint8_t)(n->options->policy[i] - 1);
+        rc = colo__compare_new(&cs, &ops, n, &f->compare, err);
+    }
+    if (rc) {
+        free(f);
+        return rc;
+    }
     net_flow_free(n->flow);
     n->flow = f;
     return 0;
+}
+
+static void say_counts(const struct net_flow *f)
+{
+    struct colo_compare_counts c;
+
+    colo__compare_counts(f->compare, &c);
+    net_say("compared %" PRIu64 " frames with %" PRIu64 ": %" PRIu64
+            " released, %" PRIu64 " of them at once; %" PRIu64
+            " divergences", c.primary, c.secondary, c.released, c.at_once,
+            c.divergences);
 }
 
 void net_flow_free(struct net_flow *f)
 {
     if (!f)
         return;
-    while (f->first) {
-        struct held *h = f->first;
-
-        f->first = h->next;
-        free(h);
-    }
+    if (f->compare)
+        say_counts(f);
+    colo__compare_free(f->compare);
+    colo__rewrite_free(f->rewrite);
     free(f);
 }
 
-void net_flow_output(struct net *n, const uint8_t *frame, size_t len)
+uint64_t net_flow_tick(struct net *n, uint64_t now_us)
 {
     struct net_flow *f = n->flow;
-    struct held *h = malloc(sizeof(*h) + len);
 
-    if (h) {
-        h->next = NULL;
-        h->len = (uint32_t)len;
-        memcpy(h->frame, frame, len);
-        *f->last = h;
-        f->last = &h->next;
-    }
-    if (f->asked)
-        return;
-    f->asked = true;
-    net_diverged(n, h ? "output waits" : "no memory for output");
+    if (f && f->compare && n->way == NET_COMPARE)
+        return colo__compare_tick(f->compare, now_us);
+    return f && f->rewrite ? colo__rewrite_tick(f->rewrite, now_us)
+                           : COLO_NEVER;
+}
+
+/* ---- primary ----------------------------------------------------------- */
+
+void net_flow_output(struct net *n, const uint8_t *frame, size_t len)
+{
+    /* Out of memory is the one way to lose a frame here, as a network loses
+     * some: it must not go out, and cannot wait. */
+    if (colo__compare_primary(n->flow->compare, net_now_us(), frame, len))
+        n->flow->no_memory++;
 }
 
 bool net_flow_full(const struct net *n)
 {
-    (void)n;
-    return false;
-}
-
-void net_flow_release(struct net *n)
-{
-    struct net_flow *f = n->flow;
-
-    while (f && f->first) {
-        struct held *h = f->first;
-
-        f->first = h->next;
-        (void)net_port_to_world(&n->port, h->frame, h->len);
-        free(h);
-    }
-    if (f)
-        f->last = &f->first;
-}
-
-void net_flow_commit(struct net *n, uint64_t epoch)
-{
-    (void)epoch;
-    net_flow_release(n);
-    n->flow->asked = false;
+    return n->way == NET_COMPARE && colo__compare_full(n->flow->compare);
 }
 
 void net_flow_input(struct net *n, const uint8_t *frame, size_t len)
 {
-    (void)n;
-    (void)frame;
-    (void)len;
+    colo__compare_input(n->flow->compare, net_now_us(), frame, len);
 }
 
 void net_flow_twin(struct net *n, uint64_t epoch, const uint8_t *frame,
                    size_t len)
 {
-    (void)n;
-    (void)epoch;
-    (void)frame;
-    (void)len;
+    colo__compare_secondary(n->flow->compare, net_now_us(), epoch, frame,
+                            len);
 }
 
-/* Without comparison the replica answers nobody: what it says is for the
- * twin, which does not heed it, and what it is told is its twin's input. */
+void net_flow_told(struct net *n, const uint8_t number[4])
+{
+    uint32_t be;
+
+    memcpy(&be, number, sizeof(be));
+    colo__compare_told(n->flow->compare, net_now_us(), be32toh(be));
+}
+
+void net_flow_commit(struct net *n, uint64_t epoch)
+{
+    colo__compare_commit(n->flow->compare, net_now_us(), epoch);
+}
+
+void net_flow_release(struct net *n)
+{
+    if (n->flow && n->flow->compare)
+        colo__compare_alone(n->flow->compare);
+}
+
+/* ---- secondary --------------------------------------------------------- */
+
 bool net_flow_to_guest(struct net *n, uint8_t *frame, size_t len)
 {
-    (void)n;
-    (void)frame;
-    (void)len;
-    return true;
+    return !n->flow ||
+        colo__rewrite_to_guest(n->flow->rewrite, net_now_us(), frame, len);
 }
 
 bool net_flow_from_guest(struct net *n, uint8_t *frame, size_t len)
 {
-    (void)frame;
-    (void)len;
-    return n->way == NET_ALONE;
+    return !n->flow ||
+        colo__rewrite_from_guest(n->flow->rewrite, net_now_us(), frame, len);
 }
 
 bool net_flow_note(struct net *n, const uint8_t *body, size_t len)
 {
-    (void)n;
-    (void)body;
-    (void)len;
-    return false;
+    uint32_t number, be;
+
+    if (!colo__rewrite_note(n->flow->rewrite, net_now_us(), body, len,
+                            &number))
+        return false;
+    be = htobe32(number);
+    return net_twin_put(&n->twin, NET_MSG_TOLD, n->committed,
+                        (const uint8_t *)&be, sizeof(be));
 }
 
 void net_flow_loaded(struct net *n, uint64_t epoch)
 {
-    (void)n;
     (void)epoch;
+    colo__rewrite_loaded(n->flow->rewrite);
 }
 
 void net_flow_alone(struct net *n)
 {
-    (void)n;
+    if (n->flow)
+        colo__rewrite_alone(n->flow->rewrite);
 }
 
 size_t net_flow_open(const struct net *n)
 {
-    (void)n;
-    return 0;
-}
-
-uint64_t net_flow_tick(struct net *n, uint64_t now_us)
-{
-    (void)n;
-    (void)now_us;
-    return COLO_NEVER;
+    return n->flow && n->flow->rewrite ?
+        colo__rewrite_open(n->flow->rewrite) : 0;
 }

@@ -138,7 +138,7 @@ static void from_primary(struct net *n, const struct net_msg *m)
     case NET_MSG_NOTE:
         if (n->way == NET_FOLLOW && n->marked == n->committed &&
             !net_flow_note(n, m->body, m->len))
-            n->dropped++;
+            n->dropped++; /* its SYN waits, until a checkpoint */
         break;
     case NET_MSG_INPUT:
         if (n->way == NET_FOLLOW && n->marked == n->committed) {
@@ -155,14 +155,25 @@ static void from_primary(struct net *n, const struct net_msg *m)
 
 static void from_secondary(struct net *n, const struct net_msg *m)
 {
-    if (m->type != NET_MSG_OUTPUT || n->way != NET_COMPARE) {
+    if (n->way != NET_COMPARE)
         n->dropped++;
-        return;
-    }
-    if (m->epoch != n->committed)
+    else if (m->epoch != n->committed)
         n->beyond_old_epoch++;
-    else
+    else if (m->type == NET_MSG_OUTPUT)
         net_flow_twin(n, m->epoch, m->body, m->len);
+    else if (m->type == NET_MSG_TOLD)
+        net_flow_told(n, m->body);
+    else
+        n->dropped++;
+}
+
+/* What is of an epoch that this side has not seen the begin of stays where it
+ * is: the replica may go on before the word of the commit is here. */
+static bool too_early(const struct net *n, const struct net_msg *m)
+{
+    if (n->options->secondary)
+        return n->way == NET_FOLLOW && n->marked > n->committed;
+    return n->way == NET_COMPARE && m->epoch > n->committed;
 }
 
 void net_move_twin(struct net *n)
@@ -171,9 +182,11 @@ void net_move_twin(struct net *n)
     struct net_msg m;
 
     net_twin_fill(&n->twin);
-    /* input of an epoch that is not loaded yet stays where it is */
-    while (!(secondary && n->way == NET_FOLLOW && n->marked > n->committed) &&
-           net_twin_peek(&n->twin, secondary, &m)) {
+    n->twin_waits = false;
+    while (net_twin_peek(&n->twin, secondary, &m)) {
+        n->twin_waits = too_early(n, &m);
+        if (n->twin_waits)
+            break;
         if (secondary)
             from_primary(n, &m);
         else

@@ -44,6 +44,7 @@ struct net {
     uint8_t card;            /* the N of vifD.N */
     /* epochs */
     bool stands;             /* primary: checkpoint came, commit did not */
+    bool twin_waits;         /* what the twin said is of the next epoch */
     uint64_t committed;      /* primary: the newest; secondary: loaded */
     bool has_commit;
     uint64_t marked;         /* secondary: the newest EPOCH in the stream */
@@ -94,6 +95,8 @@ void net_flow_output(struct net *n, const uint8_t *frame, size_t len);
 void net_flow_input(struct net *n, const uint8_t *frame, size_t len);
 void net_flow_twin(struct net *n, uint64_t epoch, const uint8_t *frame,
                    size_t len);
+/* net_flow_told - number: of the last note that the twin has, be32 */
+void net_flow_told(struct net *n, const uint8_t number[4]);
 /* net_flow_full - no more output can be held: the guest must wait. */
 bool net_flow_full(const struct net *n);
 /* net_flow_commit - everything held goes out, in order; a new epoch. */
@@ -103,6 +106,7 @@ void net_flow_release(struct net *n);
 /* secondary; frame is changed in place, false: it must not go on */
 bool net_flow_to_guest(struct net *n, uint8_t *frame, size_t len);
 bool net_flow_from_guest(struct net *n, uint8_t *frame, size_t len);
+/* net_flow_note - and the twin is told that it is known */
 bool net_flow_note(struct net *n, const uint8_t *body, size_t len);
 void net_flow_loaded(struct net *n, uint64_t epoch);
 /* net_flow_alone - there is no primary any more. */

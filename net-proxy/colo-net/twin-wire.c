@@ -49,6 +49,8 @@ static bool body_ok(const struct net_msg *m)
         return m->len > NET_VNET;
     case NET_MSG_NOTE:
         return m->len > 0;
+    case NET_MSG_TOLD:
+        return m->len == 4;
     default:
         return false;
     }

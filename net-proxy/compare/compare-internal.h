@@ -83,6 +83,7 @@ struct cmp_flow {
     uint32_t peer_ack;   /* the world has all before */
     uint32_t sec_ack, pri_ack, pri_top;
     uint32_t delta, ts_delta;
+    uint32_t note;       /* that told of delta; 0: none has to be known */
     struct cmp_side side[2];
     /* the last bytes before cursor, to look at what is sent again */
     uint8_t *past;
@@ -120,6 +121,7 @@ struct colo_compare {
     struct cmp_frag *frags[2];
     unsigned frag_count[2];
     uint64_t epoch;
+    uint32_t notes, told; /* the last that was sent, and confirmed */
     uint64_t due_us;     /* nothing can be due before */
     bool asked, full, alone, gate;
 };
@@ -178,7 +180,6 @@ void cmp_flow_forget(struct colo_compare *c, struct cmp_flow *f);
 void cmp_flow_drop_secondary(struct colo_compare *c, struct cmp_flow *f);
 void cmp_flows_expire(struct colo_compare *c, uint64_t now_us);
 void cmp_table_free(struct colo_compare *c);
-uint64_t cmp_hash(const struct colo_flow_key *key, uint64_t seed);
 
 /* ---- stream.c ---------------------------------------------------------- */
 
@@ -197,6 +198,8 @@ int cmp_tcp_primary(struct colo_compare *c, struct cmp_flow *f,
 void cmp_tcp_secondary(struct colo_compare *c, struct cmp_flow *f,
                        struct cmp_in *in);
 void cmp_tcp_input(struct cmp_flow *f, const struct colo_packet *p);
+/* cmp_tcp_told - of those whose notes are known now. */
+void cmp_tcp_told(struct colo_compare *c, uint64_t now_us);
 /* cmp_tcp_commit - the secondary's guest is the primary's. */
 void cmp_tcp_commit(struct colo_compare *c, struct cmp_flow *f);
 

@@ -17,7 +17,7 @@ void colo__compare_defaults(struct colo_compare_settings *s)
     s->max_frames = 16384;
     s->max_bytes = 64u << 20;
     s->hold_ms = 3000;
-    s->ack_ms = 200;
+    s->ack_ms = 400; /* a delayed acknowledgement of Linux: 200 */
     s->idle_s = 3600;
     s->closed_s = 60;
     s->policy[COLO_CLASS_LINK] = COLO_POLICY_PASS;
@@ -203,6 +203,15 @@ void colo__compare_gate(struct colo_compare *c, bool open)
     c->gate = open;
     if (open)
         cmp_gate_opened(c);
+}
+
+void colo__compare_told(struct colo_compare *c, uint64_t now_us,
+                        uint32_t number)
+{
+    if (seq_lt(c->notes, number) || seq_le(number, c->told))
+        return; /* nobody said that, or it is old */
+    c->told = number;
+    cmp_tcp_told(c, now_us);
 }
 
 bool colo__compare_full(const struct colo_compare *c)

@@ -12,7 +12,9 @@
  * they agree, so it knows the differences first, and tells the rewriter with
  * a note on the same ordered stream that carries the input: the world answers
  * a SYN only after it went out, so the note is always ahead of the first input
- * that needs it.  From then on the rewriter changes the input of its guest,
+ * that needs it.  The SYN itself waits until the rewriter has confirmed the
+ * note: a survivor that did not know it could not speak to that client.  From
+ * then on the rewriter changes the input of its guest,
  * and has what it needs to change output, too, once it is alone.
  *
  * A frame is `vnet` bytes of virtio_net_hdr (10, or 0: there is none) and
@@ -56,15 +58,16 @@ struct colo_compare_settings {
     uint32_t idle_s;       /* a connection at rest is forgotten after */
     uint32_t closed_s;     /* and a closed one after */
     uint8_t policy[COLO_CLASSES]; /* LINK and TCP, too */
+    uint64_t seed;         /* of the hashes: what the world cannot guess */
 };
 
-/* colo__compare_defaults - 8192 flows, 16384 frames, 64 MiB, 3 s, 200 ms, an
+/* colo__compare_defaults - 8192 flows, 16384 frames, 64 MiB, 3 s, 400 ms, an
  * hour, one minute; everything is compared, LINK passes. */
 void colo__compare_defaults(struct colo_compare_settings *s);
 
 /* ---- the comparator ---------------------------------------------------- */
 
-#define COLO_NOTE_BYTES 52u
+#define COLO_NOTE_BYTES 64u
 
 /* None of them may call back into the comparator. */
 struct colo_compare_ops {
@@ -113,6 +116,11 @@ void colo__compare_secondary(struct colo_compare *c, uint64_t now_us,
                              uint64_t epoch, const uint8_t *frame,
                              size_t len);
 
+/* colo__compare_told - the rewriter has all notes up to this number; what
+ * waited for that goes out. */
+void colo__compare_told(struct colo_compare *c, uint64_t now_us,
+                        uint32_t number);
+
 /* colo__compare_full - a limit is reached: read no more output of the guest
  * until the commit, which was asked for.  Nothing is dropped otherwise. */
 bool colo__compare_full(const struct colo_compare *c);
@@ -153,11 +161,15 @@ struct colo_note {
     struct colo_flow_key key;
     uint32_t seq_delta;  /* the secondary's sequence numbers - primary's */
     uint32_t ts_delta;   /* the same of timestamps; 0 if there are none */
+    uint32_t isn;        /* the primary's first sequence number */
+    uint32_t peer_isn;   /* the world's, where the world began */
+    bool passive;        /* it did */
+    uint32_t number;     /* of the note, from 1, in order */
 };
 
-/* 52 bytes, numbers big-endian: u8 1, u8 family, u8 proto, u8 0, u16 tag[2],
- * u16 guest_port, u16 peer_port, guest[16], peer[16], u32 seq_delta,
- * u32 ts_delta. */
+/* 64 bytes, numbers big-endian: u8 1, u8 family, u8 proto, u8 passive,
+ * u16 tag[2], u16 guest_port, u16 peer_port, guest[16], peer[16],
+ * u32 seq_delta, u32 ts_delta, u32 isn, u32 peer_isn, u32 number. */
 void colo__note_write(const struct colo_note *note,
                       uint8_t out[COLO_NOTE_BYTES]);
 /* colo__note_parse - 0, or COLO_E_PROTO: not TCP, or not ours. */
@@ -169,6 +181,7 @@ struct colo_rewrite_settings {
     uint32_t vnet;
     uint32_t max_flows;
     uint32_t idle_s, closed_s;
+    uint64_t seed;
 };
 
 /* 16384 flows, two hours, two minutes */
@@ -184,9 +197,11 @@ void colo__rewrite_free(struct colo_rewrite *r);
  * connection differs. */
 void colo__rewrite_loaded(struct colo_rewrite *r);
 
-/* colo__rewrite_note - false: not a note, or no room for one more. */
+/* colo__rewrite_note - *ret_number: for colo__compare_told.
+ * Returns  false: not a note, or no room for one more. */
 bool colo__rewrite_note(struct colo_rewrite *r, uint64_t now_us,
-                        const uint8_t *note, size_t len);
+                        const uint8_t *note, size_t len,
+                        uint32_t *ret_number);
 
 /* colo__rewrite_to_guest - input, changed in place: acknowledgement, SACK
  * edges, echoed timestamp.  False: it must not reach the guest (it cannot be

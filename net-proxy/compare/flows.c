@@ -12,7 +12,7 @@
 
 #define LOOK 64 /* flows looked at for one to forget */
 
-uint64_t cmp_hash(const struct colo_flow_key *key, uint64_t seed)
+uint64_t colo__flow_hash(const struct colo_flow_key *key, uint64_t seed)
 {
     uint8_t bytes[48] = { 0 };
     uint64_t h = seed ^ 0x9e3779b97f4a7c15u, w;
@@ -45,7 +45,7 @@ static struct cmp_flow **place(struct cmp_table *t,
                                const struct colo_flow_key *key)
 {
     struct cmp_flow **at =
-        &t->bucket[cmp_hash(key, t->seed) & (t->buckets - 1)];
+        &t->bucket[colo__flow_hash(key, t->seed) & (t->buckets - 1)];
 
     while (*at && memcmp(&(*at)->key, key, sizeof(*key)) != 0)
         at = &(*at)->chain;

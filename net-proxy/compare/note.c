@@ -19,7 +19,7 @@ void colo__note_write(const struct colo_note *note,
     out[0] = NOTE_VERSION;
     out[1] = k->family;
     out[2] = k->proto;
-    out[3] = 0;
+    out[3] = note->passive;
     put16(out + 4, k->tag[0]);
     put16(out + 6, k->tag[1]);
     put16(out + 8, k->guest_port);
@@ -28,6 +28,9 @@ void colo__note_write(const struct colo_note *note,
     memcpy(out + 28, k->peer, 16);
     put32(out + 44, note->seq_delta);
     put32(out + 48, note->ts_delta);
+    put32(out + 52, note->isn);
+    put32(out + 56, note->peer_isn);
+    put32(out + 60, note->number);
 }
 
 int colo__note_parse(const uint8_t *buf, size_t len, struct colo_note *ret)
@@ -36,7 +39,7 @@ int colo__note_parse(const uint8_t *buf, size_t len, struct colo_note *ret)
     static const uint8_t none[12];
 
     if (len != COLO_NOTE_BYTES || buf[0] != NOTE_VERSION ||
-        (buf[1] != 4 && buf[1] != 6) || buf[2] != PROTO_TCP || buf[3] != 0)
+        (buf[1] != 4 && buf[1] != 6) || buf[2] != PROTO_TCP || buf[3] > 1)
         return COLO_E_PROTO;
     memset(ret, 0, sizeof(*ret));
     k->family = buf[1];
@@ -54,5 +57,9 @@ int colo__note_parse(const uint8_t *buf, size_t len, struct colo_note *ret)
         return COLO_E_PROTO;
     ret->seq_delta = get32(buf + 44);
     ret->ts_delta = get32(buf + 48);
+    ret->isn = get32(buf + 52);
+    ret->peer_isn = get32(buf + 56);
+    ret->number = get32(buf + 60);
+    ret->passive = buf[3];
     return 0;
 }

@@ -54,6 +54,9 @@ void colo__packet_transport(const uint8_t *frame, bool out,
 size_t colo__packet_synopts(const uint8_t *opts, size_t len,
                             uint8_t ret[PACKET_SYNOPTS], bool *ret_signed);
 
+/* colo__flow_hash - seed: what the world cannot guess. */
+uint64_t colo__flow_hash(const struct colo_flow_key *key, uint64_t seed);
+
 static inline uint16_t get16(const uint8_t *p)
 {
     return (uint16_t)(p[0] << 8 | p[1]);

@@ -50,9 +50,13 @@ static void meet(struct colo_compare *c, struct cmp_flow *f)
     }
     if (s->fin)
         s->fin_at -= f->delta;
-    note.key = f->key;
-    note.seq_delta = f->delta;
-    note.ts_delta = f->ts_delta;
+    f->note = ++c->notes;
+    note = (struct colo_note){
+        .key = f->key, .seq_delta = f->delta, .ts_delta = f->ts_delta,
+        .isn = p->isn, .passive = (p->syn_flags & TCP_ACK) != 0,
+        .peer_isn = p->syn_flags & TCP_ACK ? p->syn_ack - 1 : 0,
+        .number = f->note,
+    };
     colo__note_write(&note, bytes);
     c->ops.note(c->user, bytes);
 }
@@ -138,16 +142,24 @@ static void on_reset(struct colo_compare *c, struct cmp_flow *f, int side,
 
 /* ---- what may go ------------------------------------------------------- */
 
-static bool ready(const struct cmp_flow *f, const struct cmp_unit *u,
-                  bool *ret_waits_ack)
+/* The rewriter has this connection's differences. */
+static bool told(const struct colo_compare *c, const struct cmp_flow *f)
+{
+    return !f->note || seq_le(f->note, c->told);
+}
+
+static bool ready(const struct colo_compare *c, const struct cmp_flow *f,
+                  const struct cmp_unit *u, bool *ret_waits_ack)
 {
     *ret_waits_ack = false;
     if (f->diverged)
         return false;
-    if (u->flags & TCP_RST)
-        return reset_seen(&f->side[SEC], u->seq,
+    if (u->flags & TCP_RST) /* must not overtake what was said before it */
+        return (!f->first || f->first == u) &&
+               reset_seen(&f->side[SEC], u->seq,
                           u->flags & TCP_ACK ? u->ack : 0);
-    if ((u->flags & TCP_SYN) && !(f->synced && u->seq == f->side[PRI].isn))
+    if ((u->flags & TCP_SYN) &&
+        !(f->synced && u->seq == f->side[PRI].isn && told(c, f)))
         return false;
     if (u->seq != u->end && !(f->known && seq_le(u->end, f->cursor)))
         return false;
@@ -167,12 +179,30 @@ static void release_ready(struct colo_compare *c, struct cmp_flow *f,
         bool waits_ack;
 
         next = u->next;
-        if (ready(f, u, &waits_ack)) {
+        if (ready(c, f, u, &waits_ack)) {
             cmp_release_unit(c, f, u);
         } else if (waits_ack && !u->waits_ack) {
             u->waits_ack = true;
             u->since_us = now_us;
             cmp_due(c, now_us + us(c->set.ack_ms));
+        }
+    }
+}
+
+void cmp_tcp_told(struct colo_compare *c, uint64_t now_us)
+{
+    struct cmp_frame *h = c->held;
+
+    while (h) {
+        const struct cmp_unit *u = h->unit;
+        bool waits_ack;
+
+        if (u && u->flow && u->flow->tcp && (u->flags & TCP_SYN) &&
+            ready(c, u->flow, u, &waits_ack)) {
+            release_ready(c, u->flow, now_us);
+            h = c->held; /* it has changed */
+        } else {
+            h = h->next;
         }
     }
 }
@@ -283,7 +313,7 @@ int cmp_tcp_primary(struct colo_compare *c, struct cmp_flow *f,
         }
     }
     advance(c, f, in->now_us);
-    if (ready(f, &u, &waits_ack)) {
+    if (ready(c, f, &u, &waits_ack)) {
         cmp_release(c, in);
         return 0;
     }
@@ -356,7 +386,8 @@ void cmp_tcp_secondary(struct colo_compare *c, struct cmp_flow *f,
         return;
     seq = p->seq - f->delta;
     if (p->flags & TCP_RST) {
-        on_reset(c, f, SEC, in->now_us, seq,
+        /* of a port that is closed: 0, and no connection's number */
+        on_reset(c, f, SEC, in->now_us, p->seq ? seq : 0,
                  p->flags & TCP_ACK ? p->ack : 0);
     } else {
         /* of the connection before, whose ports the primary uses again */
@@ -391,7 +422,7 @@ void cmp_tcp_commit(struct colo_compare *c, struct cmp_flow *f)
     cmp_flow_drop_secondary(c, f);
     p->chunks = NULL;
     f->diverged = false;
-    f->delta = f->ts_delta = 0;
+    f->delta = f->ts_delta = f->note = 0;
     p->rsts = s->rsts = 0;
     if (f->known && (!f->pri_sent || seq_lt(f->pri_top, f->cursor)))
         later(&f->pri_sent, &f->pri_top, f->cursor);
