@@ -115,3 +115,36 @@ host_ready() { # HOST
     until_true 60 "ssh between the hosts" on $((3 - $1)) \
         "ssh -o BatchMode=yes -o ConnectTimeout=10 host$1 true"
 }
+
+# ---- HVM guests ------------------------------------------------------------------
+
+# hvm_goes_over [key=value...]: a session that is killed at a checkpoint, mostly
+# while guest and devices stand still: both go on.  Then host 1 is switched off,
+# and memory and devices go on together on host 2.
+hvm_goes_over() {
+    local begin
+    host_ready 1; host_ready 2
+    # emulated devices under an emulated CPU: few pages, or a pass takes minutes
+    start_guest h1 1 type=hvm pages=100 rate=100 "$@"
+    protect h1 1 2 --interval 1
+    epochs_pass h1 1 3
+    on 1 "pkill -KILL -x colo" || fail "no session to kill"
+    until_true 60 "end of the session on host1" no_session h1 1
+    until_true 60 "end of the session on host2" no_session h1 2
+    guest_here h1 2 && fail "the guest runs on both hosts"
+    pulse_good h1 1
+    clean_host h1 1
+    clean_host h1 2
+    protect h1 1 2
+    epochs_pass h1 1 8
+    [ "$(status_field h1 1 audit_mismatches)" = 0 ] || fail "audit"
+    say "$(on 1 'colo status h1' | grep '^pause')"
+    "$lab" power-off 1
+    begin=$SECONDS
+    until_true 60 "takeover on host2" guest_here h1 2
+    say "takeover after $((SECONDS - begin)) s (dead after 8 s of silence)"
+    pulse_good h1 2
+    until_true 60 "end of the session on host2" no_session h1 2
+    "$lab" guest stop h1
+    host_ready 1
+}
