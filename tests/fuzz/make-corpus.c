@@ -462,6 +462,50 @@ static void save_net_twin(struct out *out)
     save(out, "net-twin", "primary");
 }
 
+/* A segment of 10.0.0.1:80 to 10.0.0.9:4000, or back; no checksums. */
+static void put_segment(struct out *out, uint8_t what, bool in, uint32_t seq,
+                        uint32_t ack, uint8_t flags, const char *text)
+{
+    static const uint8_t opts[12] = { 2, 4, 5, 180, 1, 3, 3, 7, 4, 2, 1, 1 };
+    size_t n = 54 + sizeof(opts) + strlen(text);
+    uint8_t f[128] = { [12] = 8, [14] = 0x45, [22] = 64, [23] = 6,
+                       [26] = 10, [29] = 1, [30] = 10, [33] = 9 };
+
+    f[17] = (uint8_t)(n - 14);
+    f[29] = in ? 9 : 1;
+    f[33] = in ? 1 : 9;
+    f[in ? 37 : 35] = 80;
+    f[in ? 34 : 36] = 15;
+    f[in ? 35 : 37] = 160;
+    colo__put32(f + 38, seq);
+    colo__put32(f + 42, ack);
+    f[46] = (20 + sizeof(opts)) / 4 << 4;
+    f[47] = flags;
+    memcpy(f + 54, opts, sizeof(opts));
+    memcpy(f + 54 + sizeof(opts), text, strlen(text));
+    put_number(out, what, 1);
+    put_number(out, n, 2);
+    put(out, f, n);
+}
+
+static void save_compare(struct out *out)
+{
+    put_number(out, 0, 1); /* no virtio_net_hdr */
+    put_segment(out, 4, true, 4999, 0, 0x02, "");
+    put_segment(out, 0, false, 1000, 5000, 0x12, "");
+    put_segment(out, 2, false, 9000, 5000, 0x12, "");
+    put_number(out, 0x86, 1); /* told; the gate stays open */
+    put_number(out, 0, 2);
+    put_segment(out, 4, true, 5000, 1001, 0x10, "ask");
+    put_segment(out, 0, false, 1001, 5003, 0x18, "answer");
+    put_segment(out, 2, false, 9001, 5003, 0x18, "ans");
+    put_segment(out, 2, false, 9004, 5003, 0x19, "wer");
+    put_number(out, 0x67, 1); /* commit, alone */
+    put_number(out, 0, 2);
+    put_segment(out, 5, false, 9007, 5003, 0x11, "");
+    save(out, "compare", "connection");
+}
+
 int main(int argc, char **argv)
 {
     struct out *out;
@@ -487,6 +531,7 @@ int main(int argc, char **argv)
     save_disk_wire(out);
     save_net_learn(out);
     save_net_twin(out);
+    save_compare(out);
     free(out);
     return 0;
 }

@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Copyright (C) libcolo developers
+ *
+ * The rewriter: what a guest with other sequence numbers and timestamps is
+ * given, and what the world sees of it.
+ */
+#include "compare-frames.h"
+
+#define DELTA 770000000u
+#define TS_DELTA 256u
+#define ISN 1000u
+#define PEER_ISN 4999u
+
+static const uint8_t in_opts[] = { /* two SACK blocks and timestamps */
+    1, 8, 10, 0, 0, 0, 90, 0, 0, 0, 50, /* at an odd place */
+    5, 18, 0, 0, 4, 0, 0, 0, 4, 100, 0, 0, 5, 0, 0, 0, 5, 100,
+};
+static const uint8_t out_opts[] = { 1, 1, 8, 10, 0, 0, 1, 60, 0, 0, 0, 90 };
+
+static struct colo_rewrite *rewriter(void)
+{
+    struct colo_rewrite_settings set;
+    struct colo_rewrite *r = NULL;
+
+    colo__rewrite_defaults(&set);
+    set.vnet = 0;
+    ck_assert_int_eq(colo__rewrite_new(&set, &r, NULL), 0);
+    return r;
+}
+
+static void tell(struct colo_rewrite *r, uint32_t delta)
+{
+    struct colo_note note = {
+        .key = { .family = 4, .proto = 6, .guest_port = 80,
+                 .peer_port = 4000, .guest = { 10, 0, 0, 1 },
+                 .peer = { 10, 0, 0, 9 } },
+        .seq_delta = delta, .ts_delta = TS_DELTA, .isn = ISN,
+        .peer_isn = PEER_ISN, .passive = true, .number = 3,
+    };
+    uint8_t bytes[COLO_NOTE_BYTES];
+    uint32_t number = 0;
+
+    colo__note_write(&note, bytes);
+    ck_assert(colo__rewrite_note(r, 1, bytes, sizeof(bytes), &number));
+    ck_assert_uint_eq(number, 3);
+    ck_assert(!colo__rewrite_note(r, 1, bytes, sizeof(bytes) - 1, &number));
+}
+
+static size_t input(uint8_t *frame, uint32_t ack)
+{
+    struct seg s = { .in = true, .seq = 5000, .ack = ack, .flags = TCP_ACK,
+                     .opts = in_opts, .opts_len = sizeof(in_opts),
+                     .data = "q", .len = 1 };
+
+    return put_seg(frame, &s);
+}
+
+static size_t output(uint8_t *frame, uint32_t seq)
+{
+    struct seg s = { .seq = seq, .ack = 5001, .flags = TCP_ACK,
+                     .opts = out_opts, .opts_len = sizeof(out_opts),
+                     .data = "answer", .len = 6 };
+
+    return put_seg(frame, &s);
+}
+
+START_TEST(input_of_a_connection_that_differs)
+{
+    struct colo_rewrite *r = rewriter();
+    uint8_t f[FRAME_MAX], as_it_was[FRAME_MAX];
+    size_t n = input(f, 1100);
+
+    memcpy(as_it_was, f, n);
+    ck_assert(colo__rewrite_to_guest(r, 1, f, n)); /* no note: as it is */
+    ck_assert_mem_eq(f, as_it_was, n);
+    tell(r, DELTA);
+    ck_assert(colo__rewrite_to_guest(r, 1, f, n));
+    ck_assert(tcp_sum_good(f));
+    ck_assert_uint_eq(get32(f + TCP_AT + 8), 1100 + DELTA);
+    ck_assert_uint_eq(get32(f + TCP_AT + 4), 5000);
+    ck_assert_uint_eq(get32(f + TCP_AT + 20 + 3), 90);            /* TSval */
+    ck_assert_uint_eq(get32(f + TCP_AT + 20 + 7), 50 + TS_DELTA); /* echo */
+    ck_assert_uint_eq(get32(f + TCP_AT + 20 + 13), 0x400 + DELTA);
+    ck_assert_uint_eq(get32(f + TCP_AT + 20 + 25), 0x564 + DELTA);
+    /* another connection is not concerned */
+    n = input(f, 1100);
+    put16(f + TCP_AT, 4001);
+    memcpy(as_it_was, f, n);
+    ck_assert(colo__rewrite_to_guest(r, 1, f, n));
+    ck_assert_mem_eq(f, as_it_was, n);
+    colo__rewrite_free(r);
+}
+END_TEST
+
+START_TEST(output_only_once_alone)
+{
+    struct colo_rewrite *r = rewriter();
+    uint8_t f[FRAME_MAX], as_it_was[FRAME_MAX];
+    size_t n = output(f, 1001 + DELTA);
+
+    tell(r, DELTA);
+    memcpy(as_it_was, f, n);
+    ck_assert(colo__rewrite_from_guest(r, 1, f, n));
+    ck_assert_mem_eq(f, as_it_was, n);
+    ck_assert_uint_eq(colo__rewrite_open(r), 1);
+    colo__rewrite_alone(r);
+    ck_assert(colo__rewrite_from_guest(r, 1, f, n));
+    ck_assert(tcp_sum_good(f));
+    ck_assert_uint_eq(get32(f + TCP_AT + 4), 1001);
+    ck_assert_uint_eq(get32(f + TCP_AT + 8), 5001);
+    ck_assert_uint_eq(get32(f + TCP_AT + 20 + 4), 0x13c - TS_DELTA);
+    colo__rewrite_free(r);
+}
+END_TEST
+
+START_TEST(a_partial_checksum_stays)
+{
+    struct colo_rewrite_settings set;
+    struct colo_rewrite *r = NULL;
+    uint8_t f[FRAME_MAX] = { 1 /* NEEDS_CSUM */ };
+    size_t n;
+    uint16_t sum;
+
+    colo__rewrite_defaults(&set);
+    ck_assert_int_eq(colo__rewrite_new(&set, &r, NULL), 0);
+    tell(r, DELTA);
+    f[6] = TCP_AT; /* csum_start, csum_offset in the host's order */
+    f[8] = 16;
+    n = 10 + input(f + 10, 1100);
+    sum = get16(f + 10 + TCP_AT + 16);
+    ck_assert(colo__rewrite_to_guest(r, 1, f, n));
+    ck_assert_uint_eq(get32(f + 10 + TCP_AT + 8), 1100 + DELTA);
+    ck_assert_uint_eq(get16(f + 10 + TCP_AT + 16), sum);
+    colo__rewrite_free(r);
+}
+END_TEST
+
+START_TEST(time_does_not_run_back)
+{
+    struct colo_rewrite *r = rewriter();
+    uint8_t f[FRAME_MAX];
+    size_t n;
+
+    tell(r, DELTA);
+    n = input(f, 1100);
+    put32(f + TCP_AT + 20 + 7, 200); /* the world has seen the primary's 200 */
+    ck_assert(colo__rewrite_to_guest(r, 1, f, n));
+    colo__rewrite_alone(r);
+    n = output(f, 1001 + DELTA); /* 0x13c - 256 = 60 */
+    ck_assert(colo__rewrite_from_guest(r, 1, f, n));
+    ck_assert_uint_eq(get32(f + TCP_AT + 20 + 4), 200);
+    ck_assert(tcp_sum_good(f));
+    colo__rewrite_free(r);
+}
+END_TEST
+
+START_TEST(loaded_means_equal)
+{
+    struct colo_rewrite *r = rewriter();
+    uint8_t f[FRAME_MAX], as_it_was[FRAME_MAX];
+    size_t n = input(f, 1100);
+
+    tell(r, DELTA);
+    colo__rewrite_loaded(r);
+    memcpy(as_it_was, f, n);
+    ck_assert(colo__rewrite_to_guest(r, 1, f, n));
+    ck_assert_mem_eq(f, as_it_was, n);
+    ck_assert_uint_eq(colo__rewrite_open(r), 0);
+    colo__rewrite_free(r);
+}
+END_TEST
+
+START_TEST(the_same_ports_again)
+{
+    struct colo_rewrite *r = rewriter();
+    uint8_t f[FRAME_MAX];
+    struct seg syn = { .in = true, .seq = PEER_ISN, .flags = TCP_SYN };
+    size_t n;
+
+    tell(r, DELTA);
+    n = put_seg(f, &syn); /* the SYN of this connection once more */
+    ck_assert(colo__rewrite_to_guest(r, 1, f, n));
+    ck_assert_uint_eq(colo__rewrite_open(r), 1);
+    syn.seq = PEER_ISN + 777777;
+    n = put_seg(f, &syn);
+    ck_assert(colo__rewrite_to_guest(r, 1, f, n));
+    ck_assert_uint_eq(colo__rewrite_open(r), 0);
+    n = input(f, 1100);
+    ck_assert(colo__rewrite_to_guest(r, 1, f, n));
+    ck_assert_uint_eq(get32(f + TCP_AT + 8), 1100);
+    colo__rewrite_free(r);
+}
+END_TEST
+
+START_TEST(closed_connections_are_forgotten)
+{
+    struct colo_rewrite *r = rewriter();
+    struct seg fin = { .seq = 1001 + DELTA, .ack = 5001,
+                       .flags = TCP_FIN | TCP_ACK };
+    uint8_t f[FRAME_MAX];
+    size_t n;
+
+    tell(r, DELTA);
+    colo__rewrite_alone(r);
+    n = put_seg(f, &fin);
+    ck_assert(colo__rewrite_from_guest(r, 1, f, n));
+    ck_assert_uint_eq(colo__rewrite_open(r), 1);
+    fin = (struct seg){ .in = true, .seq = 5001, .ack = 1002,
+                        .flags = TCP_FIN | TCP_ACK };
+    n = put_seg(f, &fin);
+    ck_assert(colo__rewrite_to_guest(r, 1, f, n));
+    ck_assert_uint_eq(colo__rewrite_open(r), 0);
+    /* the last acknowledgement is still rewritten, for a while */
+    n = output(f, 1002 + DELTA);
+    ck_assert(colo__rewrite_from_guest(r, 1, f, n));
+    ck_assert_uint_eq(get32(f + TCP_AT + 4), 1002);
+    ck_assert(colo__rewrite_tick(r, 2) != COLO_NEVER);
+    ck_assert(colo__rewrite_tick(r, 121000000) == COLO_NEVER);
+    colo__rewrite_free(r);
+}
+END_TEST
+
+START_TEST(errors_quote_numbers)
+{
+    struct colo_rewrite *r = rewriter();
+    uint8_t f[FRAME_MAX], inner[FRAME_MAX], icmp[36] = { 3, 4 };
+    size_t len = 36;
+
+    output(inner, 1001);
+    tell(r, DELTA);
+    memcpy(icmp + 8, inner + IP_AT, 28);
+    put16(icmp + 6, 1400);
+    put16(icmp + 2, folded(sum_of(icmp, len, 0)));
+    put_ip(f, true, 1, len, 1, 0);
+    memcpy(f + TCP_AT, icmp, len);
+    ck_assert(colo__rewrite_to_guest(r, 1, f, TCP_AT + len));
+    ck_assert_uint_eq(get32(f + TCP_AT + 8 + 20 + 4), 1001 + DELTA);
+    ck_assert_uint_eq(folded(sum_of(f + TCP_AT, len, 0)), 0);
+    ck_assert_uint_eq(get32(f + TCP_AT + 4), 1400); /* and nothing else */
+    /* a ping that looks like one is none */
+    f[TCP_AT] = 8;
+    ck_assert(colo__rewrite_to_guest(r, 1, f, TCP_AT + len));
+    ck_assert_uint_eq(get32(f + TCP_AT + 8 + 20 + 4), 1001 + DELTA);
+    colo__rewrite_free(r);
+}
+END_TEST
+
+START_TEST(pieces_cannot_be_changed)
+{
+    struct colo_rewrite *r = rewriter();
+    uint8_t f[FRAME_MAX];
+    size_t n = input(f, 1100);
+
+    put16(f + IP_AT + 6, 0x2000); /* more fragments */
+    put16(f + IP_AT + 10, 0);
+    put16(f + IP_AT + 10, folded(sum_of(f + IP_AT, 20, 0)));
+    ck_assert(colo__rewrite_to_guest(r, 1, f, n));
+    tell(r, 0);
+    tell(r, DELTA);
+    ck_assert(!colo__rewrite_to_guest(r, 1, f, n));
+    colo__rewrite_free(r);
+}
+END_TEST
+
+/* Whatever comes: no crash, and the length of what a checksum covers. */
+START_TEST(anything_at_all)
+{
+    struct colo_rewrite *r = rewriter();
+    uint64_t state = 7;
+
+    tell(r, DELTA);
+    colo__rewrite_alone(r);
+    for (int i = 0; i < 20000; i++) {
+        uint8_t f[FRAME_MAX];
+        size_t n = i % 2 ? input(f, 9) : output(f, 9), m;
+        uint8_t *p;
+
+        for (int k = 0; k < 4; k++)
+            f[pure_random(&state) % n] = (uint8_t)pure_random(&state);
+        m = (size_t)(pure_random(&state) % (n + 1));
+        p = malloc(m ? m : 1); /* a sanitizer sees its end */
+        memcpy(p, f, m);
+        if (i % 2)
+            (void)colo__rewrite_to_guest(r, 1, p, m);
+        else
+            (void)colo__rewrite_from_guest(r, 1, p, m);
+        free(p);
+    }
+    colo__rewrite_free(r);
+}
+END_TEST
+
+PURE_MAIN("compare-rewrite", input_of_a_connection_that_differs,
+          output_only_once_alone, a_partial_checksum_stays,
+          time_does_not_run_back, loaded_means_equal, the_same_ports_again,
+          closed_connections_are_forgotten, errors_quote_numbers,
+          pieces_cannot_be_changed, anything_at_all)
