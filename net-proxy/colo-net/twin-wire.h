@@ -25,7 +25,7 @@ enum net_msg_type {
     NET_MSG_OUTPUT = 3, /* secondary: a frame that its guest has sent */
     NET_MSG_EPOCH = 4,  /* primary: checkpoint `epoch` is committed */
     NET_MSG_NOTE = 5,   /* primary: what a rewriter must know; compare.h */
-    NET_MSG_TOLD = 6,   /* secondary: be32, all notes up to this one are known */
+    NET_MSG_TOLD = 6,   /* secondary: be32, it has all notes up to this one */
 };
 
 struct net_msg {

@@ -20,7 +20,7 @@ struct cmp_unit;
 struct cmp_frame {
     struct cmp_frame *next, *prev; /* all held, in order of arrival */
     struct cmp_frame *part;        /* the next of its unit */
-    struct cmp_unit *unit;         /* NULL: a fragment, or nothing to wait for */
+    struct cmp_unit *unit;         /* NULL: a fragment, or waits for nothing */
     uint64_t since_us;
     bool ready;                    /* may go, the gate is closed */
     size_t len;

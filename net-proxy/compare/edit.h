@@ -9,9 +9,9 @@
 
 #include "parse.h"
 
-/* colo__edit_add - the number at `at` grows by `by`; `sum` is where the checksum
- * is that covers it, `from` where what it covers begins: an odd distance swaps
- * the bytes. */
+/* colo__edit_add - the number at `at` grows by `by`; `sum` is where its
+ * checksum is, `from` where what that covers begins: an odd distance swaps the
+ * bytes. */
 void colo__edit_add(uint8_t *frame, size_t at, uint32_t by, size_t from,
                     size_t sum);
 

@@ -20,8 +20,8 @@ struct rw_flow {
     struct colo_note note;
     uint64_t seen_us;
     bool guest_fin, peer_fin, reset;
-    /* The last of the primary's timestamps that the world has shown: our guest's
-     * clock may be a little behind, and a smaller one would be refused. */
+    /* The last of the primary's timestamps that the world has shown: our
+     * guest's clock may be a little behind, and a smaller one be refused. */
     bool echoed;
     uint32_t echo;
 };
