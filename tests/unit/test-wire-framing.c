@@ -11,7 +11,7 @@
 #include "pure/wire.h"
 
 static const uint32_t types[] = { 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13,
-                                  14, 15, 16,
+                                  14, 15, 16, 17,
                                   32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42,
                                   43 };
 
@@ -162,7 +162,7 @@ START_TEST(test_unknown_types)
     ck_assert_uint_eq(known, COLO_ARRAY_LEN(types));
     ck_assert_str_eq(colo__msg_name(UINT32_MAX), "unknown");
 
-    for (uint32_t type = 17; type < 32; type++) {
+    for (uint32_t type = 18; type < 32; type++) {
         make(buf, COLO_MSG_STOP, NULL, 0);
         colo__put16(buf + 4, (uint16_t)type);
         ck_assert_int_eq(colo__wire_peek(buf, sizeof(buf), 4096, &err),
@@ -207,9 +207,9 @@ START_TEST(test_too_long)
     msg.len = COLO_WIRE_MAX_BULK + 1;
     ck_assert_int_eq(colo__wire_build(&msg, buf, &err), COLO_E_INVAL);
     ck_text(err, "too long");
-    msg = (struct colo_msg){ .type = 17 };
+    msg = (struct colo_msg){ .type = 18 };
     ck_assert_int_eq(colo__wire_build(&msg, buf, &err), COLO_E_INVAL);
-    ck_text(err, "no message type 17");
+    ck_text(err, "no message type 18");
 }
 END_TEST
 
