@@ -12,6 +12,8 @@
 #include "hv/watchdog.h"
 #include "parts.h"
 
+#define QUIET_MAX_MS 2500u
+
 static int bad(struct colo_error *err, const char *what)
 {
     return colo__fail(err, COLO_E_INVAL, 0, "open", "%s", what);
@@ -82,6 +84,9 @@ static int open_primary(const struct colo_config *c, struct colo_parts *parts,
                            err);
     if (rc)
         return rc;
+    /* a device model that hangs must not look like a host that died */
+    colo__hv_xen_set_quiet(parts->hv, c->dead_ms < 4 * QUIET_MAX_MS ?
+                                      c->dead_ms / 4 : QUIET_MAX_MS);
     rc = colo__hv_ops(parts->hv)->info(parts->hv, &info, err);
     if (rc)
         return rc;

@@ -20,10 +20,10 @@
 #include "../dm/dm.h"
 #include "hv-xen.h"
 
-/* Of each call.  Below what a peer takes for a dead host: the session does
- * nothing else meanwhile. */
+/* Of each call, where nobody set it.  The session does nothing else meanwhile,
+ * heartbeats included. */
 #define DEVICES_MS 2500
-#define CONT_TRIES 3
+#define CONT_TRIES 2
 #define CONT_PAUSE_MS 50
 #define DEVICES_FIRST (64u << 10) /* room for a state whose size is unknown */
 
@@ -39,6 +39,11 @@ void colo__hv_xen_devices_adopt(struct colo_hv_xen *hv,
     hv->devices.has_model = has_model(info);
 }
 
+void colo__hv_xen_set_quiet(struct colo_hv *chv, uint32_t ms)
+{
+    colo__hv_xen(chv)->devices.quiet_ms = ms;
+}
+
 int colo__hv_xen_devices_open(struct colo_hv_xen *hv, struct colo_error *err)
 {
     char path[COLO_DM_PATH_MAX];
@@ -48,8 +53,9 @@ int colo__hv_xen_devices_open(struct colo_hv_xen *hv, struct colo_error *err)
         return 0;
     rc = colo__dm_find(hv->domid, path, err);
     if (!rc)
-        rc = colo__dm_qmp_open(path, DEVICES_MS, &hv->log, &hv->devices.dm,
-                               err);
+        rc = colo__dm_qmp_open(path, hv->devices.quiet_ms ?
+                               hv->devices.quiet_ms : DEVICES_MS,
+                               &hv->log, &hv->devices.dm, err);
     return rc;
 }
 

@@ -229,13 +229,15 @@ out:
 int colo__hv_xen_resume(struct colo_hv *chv, struct colo_error *err)
 {
     struct colo_hv_xen *hv = colo__hv_xen(chv);
-    bool resumed = false;
+    bool resumed = false, last = false;
     int rc;
 
-    for (int i = 1; (rc = resume_once(hv, i == RESUME_TRIES, &resumed,
-                                      err)) != 0; i++) {
-        if (rc == COLO_E_GUEST || i == RESUME_TRIES)
+    for (int i = 2;; i++) {
+        rc = resume_once(hv, last, &resumed, err);
+        if (!rc || rc == COLO_E_GUEST || last)
             break;
+        /* devices that hang take as long again when asked again */
+        last = i == RESUME_TRIES || rc == COLO_E_TIMEOUT;
         poll(NULL, 0, LOOK_MS);
     }
     if (resumed)

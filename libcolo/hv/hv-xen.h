@@ -83,6 +83,7 @@ struct colo_xen_devices {
     struct colo_dm *dm; /* opened at the first use */
     bool has_model;     /* false: PVH */
     uint32_t size;      /* of the last state; 0 unknown */
+    uint32_t quiet_ms;  /* deadline of a call; 0 default */
 };
 
 /* a replica that runs (mode colo) */
