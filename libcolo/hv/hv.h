@@ -178,9 +178,9 @@ int colo__hv_xen_open(const char *domain, const char *libexecdir,
                       const struct colo_log *log, struct colo_hv **ret_hv,
                       struct colo_error *err);
 
-/* colo__hv_xen_set_quiet - a call may keep its caller for so long where a device
- * model does not answer, some times over: what a peer takes for a dead host
- * must be well above.  Before the first seed; default 2500 ms. */
+/* colo__hv_xen_set_quiet - a call may keep its caller for so long where a
+ * device model does not answer, some times over: what a peer takes for a dead
+ * host must be well above.  Before the first seed; default 2500 ms. */
 void colo__hv_xen_set_quiet(struct colo_hv *hv, uint32_t ms);
 
 static inline const struct colo_hv_ops *colo__hv_ops(struct colo_hv *hv)
