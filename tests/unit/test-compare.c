@@ -47,19 +47,32 @@ static void on_diverged(void *user, const char *reason)
     l->reason = reason;
 }
 
-static void begin(struct look *l)
+static void begin_with(struct look *l, const struct colo_compare_settings *set)
 {
     static const struct colo_compare_ops ops = {
         .release = on_release, .note = on_note, .diverged = on_diverged,
     };
-    struct colo_compare_settings set;
 
     memset(l, 0, sizeof(*l));
     l->now = 1000000;
+    ck_assert_int_eq(colo__compare_new(set, &ops, l, &l->c, NULL), 0);
+    colo__compare_commit(l->c, l->now, 1);
+}
+
+static struct colo_compare_settings plain(void)
+{
+    struct colo_compare_settings set;
+
     colo__compare_defaults(&set);
     set.vnet = 0;
-    ck_assert_int_eq(colo__compare_new(&set, &ops, l, &l->c, NULL), 0);
-    colo__compare_commit(l->c, l->now, 1);
+    return set;
+}
+
+static void begin(struct look *l)
+{
+    struct colo_compare_settings set = plain();
+
+    begin_with(l, &set);
 }
 
 static void pri(struct look *l, struct seg s)
@@ -471,6 +484,122 @@ START_TEST(old_epochs_gates_and_being_alone)
 }
 END_TEST
 
+START_TEST(a_policy_for_each_class)
+{
+    struct colo_compare_settings set = plain();
+    struct look l;
+    uint8_t f[FRAME_MAX];
+    size_t n;
+
+    set.policy[COLO_CLASS_DNS] = COLO_POLICY_PASS;
+    set.policy[COLO_CLASS_QUIC] = COLO_POLICY_DROP;
+    begin_with(&l, &set);
+    n = put_udp(f, false, 53, "id 1", 4);
+    ck_assert_int_eq(colo__compare_primary(l.c, l.now, f, n), 0);
+    ck_assert_uint_eq(l.out, 1);
+    n = put_udp(f, false, 53, "id 2", 4);
+    colo__compare_secondary(l.c, l.now, 1, f, n);
+    n = put_udp(f, false, 443, "random", 6);
+    ck_assert_int_eq(colo__compare_primary(l.c, l.now, f, n), 0);
+    colo__compare_commit(l.c, l.now, 2);
+    ck_assert_uint_eq(l.out, 1);
+    ck_assert_uint_eq(l.diverged, 0);
+    colo__compare_free(l.c);
+    set.policy[COLO_CLASS_UDP] = 3;
+    ck_assert_int_eq(colo__compare_new(&set, &(struct colo_compare_ops){ 0 },
+                                       &l, &l.c, NULL), COLO_E_INVAL);
+}
+END_TEST
+
+/* The same frame with the tag of a VLAN. */
+static size_t tagged(uint8_t *frame, size_t len, uint16_t id)
+{
+    memmove(frame + 16, frame + 12, len - 12);
+    put16(frame + 12, 0x8100);
+    put16(frame + 14, id);
+    return len + 4;
+}
+
+START_TEST(vlans_are_other_connections)
+{
+    struct look l;
+    uint8_t f[FRAME_MAX];
+    size_t n = put_udp(f, false, 600, "same", 4);
+
+    begin(&l);
+    n = tagged(f, n, 5);
+    ck_assert_int_eq(colo__compare_primary(l.c, l.now, f, n), 0);
+    n = put_udp(f, false, 600, "same", 4);
+    colo__compare_secondary(l.c, l.now, 1, f, n);
+    n = tagged(f, n, 6);
+    colo__compare_secondary(l.c, l.now, 1, f, n);
+    ck_assert_uint_eq(l.out, 0);
+    put16(f + 14, 5 | 3 << 13); /* a priority says nothing */
+    colo__compare_secondary(l.c, l.now, 1, f, n);
+    ck_assert_uint_eq(l.out, 1);
+    finish(&l);
+}
+END_TEST
+
+START_TEST(a_limit_asks_and_drops_nothing)
+{
+    struct colo_compare_settings set = plain();
+    struct look l;
+    uint8_t f[FRAME_MAX];
+
+    set.max_frames = 4;
+    begin_with(&l, &set);
+    for (unsigned i = 0; i < 6; i++) {
+        char text = (char)('a' + i);
+        size_t n = put_udp(f, false, 600, &text, 1);
+
+        ck_assert(!colo__compare_full(l.c) || i > 3);
+        ck_assert_int_eq(colo__compare_primary(l.c, l.now, f, n), 0);
+    }
+    ck_assert(colo__compare_full(l.c));
+    ck_assert_uint_eq(l.diverged, 1);
+    ck_assert_uint_eq(l.out, 0);
+    colo__compare_commit(l.c, l.now, 2);
+    ck_assert_uint_eq(l.out, 6);
+    ck_assert_mem_eq(l.order, "abcdef", 6);
+    ck_assert(!colo__compare_full(l.c));
+    finish(&l);
+}
+END_TEST
+
+START_TEST(large_frames_go_as_they_came)
+{
+    struct colo_compare_settings set = plain();
+    uint8_t f[FRAME_MAX] = { 1, 1 /* NEEDS_CSUM, TCPV4 */ }, part[FRAME_MAX];
+    static const char text[1200] = "large";
+    struct seg s = { .seq = 1, .ack = 1, .flags = TCP_ACK, .data = text,
+                     .len = sizeof(text) };
+    struct look l;
+    size_t n = 10 + put_seg(f + 10, &s);
+
+    set.vnet = 10;
+    begin_with(&l, &set);
+    f[4] = 0xf4; /* gso_size 500, csum_start, csum_offset, as the host has */
+    f[5] = 1;
+    f[6] = TCP_AT;
+    f[8] = 16;
+    ck_assert_int_eq(colo__compare_primary(l.c, l.now, f, n), 0);
+    for (uint32_t at = 0; at < sizeof(text); at += 400) {
+        struct seg small = { .seq = 1 + at, .ack = 1, .flags = TCP_ACK,
+                             .data = text + at, .len = 400 };
+
+        ck_assert_uint_eq(l.out, 0);
+        memset(part, 0, 10);
+        colo__compare_secondary(l.c, l.now, 1, part,
+                                10 + put_seg(part + 10, &small));
+    }
+    ck_assert_uint_eq(l.out, 1);
+    ck_assert_uint_eq(l.last_len, n);
+    ck_assert_mem_eq(l.last, f, n);
+    finish(&l);
+}
+END_TEST
+
 /* ---- any way to cut a stream ------------------------------------------- */
 
 #define STREAM 6000
@@ -570,5 +699,7 @@ PURE_MAIN("compare", the_note_says_what_differs, bytes_not_segments,
           sent_again, what_the_copy_has_not_acknowledged, numbers_go_round,
           options_of_the_beginning, ends_and_resets, datagrams_in_order,
           pieces_of_a_datagram, link_level_passes,
-          old_epochs_gates_and_being_alone, any_segmentation,
+          old_epochs_gates_and_being_alone, a_policy_for_each_class,
+          vlans_are_other_connections, a_limit_asks_and_drops_nothing,
+          large_frames_go_as_they_came, any_segmentation,
           one_byte_of_any_segmentation)
