@@ -94,10 +94,27 @@ int colo__primary_commit(struct colo_session *s, struct colo_error *err)
     p->info.commit_us = colo__now_us(s->clock) - p->stop_us -
                         p->info.stop_us;
     colo__transfer_learn(&p->transfer, colo__now_us(s->clock) - p->send_us);
+    p->followers_wait = false;
     colo__session_step_hook(s, "committed");
-    if (p->loaded) /* it was sooner than a follower here */
-        colo__session_raise(s, COLO_EV_LOADED);
     return 0;
+}
+
+/* The guest goes on when all is committed here, too: a network proxy that
+ * learned of it later would take what the guest says from now on for a part of
+ * this epoch, and let it out uncompared. */
+void colo__primary_check_loaded(struct colo_session *s)
+{
+    struct colo_error err = { 0 };
+    int rc;
+
+    if (!s->p.loaded)
+        return;
+    rc = colo__followers_pending(s, &err);
+    s->p.followers_wait = rc > 0;
+    if (rc < 0)
+        colo__session_follower_failed(s, &err);
+    else if (!rc)
+        colo__session_raise(s, COLO_EV_LOADED);
 }
 
 void colo__primary_both_loaded(struct colo_session *s,
@@ -105,8 +122,6 @@ void colo__primary_both_loaded(struct colo_session *s,
 {
     colo__primary_loaded(s, msg);
     s->p.loaded = true;
-    if (s->state == COLO_STATE_LOADING)
-        colo__session_raise(s, COLO_EV_LOADED);
 }
 
 static void add_figures(struct colo_session *s, uint64_t now)

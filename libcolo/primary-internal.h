@@ -32,6 +32,7 @@ void colo__primary_settle(struct colo_session *s); /* in each turn */
 int colo__primary_commit(struct colo_session *s, struct colo_error *err);
 int colo__primary_go_on(struct colo_session *s, struct colo_error *err);
 /* LOADED came */
+void colo__primary_check_loaded(struct colo_session *s);
 void colo__primary_both_loaded(struct colo_session *s,
                                const struct colo_msg *msg);
 

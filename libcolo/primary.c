@@ -394,6 +394,9 @@ void colo__primary_poll(struct colo_session *s)
         colo__primary_settle(s);
         colo__primary_check_committed(s);
         break;
+    case COLO_STATE_LOADING:
+        colo__primary_check_loaded(s);
+        break;
     case COLO_STATE_ARBITRATING:
         colo__arbiter_poll(s);
         break;
@@ -414,5 +417,8 @@ uint64_t colo__primary_deadline(struct colo_session *s)
                : s->p.checkpoint_wanted ? 0 : s->p.timer_us;
     if (s->state == COLO_STATE_COMMITTING && s->p.settling)
         return 0;
+    if (s->state == COLO_STATE_LOADING && s->p.loaded)
+        return s->p.followers_wait ? colo__now_us(s->clock) + FOLLOWERS_US
+                                   : 0;
     return COLO_NEVER;
 }

@@ -132,7 +132,7 @@ static int f_commit(struct colo_replication *r, uint64_t epoch,
     ck_assert_uint_eq(epoch, r->closed);
     ck_assert(stands_still(r));
     r->committed = epoch;
-    r->behind = r->primary ? 0 : 3;
+    r->behind = 3;
     return 0;
 }
 
@@ -177,7 +177,7 @@ static const struct colo_replication_ops f_ops = {
     .pending = f_pending,
 };
 
-/* The replica goes on when its disks have followed, and not before. */
+/* Either copy goes on when those that follow it have, and not before. */
 START_TEST(followers_are_told_in_order)
 {
     struct colo_pair c;
