@@ -18,9 +18,9 @@
  * is in place.  On the secondary checkpoint comes when the replica stopped, and
  * commit when N's memory is in place and before the replica runs: it goes on
  * only when commit was answered (what it wrote to its disks by itself is gone
- * then).  On the primary commit comes when the backup has N, and the guest goes
- * on when N is loaded there and commit was answered here: what it says from then
- * on is compared as output after N.  On failover of the secondary, either its
+ * then).  On the primary commit comes when the backup has N, and the guest
+ * goes on when N is loaded there and commit was answered here: what it says
+ * from then on is compared as output after N.  On failover of the secondary, either its
  * copy goes on from where it runs (no commit since it began to), or N was
  * committed and its copy goes on from N: in both cases what it wrote since then
  * counts.
