@@ -20,13 +20,12 @@
  * only when commit was answered (what it wrote to its disks by itself is gone
  * then).  On the primary commit comes when the backup has N, and the guest
  * goes on when N is loaded there and commit was answered here: what it says
- * from then on is compared as output after N.  On failover of the secondary, either its
- * copy goes on from where it runs (no commit since it began to), or N was
- * committed and its copy goes on from N: in both cases what it wrote since then
- * counts.
+ * from then on is compared as output after N.  On failover of the secondary,
+ * either its copy goes on from where it runs (no commit since it began to), or
+ * N was committed and its copy goes on from N: in both cases what it wrote
+ * since then counts.
  *
- * stop is called also after a failed
- * prepare or start.  One thread.
+ * stop is called also after a failed prepare or start.  One thread.
  */
 #ifndef COLO_REPLICATION_H
 #define COLO_REPLICATION_H
