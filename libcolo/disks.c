@@ -12,13 +12,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-#include "../xenstore/local-socket.h"
-#include "../xenstore/publish.h"
-#include "run.h"
+#include "../xenstore/schema.h"
 #include "session-internal.h"
 
 #define WHERE "disks"
@@ -168,8 +163,8 @@ bool colo__disks_known(const struct colo_session *s)
 
 /* ---- their processes --------------------------------------------------- */
 
-static int start_process(struct colo_session *s, struct colo_disk *d,
-                         struct colo_error *err)
+static int start_one(struct colo_session *s, struct colo_disk *d,
+                     struct colo_error *err)
 {
     const struct colo_config *c = &s->config;
     char path[512], uuid[COLO_UUID_TEXT], memory[16], spill[16];
@@ -179,48 +174,15 @@ static int start_process(struct colo_session *s, struct colo_disk *d,
         "--memory-limit", memory, "--spill-limit", spill, "--spill-dir",
         c->disk_spill_dir ? c->disk_spill_dir : SPILL_DIR, NULL,
     };
-    int pair[2], e;
-    pid_t pid = 0;
 
-    snprintf(path, sizeof(path), "%s/colo-disk",
-             c->libexecdir ? c->libexecdir : COLO_LIBEXECDIR);
+    colo__proxy_process_path(s, "colo-disk", path, sizeof(path));
     snprintf(memory, sizeof(memory), "%" PRIu32 "M",
              c->disk_memory_mib ? c->disk_memory_mib : MEMORY_MIB);
     snprintf(spill, sizeof(spill), "%" PRIu32 "M",
              c->disk_spill_mib ? c->disk_spill_mib : SPILL_MIB);
     colo__uuid_text(s->info.uuid, uuid);
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
-        return colo__fail(err, COLO_E_SYS, errno, WHERE, "socketpair");
-    e = colo__run_tool((char *const *)(uintptr_t)argv, pair[0], &pid);
-    close(pair[0]);
-    if (e) {
-        close(pair[1]);
-        return colo__fail(err, COLO_E_SYS, e, WHERE, "cannot run %.100s",
-                          path);
-    }
-    d->life_fd = pair[1];
-    d->pid = pid;
-    d->pidfd = colo__run_pidfd(pid);
-    return colo__session_watch_fd(s, d->pidfd, COLO_FD_DISK, err);
-}
-
-static int start_one(struct colo_session *s, struct colo_disk *d,
-                     struct colo_error *err)
-{
-    char name[COLO_LOCAL_NAME_MAX];
-    int rc;
-
-    d->listener = colo__local_listen(SOCK_STREAM, CLASS, d->name.vdev, name,
-                                     err);
-    if (d->listener < 0)
-        return d->listener;
-    rc = colo__session_watch_fd(s, d->listener, COLO_FD_DISK, err);
-    if (!rc)
-        rc = colo__publish_stream(s->publish, CLASS, d->name.vdev, name, err);
-    if (!rc)
-        rc = colo__replication_xenstore_expect(s->proxies, CLASS,
-                                               d->name.vdev, err);
-    return rc ? rc : start_process(s, d, err);
+    return colo__proxy_process_start(s, &d->process, CLASS, d->name.vdev,
+                                     argv, err);
 }
 
 int colo__disks_start(struct colo_session *s, struct colo_error *err)
@@ -232,104 +194,43 @@ int colo__disks_start(struct colo_session *s, struct colo_error *err)
     if (s->disks.count && (!s->publish || !s->proxies))
         return colo__fail(err, COLO_E_UNSUPPORTED, 0, WHERE,
                           "disks need xenstore");
-    s->disks.started = true;
     for (uint32_t i = 0; i < s->disks.count; i++) {
         struct colo_disk *d = &s->disks.disk[i];
-        int rc;
 
-        d->listener = d->life_fd = d->pidfd = -1;
-        d->link = s->stream[i];
-        s->stream[i] = NULL;
-        rc = start_one(s, d, err);
+        colo__proxy_process_init(&d->process, WHERE, "colo-disk for",
+                                 d->name.vdev, &s->stream[i]);
+    }
+    s->disks.started = true;
+    for (uint32_t i = 0; i < s->disks.count; i++) {
+        int rc = start_one(s, &s->disks.disk[i], err);
+
         if (rc)
             return rc;
     }
     return 0;
 }
 
-/* The proxy has come: from now on its link is the relay's. */
-static void accept_proxy(struct colo_session *s, struct colo_disk *d)
-{
-    struct colo_error err = { 0 };
-    int fd;
-
-    if (d->listener < 0 || !d->link)
-        return;
-    fd = colo__local_accept(d->listener, &err);
-    if (fd == COLO_E_NOTFOUND || fd == COLO_E_AUTH)
-        return;
-    if (fd >= 0) {
-        colo__session_unwatch_fd(s, d->listener);
-        close(d->listener);
-        d->listener = -1;
-        fd = colo__relay_start(d->link, fd, 0, &d->relay, &err);
-        d->link = NULL;
-    }
-    if (fd < 0)
-        colo__session_error(s, &err);
-}
-
-static void look_after(struct colo_session *s, struct colo_disk *d)
-{
-    struct colo_error err;
-    int status = 0;
-
-    if (!d->pid || waitpid(d->pid, &status, WNOHANG) == 0)
-        return; /* none, or it is still there */
-    colo__session_unwatch_fd(s, d->pidfd);
-    d->pid = 0;
-    if (s->state >= COLO_STATE_TAKEOVER)
-        return;
-    colo__fail(&err, COLO_E_SYS, 0, WHERE, "colo-disk for %s has ended (%s "
-               "%d): its last message says why", d->name.vdev,
-               WIFSIGNALED(status) ? "signal" : "status",
-               WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
-    colo__session_error(s, &err);
-}
-
 void colo__disks_poll(struct colo_session *s)
 {
     if (!s->disks.started)
         return;
-    for (uint32_t i = 0; i < s->disks.count; i++) {
-        accept_proxy(s, &s->disks.disk[i]);
-        look_after(s, &s->disks.disk[i]);
-    }
-}
-
-static void close_fd(int *fd)
-{
-    if (*fd >= 0)
-        close(*fd);
-    *fd = -1;
+    for (uint32_t i = 0; i < s->disks.count; i++)
+        colo__proxy_process_poll(s, &s->disks.disk[i].process);
 }
 
 void colo__disks_stop(struct colo_session *s)
 {
     if (!s->disks.started)
         return;
-    for (uint32_t i = 0; i < s->disks.count; i++) {
-        struct colo_disk *d = &s->disks.disk[i];
-
-        colo__relay_end(d->relay);
-        d->relay = NULL;
-        close_fd(&d->life_fd);
-    }
+    for (uint32_t i = 0; i < s->disks.count; i++)
+        colo__proxy_process_stop(&s->disks.disk[i].process);
 }
 
 void colo__disks_free(struct colo_disks *disks)
 {
     if (!disks->started)
         return;
-    for (uint32_t i = 0; i < disks->count; i++) {
-        struct colo_disk *d = &disks->disk[i];
-
-        colo__relay_end(d->relay);
-        if (d->link)
-            colo__link_ops(d->link)->close(d->link);
-        close_fd(&d->listener);
-        close_fd(&d->life_fd);
-        close_fd(&d->pidfd);
-    }
+    for (uint32_t i = 0; i < disks->count; i++)
+        colo__proxy_process_free(&disks->disk[i].process);
     disks->started = false;
 }

@@ -9,18 +9,14 @@
 #define COLO_DISKS_H
 
 #include "../xenstore/store.h"
-#include "engine/relay.h"
+#include "proxy-process.h"
 #include "pure/wire.h"
 
 struct colo_session;
 
 struct colo_disk {
     struct colo_disk_name name;
-    struct colo_link *link;   /* to the peer, until the relay has it */
-    struct colo_relay *relay;
-    int listener;             /* the proxy comes here */
-    int life_fd;              /* colo-disk's stdin: it leaves at its end */
-    int pidfd, pid;
+    struct colo_proxy_process process;
 };
 
 struct colo_disks {

@@ -11,13 +11,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-#include "../xenstore/local-socket.h"
-#include "../xenstore/publish.h"
-#include "run.h"
+#include "../xenstore/schema.h"
 #include "session-internal.h"
 
 #define WHERE "nets"
@@ -134,52 +129,20 @@ int colo__nets_take(struct colo_session *s, const struct colo_msg *msg,
 
 /* ---- their processes --------------------------------------------------- */
 
-static int start_process(struct colo_session *s, struct colo_net *net,
-                         struct colo_error *err)
+static int start_one(struct colo_session *s, struct colo_net *net,
+                     struct colo_error *err)
 {
     char path[512], uuid[COLO_UUID_TEXT], vif[NAME_MAX_VIF];
     const char *const argv[] = {
         path, "serve", "--role", colo_role_name(s->role), "--domain", uuid,
         "--vif", vif, "--id", net->id, NULL,
     };
-    int pair[2], e;
-    pid_t pid = 0;
 
-    snprintf(path, sizeof(path), "%s/colo-net",
-             s->config.libexecdir ? s->config.libexecdir : COLO_LIBEXECDIR);
+    colo__proxy_process_path(s, "colo-net", path, sizeof(path));
     colo__uuid_text(s->info.uuid, uuid);
     vif_of(s->parts.store, s->info.domid, &net->name, vif);
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
-        return colo__fail(err, COLO_E_SYS, errno, WHERE, "socketpair");
-    e = colo__run_tool((char *const *)(uintptr_t)argv, pair[0], &pid);
-    close(pair[0]);
-    if (e) {
-        close(pair[1]);
-        return colo__fail(err, COLO_E_SYS, e, WHERE, "cannot run %.100s",
-                          path);
-    }
-    net->life_fd = pair[1];
-    net->pid = pid;
-    net->pidfd = colo__run_pidfd(pid);
-    return colo__session_watch_fd(s, net->pidfd, COLO_FD_DISK, err);
-}
-
-static int start_one(struct colo_session *s, struct colo_net *net,
-                     struct colo_error *err)
-{
-    char name[COLO_LOCAL_NAME_MAX];
-    int rc;
-
-    net->listener = colo__local_listen(SOCK_STREAM, CLASS, net->id, name, err);
-    if (net->listener < 0)
-        return net->listener;
-    rc = colo__session_watch_fd(s, net->listener, COLO_FD_DISK, err);
-    if (!rc)
-        rc = colo__publish_stream(s->publish, CLASS, net->id, name, err);
-    if (!rc)
-        rc = colo__replication_xenstore_expect(s->proxies, CLASS, net->id,
-                                               err);
-    return rc ? rc : start_process(s, net, err);
+    return colo__proxy_process_start(s, &net->process, CLASS, net->id, argv,
+                                     err);
 }
 
 int colo__nets_start(struct colo_session *s, struct colo_error *err)
@@ -199,9 +162,8 @@ int colo__nets_start(struct colo_session *s, struct colo_error *err)
     for (uint32_t i = 0; i < s->nets.count; i++) {
         struct colo_net *net = &s->nets.net[i];
 
-        net->listener = net->life_fd = net->pidfd = -1;
-        net->link = s->stream[first + i];
-        s->stream[first + i] = NULL;
+        colo__proxy_process_init(&net->process, WHERE, "colo-net for card",
+                                 net->id, &s->stream[first + i]);
     }
     s->nets.started = true;
     for (uint32_t i = 0; i < s->nets.count; i++) {
@@ -213,87 +175,27 @@ int colo__nets_start(struct colo_session *s, struct colo_error *err)
     return 0;
 }
 
-/* It has come: from now on its link is the relay's. */
-static void accept_proxy(struct colo_session *s, struct colo_net *net)
-{
-    struct colo_error err = { 0 };
-    int fd;
-
-    if (net->listener < 0 || !net->link)
-        return;
-    fd = colo__local_accept(net->listener, &err);
-    if (fd == COLO_E_NOTFOUND || fd == COLO_E_AUTH)
-        return;
-    if (fd >= 0) {
-        colo__session_unwatch_fd(s, net->listener);
-        close(net->listener);
-        net->listener = -1;
-        fd = colo__relay_start(net->link, fd, 0, &net->relay, &err);
-        net->link = NULL;
-    }
-    if (fd < 0)
-        colo__session_error(s, &err);
-}
-
-static void look_after(struct colo_session *s, struct colo_net *net)
-{
-    struct colo_error err;
-    int status = 0;
-
-    if (!net->pid || waitpid(net->pid, &status, WNOHANG) == 0)
-        return; /* none, or it is still there */
-    colo__session_unwatch_fd(s, net->pidfd);
-    net->pid = 0;
-    if (s->state >= COLO_STATE_TAKEOVER)
-        return;
-    colo__fail(&err, COLO_E_SYS, 0, WHERE, "colo-net for card %s has ended "
-               "(%s %d): its last message says why", net->id,
-               WIFSIGNALED(status) ? "signal" : "status",
-               WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
-    colo__session_error(s, &err);
-}
-
 void colo__nets_poll(struct colo_session *s)
 {
     if (!s->nets.started)
         return;
-    for (uint32_t i = 0; i < s->nets.count; i++) {
-        accept_proxy(s, &s->nets.net[i]);
-        look_after(s, &s->nets.net[i]);
-    }
-}
-
-static void close_fd(int *fd)
-{
-    if (*fd >= 0)
-        close(*fd);
-    *fd = -1;
+    for (uint32_t i = 0; i < s->nets.count; i++)
+        colo__proxy_process_poll(s, &s->nets.net[i].process);
 }
 
 void colo__nets_stop(struct colo_session *s)
 {
     if (!s->nets.started)
         return;
-    for (uint32_t i = 0; i < s->nets.count; i++) {
-        colo__relay_end(s->nets.net[i].relay);
-        s->nets.net[i].relay = NULL;
-        close_fd(&s->nets.net[i].life_fd);
-    }
+    for (uint32_t i = 0; i < s->nets.count; i++)
+        colo__proxy_process_stop(&s->nets.net[i].process);
 }
 
 void colo__nets_free(struct colo_nets *nets)
 {
     if (!nets->started)
         return;
-    for (uint32_t i = 0; i < nets->count; i++) {
-        struct colo_net *net = &nets->net[i];
-
-        colo__relay_end(net->relay);
-        if (net->link)
-            colo__link_ops(net->link)->close(net->link);
-        close_fd(&net->listener);
-        close_fd(&net->life_fd);
-        close_fd(&net->pidfd);
-    }
+    for (uint32_t i = 0; i < nets->count; i++)
+        colo__proxy_process_free(&nets->net[i].process);
     nets->started = false;
 }

@@ -9,17 +9,15 @@
 #define COLO_NETS_H
 
 #include "../xenstore/store.h"
-#include "engine/relay.h"
+#include "proxy-process.h"
 #include "pure/wire.h"
 
 struct colo_session;
 
 struct colo_net {
     struct colo_net_name name;
-    char id[16];              /* its proxy's, "0" or "0-emu" */
-    struct colo_link *link;   /* to the peer, until the relay has it */
-    struct colo_relay *relay;
-    int listener, life_fd, pidfd, pid; /* as a disk's */
+    char id[16]; /* its proxy's, "0" or "0-emu" */
+    struct colo_proxy_process process;
 };
 
 struct colo_nets {

@@ -204,7 +204,7 @@ void colo__session_wind_up(struct colo_session *s);
 /* what a descriptor in the epoll set is */
 enum {
     COLO_FD_WAKE, COLO_FD_HV, COLO_FD_CONTROL, COLO_FD_WORKER, COLO_FD_STORE,
-    COLO_FD_BOOT, COLO_FD_ARBITER, COLO_FD_REPLICATION, COLO_FD_DISK
+    COLO_FD_BOOT, COLO_FD_ARBITER, COLO_FD_REPLICATION, COLO_FD_PROXY
 };
 
 /* ---- session-store.c --------------------------------------------------- */
