@@ -15,4 +15,13 @@ int colo__recover_disks(const struct colo_log *log, struct colo_error *err);
 /* colo__recover_nets - the same of network cards. */
 int colo__recover_nets(const struct colo_log *log, struct colo_error *err);
 
+/* colo__recover_any - is any record in folder one that nobody looks after?
+ * dir: descriptor of the folder. */
+bool colo__recover_any(const char *folder,
+                       bool (*abandoned)(int dir, const char *name));
+/* colo__recover_run - argv[0] puts it right; it lives on if it takes longer.
+ * hint: where else to look, after "see its messages". */
+int colo__recover_run(const char *const *argv, uint32_t wait_ms,
+                      const char *hint, struct colo_error *err);
+
 #endif
