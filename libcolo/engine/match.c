@@ -12,8 +12,9 @@
 #include <string.h>
 #include <xxhash.h>
 
+#include "bulk-read.h"
+
 #define WHERE "match"
-#define SLICE_MS 200 /* how soon abort is noticed */
 #define BATCH 256u
 #define REST_BATCHES 64 /* in one call: some 20 ms */
 #define MAX_BODY (COLO_WIRE_MAX_DIRTY * COLO_WIRE_DIRTY_ENTRY)
@@ -60,52 +61,20 @@ void colo__match_fini(struct colo_match *m)
 
 /* ---- the list ---------------------------------------------------------- */
 
-static int read_full(struct colo_match *m, uint8_t *to, size_t len,
-                     struct colo_error *err)
-{
-    uint64_t until = colo__now_us(m->clock) + (uint64_t)m->timeout_ms * 1000;
-
-    while (len) {
-        size_t got = 0;
-        int rc;
-
-        if (atomic_load(m->abort))
-            return colo__fail(err, COLO_E_STATE, 0, WHERE, "aborted");
-        rc = colo__link_ops(m->bulk)->recv(m->bulk, to, len, SLICE_MS, &got,
-                                           err);
-        if (rc && rc != COLO_E_TIMEOUT)
-            return rc;
-        if (rc && colo__now_us(m->clock) >= until)
-            return colo__fail(err, COLO_E_TIMEOUT, 0, WHERE,
-                              "the backup does not say within %u ms what its "
-                              "copy wrote", m->timeout_ms);
-        if (got)
-            until = colo__now_us(m->clock) + (uint64_t)m->timeout_ms * 1000;
-        to += got;
-        len -= got;
-    }
-    return 0;
-}
-
 static int read_msg(struct colo_match *m, struct colo_msg *ret_msg,
                     struct colo_error *err)
 {
-    int64_t whole, used;
-    int rc;
+    const struct colo_bulk_read in = {
+        .link = m->bulk, .clock = m->clock, .abort = m->abort,
+        .timeout_ms = m->timeout_ms, .where = WHERE,
+        .silent = "the backup does not say what its copy wrote",
+        .buf = m->buf, .max_body = MAX_BODY,
+    };
+    int rc = colo__bulk_read(&in, ret_msg, err);
 
-    rc = read_full(m, m->buf, COLO_WIRE_HEADER, err);
-    if (rc)
-        return rc;
-    whole = colo__wire_peek(m->buf, COLO_WIRE_HEADER, MAX_BODY, err);
-    if (whole < 0)
-        return (int)whole;
-    rc = read_full(m, m->buf + COLO_WIRE_HEADER,
-                   (size_t)whole - COLO_WIRE_HEADER, err);
-    if (rc)
-        return rc;
-    m->bytes += (uint64_t)whole;
-    used = colo__wire_parse(m->buf, (size_t)whole, MAX_BODY, ret_msg, err);
-    return used < 0 ? (int)used : 0;
+    if (!rc)
+        m->bytes += COLO_WIRE_HEADER + ret_msg->len;
+    return rc;
 }
 
 static uint64_t most_gfns(const struct colo_match *m)

@@ -13,7 +13,7 @@
 #include <unistd.h>
 #include <xxhash.h>
 
-#include "../pure/wire.h"
+#include "bulk-read.h"
 
 #define SLICE_MS 200 /* how soon abort is noticed */
 
@@ -52,52 +52,16 @@ void colo__receive_fini(struct colo_receive *rx)
     rx->digest = NULL;
 }
 
-static int read_full(struct colo_receive *rx, uint8_t *to, size_t len,
-                     struct colo_error *err)
-{
-    const struct colo_link_ops *ops = colo__link_ops(rx->bulk);
-
-    while (len) {
-        size_t got = 0;
-        int rc;
-
-        if (atomic_load(&rx->abort))
-            return colo__fail(err, COLO_E_STATE, 0, "receive", "aborted");
-        rc = ops->recv(rx->bulk, to, len, SLICE_MS, &got, err);
-        if (rc == COLO_E_TIMEOUT)
-            continue;
-        if (rc)
-            return rc;
-        if (got)
-            atomic_store(&rx->last_us, colo__now_us(rx->clock));
-        to += got;
-        len -= got;
-    }
-    return 0;
-}
-
 static int read_msg(struct colo_receive *rx, struct colo_msg *ret_msg,
                     struct colo_error *err)
 {
-    int64_t whole, used;
-    int rc;
+    const struct colo_bulk_read in = {
+        .link = rx->bulk, .clock = rx->clock, .abort = &rx->abort,
+        .heard_us = &rx->last_us, .where = "receive", .buf = rx->buf,
+        .max_body = COLO_WIRE_MAX_BULK,
+    };
 
-    rc = read_full(rx, rx->buf, COLO_WIRE_HEADER, err);
-    if (rc)
-        return rc;
-    whole = colo__wire_peek(rx->buf, COLO_WIRE_HEADER, COLO_WIRE_MAX_BULK,
-                            err);
-    if (whole < 0)
-        return (int)whole;
-    rc = read_full(rx, rx->buf + COLO_WIRE_HEADER,
-                   (size_t)whole - COLO_WIRE_HEADER, err);
-    if (rc)
-        return rc;
-    used = colo__wire_parse(rx->buf, (size_t)whole, COLO_WIRE_MAX_BULK,
-                            ret_msg, err);
-    if (used < 0)
-        return (int)used;
-    return 0;
+    return colo__bulk_read(&in, ret_msg, err);
 }
 
 static int unexpected(const struct colo_msg *msg, const char *want,
