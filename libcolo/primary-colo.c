@@ -10,33 +10,13 @@
  */
 #include "primary-internal.h"
 
-/* as in mode remus: one message and an answer */
-#define MARK_MS 3000
-
-/* What must follow the checkpoint marks it while memory is copied. */
-static int capture_both(struct colo_session *s, struct colo_error *err)
-{
-    struct colo_primary *p = &s->p;
-    int rc;
-
-    rc = colo__followers_checkpoint(s, s->epoch, err);
-    if (!rc)
-        rc = colo__capture_final(&p->capture, &p->info, err);
-    if (!rc)
-        rc = colo__followers_settle(s, MARK_MS, err);
-    return rc;
-}
-
 int colo__primary_compare(struct colo_session *s, struct colo_error *err)
 {
     struct colo_primary *p = &s->p;
     struct colo_error ignored;
     int rc;
 
-    p->info.stop_us = colo__now_us(s->clock) - p->stop_us;
-    colo__session_step_hook(s, "stopped");
-    rc = capture_both(s, err);
-    colo__session_step_hook(s, "captured");
+    rc = colo__primary_capture_still(s, err);
     if (!rc) {
         /* whatever was told until now is over with this checkpoint */
         s->diverged = false;
@@ -72,11 +52,7 @@ void colo__primary_settle(struct colo_session *s)
     if (!rc && !p->settling) {
         colo__session_step_hook(s, "compared");
         p->send_us = colo__now_us(s->clock);
-        colo__control_send(s, COLO_MSG_VMSTATE_SEND, s->epoch, 0, NULL, 0);
-        colo__control_send(s, COLO_MSG_VMSTATE_SIZE, s->epoch,
-                           p->capture.epoch.state_len, NULL, 0);
-        rc = colo__worker_submit(s->worker, colo__transfer_epoch_job,
-                                 &p->transfer, &err);
+        rc = colo__primary_send(s, &err);
     }
     if (rc)
         colo__session_error(s, &err);

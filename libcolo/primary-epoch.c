@@ -51,12 +51,10 @@ int colo__primary_stop_guest(struct colo_session *s, struct colo_error *err)
     return colo__session_hv(s)->stop->request(s->parts.hv, err);
 }
 
-/* Everything between the guest standing still and running again. */
-static int capture_stopped(struct colo_session *s, struct colo_error *err)
+int colo__primary_capture_still(struct colo_session *s,
+                                struct colo_error *err)
 {
     struct colo_primary *p = &s->p;
-    struct colo_error ignored;
-    uint64_t t;
     int rc;
 
     p->info.stop_us = colo__now_us(s->clock) - p->stop_us;
@@ -68,34 +66,46 @@ static int capture_stopped(struct colo_session *s, struct colo_error *err)
     if (!rc)
         rc = colo__followers_settle(s, MARK_MS, err);
     colo__session_step_hook(s, "captured");
-    t = colo__now_us(s->clock);
-    if (rc) {
-        colo__primary_resume(s, &ignored);
-        return rc;
-    }
-    rc = colo__primary_resume(s, err);
+    return rc;
+}
+
+int colo__primary_end_pause(struct colo_session *s, struct colo_error *err)
+{
+    struct colo_primary *p = &s->p;
+    uint64_t t = colo__now_us(s->clock);
+    int rc = colo__primary_resume(s, err);
+
     if (rc)
         return rc;
     p->resumed_us = colo__now_us(s->clock);
     p->info.resume_us = p->resumed_us - t;
     p->info.pause_us = p->resumed_us - p->stop_us;
+    colo__session_step_hook(s, "resumed");
     return 0;
 }
 
-int colo__primary_capture(struct colo_session *s, struct colo_error *err)
+int colo__primary_send(struct colo_session *s, struct colo_error *err)
 {
     struct colo_primary *p = &s->p;
-    int rc;
 
-    rc = capture_stopped(s, err);
-    if (rc)
-        return rc;
-    colo__session_step_hook(s, "resumed");
     colo__control_send(s, COLO_MSG_VMSTATE_SEND, s->epoch, 0, NULL, 0);
     colo__control_send(s, COLO_MSG_VMSTATE_SIZE, s->epoch,
                        p->capture.epoch.state_len, NULL, 0);
     return colo__worker_submit(s->worker, colo__transfer_epoch_job,
                                &p->transfer, err);
+}
+
+int colo__primary_capture(struct colo_session *s, struct colo_error *err)
+{
+    struct colo_error ignored;
+    int rc = colo__primary_capture_still(s, err);
+
+    if (rc) {
+        colo__primary_resume(s, &ignored);
+        return rc;
+    }
+    rc = colo__primary_end_pause(s, err);
+    return rc ? rc : colo__primary_send(s, err);
 }
 
 int colo__primary_release(struct colo_session *s, struct colo_error *err)

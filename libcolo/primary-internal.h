@@ -24,6 +24,17 @@ void colo__primary_received(struct colo_session *s,
 void colo__primary_resend(struct colo_session *s);
 void colo__primary_loaded(struct colo_session *s, const struct colo_msg *msg);
 
+/* parts of it, for both modes */
+/* colo__primary_capture_still - the guest stands still: those that follow mark
+ * the end of the epoch while it is copied.  It stands still afterwards, also
+ * on failure. */
+int colo__primary_capture_still(struct colo_session *s,
+                                struct colo_error *err);
+/* colo__primary_end_pause - the guest goes on; the pause's figures. */
+int colo__primary_end_pause(struct colo_session *s, struct colo_error *err);
+/* colo__primary_send - what was captured goes to the peer. */
+int colo__primary_send(struct colo_session *s, struct colo_error *err);
+
 /* ---- primary-colo.c: the same in mode colo ------------------------------ */
 
 int colo__primary_compare(struct colo_session *s, struct colo_error *err);
@@ -31,7 +42,7 @@ void colo__primary_matched(struct colo_session *s);
 void colo__primary_settle(struct colo_session *s); /* in each turn */
 int colo__primary_commit(struct colo_session *s, struct colo_error *err);
 int colo__primary_go_on(struct colo_session *s, struct colo_error *err);
-/* LOADED came */
+/* LOADED came; and everything that follows has answered commit? */
 void colo__primary_check_loaded(struct colo_session *s);
 void colo__primary_both_loaded(struct colo_session *s,
                                const struct colo_msg *msg);
