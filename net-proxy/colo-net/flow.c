@@ -101,6 +101,9 @@ static void say_counts(const struct net_flow *f)
             " released, %" PRIu64 " of them at once; %" PRIu64
             " divergences", c.primary, c.secondary, c.released, c.at_once,
             c.divergences);
+    if (f->no_memory)
+        net_say("%" PRIu64 " frames of the guest lost: no memory",
+                f->no_memory);
 }
 
 void net_flow_free(struct net_flow *f)

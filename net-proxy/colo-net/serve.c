@@ -4,6 +4,7 @@
  * colo-net's loop, its way into the bridge and out of it.  See serve.h.
  */
 #include <fcntl.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -307,6 +308,10 @@ int net_serve(const struct net_options *options)
     } else {
         net_say("%s is in place in %s", n.record.vif, n.record.bridge);
         r = loop(&n, sig) < 0;
+        if (n.dropped || n.beyond_old_epoch)
+            net_say("of the twin: %" PRIu64 " frames of an old epoch, %" PRIu64
+                    " that were not due or had no room", n.beyond_old_epoch,
+                    n.dropped);
     }
     leave(&n);
     if (sig >= 0)
