@@ -162,6 +162,9 @@ int disk_leave(const struct disk_names *names,
         /* the device is still on the nbd device: leave it working */
         return rc ? rc : rc2;
     }
+    /* of one that died before its table was in force */
+    rc2 = colo__dm_clear(names->name, rc ? NULL : err);
+    rc = rc ? rc : rc2;
     if (record->nbd >= 0) {
         rc2 = colo__nbd_disconnect(record->nbd, rc ? NULL : err);
         rc = rc ? rc : rc2;

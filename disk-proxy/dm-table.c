@@ -184,7 +184,24 @@ int colo__dm_swap(const char *name, uint64_t sectors, dev_t under,
 {
     int rc = load(name, sectors, under, err);
 
-    return rc ? rc : exchange(name, timeout_s, err);
+    if (rc)
+        return rc;
+    rc = exchange(name, timeout_s, err);
+    if (rc)
+        colo__dm_clear(name, NULL);
+    return rc;
+}
+
+int colo__dm_clear(const char *name, struct colo_error *err)
+{
+    struct dm_task *task = new_task(DM_DEVICE_CLEAR, name);
+    int rc = 0;
+
+    if (!task || (!run(task, false) && dm_task_get_errno(task) != ENXIO))
+        rc = dm_fail(err, task, "clear the loaded table of", name);
+    if (task)
+        dm_task_destroy(task);
+    return rc;
 }
 
 int colo__dm_remove(const char *name, struct colo_error *err)

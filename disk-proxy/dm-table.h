@@ -52,6 +52,11 @@ int colo__dm_create(const char *name, uint64_t sectors, dev_t under,
 int colo__dm_swap(const char *name, uint64_t sectors, dev_t under,
                   unsigned int timeout_s, struct colo_error *err);
 
+/* colo__dm_clear - forget a table that was loaded and not put in force: it
+ * keeps its device open, and whoever resumes next would put it in force.
+ * What a process killed within a swap leaves.  No device, none loaded: fine. */
+int colo__dm_clear(const char *name, struct colo_error *err);
+
 /* colo__dm_remove - take it away, now or when its last user has gone. */
 int colo__dm_remove(const char *name, struct colo_error *err);
 

@@ -98,12 +98,14 @@ serve() { # options...
 kit() { awk '$1 == "server" { print $2 }' /run/libcolo/disk/$name; }
 nbd() { awk '$1 == "nbd" { print $2 }' /run/libcolo/disk/$name; }
 gone() { ! kill -0 "$1" 2>/dev/null; }
+no_nbd() { ! ls /sys/block/nbd*/pid >/dev/null 2>&1; }
 
 is_clean() { # case
     [ "$(under)" = "$backing" ] || bad "$1: over $(under), not $backing"
+    [ -z "$(dmsetup table --inactive "$name")" ] ||
+        bad "$1: a table is left loaded: $(dmsetup table --inactive "$name")"
     # the kernel takes it away in its own time
-    wait_for 10 sh -c '! ls /sys/block/nbd*/pid 2>/dev/null' ||
-        bad "$1: an nbd device is left"
+    wait_for 10 no_nbd || bad "$1: an nbd device is left"
     [ ! -e /run/libcolo/disk/$name ] || bad "$1: the record is left"
     pgrep nbdkit >/dev/null && bad "$1: nbdkit is left"
     dmsetup info -c --noheadings -o suspended $name | grep -qi '^suspended' &&
@@ -231,23 +233,46 @@ end_serve again 0
 is_clean again
 io_end again
 
-say "no space of time: killed while it goes in and out"
-io_begin
-for ms in 0.1 0.3 0.4 0.5 0.6 0.7 0.8 1; do
-    ./colo-disk serve --role primary --domain test --vdev xvda \
-        --target /dev/vdc --plugin "$PWD/plain-plugin.so" --dead-time 60 --timeout 5 \
-        </dev/null >/tmp/out 2>/tmp/serve.log &
-    sleep $ms
-    kill -9 $!
-    wait $! 2>/dev/null
-    colo recover || bad "killed after $ms: recover"
+# killed CASE COMMAND...: one that is killed; then recover cleans up.
+killed() {
+    local case=$1 r=0
+    shift
+    # the shell would say that it was killed
+    { "$@" </dev/null >/tmp/out 2>/tmp/serve.log; } 2>/dev/null || r=$?
+    colo recover >/dev/null || bad "killed $case: recover"
     wait_for 5 sh -c '! pgrep -x nbdkit >/dev/null'
-    is_clean "killed after $ms"
-    io_moves || bad "killed after $ms: I/O does not move"
+    is_clean "killed $case"
+    io_moves || bad "killed $case: I/O does not move"
+    return $r
+}
+
+say "no space of time: killed while it goes in and out"
+supervise=(./colo-disk serve --role primary --domain test --vdev xvda
+    --target /dev/vdc --plugin "$PWD/plain-plugin.so" --dead-time 60 --timeout 5)
+io_begin
+for ms in 0.2 0.4 0.6 0.9; do
+    killed "after $ms" timeout -s KILL $ms "${supervise[@]}"
 done
 io_end killed-while
 
+say "killed before each call that changes something"
+steps=0
+io_begin
+for call in clone rename sendmsg unlink ioctl; do
+    # the count of one that comes through is too high
+    for ((n = 1; ; n++, steps++)); do
+        killed "before $call $n" strace -qq -o /dev/null -e "trace=$call" \
+            -e "inject=$call:signal=KILL:when=$n" "${supervise[@]}" && break
+    done
+done
+echo "$steps steps"
+[ $steps -gt 12 ] || bad "killed before: $steps steps"
+io_end killed-before
+
 say "a dead time that passes: errors, not a hang for ever"
+# What a file system had still to write would be lost and told to the next
+# reader, as it should be: there is none here.
+umount $mnt || bad "umount"
 serve --dead-time 2
 kill -9 "$supervisor" "$(kit)"
 wait "$supervisor" 2>/dev/null
@@ -262,7 +287,6 @@ dd if=$disk of=/dev/null bs=4k count=1 iflag=direct 2>/dev/null ||
     bad "dead: not readable after recover"
 
 say "file system"
-umount $mnt || bad "umount"
 fsck.ext4 -fn $disk >/tmp/fsck 2>&1 || { bad "fsck"; cat /tmp/fsck; }
 colo detach /dev/vdc || bad "detach"
 [ ! -e $disk ] || bad "detach: the device is left"
