@@ -99,8 +99,9 @@ static void say_counts(const struct net_flow *f)
     colo__compare_counts(f->compare, &c);
     net_say("compared %" PRIu64 " frames with %" PRIu64 ": %" PRIu64
             " released, %" PRIu64 " of them at once; %" PRIu64
-            " divergences", c.primary, c.secondary, c.released, c.at_once,
-            c.divergences);
+            " divergences; windows made smaller %" PRIu64 ", told later %"
+            PRIu64, c.primary, c.secondary, c.released, c.at_once,
+            c.divergences, c.limited, c.made);
     if (f->no_memory)
         net_say("%" PRIu64 " frames of the guest lost: no memory",
                 f->no_memory);
@@ -129,7 +130,7 @@ uint64_t net_flow_tick(struct net *n, uint64_t now_us)
 
 /* ---- primary ----------------------------------------------------------- */
 
-void net_flow_output(struct net *n, const uint8_t *frame, size_t len)
+void net_flow_output(struct net *n, uint8_t *frame, size_t len)
 {
     /* Out of memory is the one way to lose a frame here, as a network loses
      * some: it must not go out, and cannot wait. */
@@ -170,7 +171,7 @@ void net_flow_commit(struct net *n, uint64_t epoch)
 void net_flow_release(struct net *n)
 {
     if (n->flow && n->flow->compare)
-        colo__compare_alone(n->flow->compare);
+        colo__compare_alone(n->flow->compare, net_now_us());
 }
 
 /* ---- secondary --------------------------------------------------------- */

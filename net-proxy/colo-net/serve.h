@@ -91,7 +91,7 @@ uint64_t net_announce(struct net *n, uint64_t now_us);
 int net_flow_new(struct net *n, struct colo_error *err);
 void net_flow_free(struct net_flow *f);
 /* primary */
-void net_flow_output(struct net *n, const uint8_t *frame, size_t len);
+void net_flow_output(struct net *n, uint8_t *frame, size_t len);
 void net_flow_input(struct net *n, const uint8_t *frame, size_t len);
 void net_flow_twin(struct net *n, uint64_t epoch, const uint8_t *frame,
                    size_t len);

@@ -37,6 +37,14 @@ struct cmp_chunk {
     uint8_t own[];       /* the secondary's: a copy */
 };
 
+#define CMP_HEAD_MAX 192
+
+/* Where TCP's header is in a frame; len 0: it must not be changed. */
+struct cmp_head {
+    uint16_t ip, at, len, sack_at, sack_len;
+    bool partial_checksum;
+};
+
 struct cmp_unit {
     struct cmp_unit *next, *prev; /* of the flow */
     struct cmp_flow *flow;
@@ -47,9 +55,17 @@ struct cmp_unit {
     const uint8_t *body;
     size_t body_len;
     /* TCP */
-    uint32_t seq, end, ack;
+    uint32_t seq, end, ack, edge; /* edge: where its window ends */
     uint8_t flags;
+    struct cmp_head head;
     struct cmp_chunk chunk;       /* has no own bytes */
+};
+
+/* Headers of the last that went out, to make an acknowledgement of. */
+struct cmp_owed {
+    uint32_t seq;
+    struct cmp_head head;
+    uint8_t bytes[CMP_HEAD_MAX];
 };
 
 #define CMP_RSTS 4
@@ -84,6 +100,12 @@ struct cmp_flow {
     uint32_t sec_ack, pri_ack, pri_top;
     uint32_t delta, ts_delta;
     uint32_t note;       /* that told of delta; 0: none has to be known */
+    uint64_t moved_us;   /* when sec_ack grew */
+    /* window.c */
+    uint8_t scale;
+    bool edged[2], out_edged;
+    uint32_t edge[2], out_edge; /* where a side's window ends, the world's */
+    struct cmp_owed *owed;      /* NULL: the world was told all there is */
     struct cmp_side side[2];
     /* the last bytes before cursor, to look at what is sent again */
     uint8_t *past;
@@ -131,7 +153,7 @@ struct cmp_in {
     uint64_t now_us;
     const struct colo_packet *p;
     const uint8_t *base;  /* what p's places are in */
-    const uint8_t *frame; /* as it came; NULL: parts */
+    uint8_t *frame;       /* as it came; NULL: parts, or the secondary's */
     size_t len;
     struct cmp_frame *parts; /* held already */
     uint8_t *own;            /* base of parts */
@@ -191,6 +213,25 @@ bool cmp_past_equal(const struct cmp_flow *f, uint32_t seq,
 const char *cmp_stream_advance(struct colo_compare *c, struct cmp_flow *f);
 void cmp_past_drop(struct colo_compare *c, struct cmp_flow *f);
 
+/* ---- window.c ---------------------------------------------------------- */
+
+void cmp_window_said(struct cmp_flow *f, int side, const struct cmp_in *in);
+/* cmp_window_unit - what has to be known of u for the rest. */
+void cmp_window_unit(const struct cmp_flow *f, const struct cmp_in *in,
+                     struct cmp_unit *u);
+/* cmp_window_out - u is going out with this frame, which may be changed. */
+void cmp_window_out(struct colo_compare *c, struct cmp_flow *f,
+                    const struct cmp_unit *u, uint8_t *frame);
+/* cmp_window_flushed - it has gone, unchanged. */
+void cmp_window_flushed(struct cmp_flow *f, const struct cmp_unit *u);
+/* cmp_window_tell - the secondary may have made room. */
+void cmp_window_tell(struct colo_compare *c, struct cmp_flow *f,
+                     uint64_t now_us);
+/* cmp_window_settle - the primary's window is the only one. */
+void cmp_window_settle(struct colo_compare *c, struct cmp_flow *f,
+                       uint64_t now_us);
+void cmp_window_drop(struct cmp_flow *f);
+
 /* ---- tcp.c, datagram.c, fragments.c ------------------------------------ */
 
 int cmp_tcp_primary(struct colo_compare *c, struct cmp_flow *f,
@@ -201,7 +242,8 @@ void cmp_tcp_input(struct cmp_flow *f, const struct colo_packet *p);
 /* cmp_tcp_told - of those whose notes are known now. */
 void cmp_tcp_told(struct colo_compare *c, uint64_t now_us);
 /* cmp_tcp_commit - the secondary's guest is the primary's. */
-void cmp_tcp_commit(struct colo_compare *c, struct cmp_flow *f);
+void cmp_tcp_commit(struct colo_compare *c, struct cmp_flow *f,
+                    uint64_t now_us);
 
 int cmp_datagram_primary(struct colo_compare *c, struct cmp_flow *f,
                          struct cmp_in *in);

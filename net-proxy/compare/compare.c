@@ -90,7 +90,7 @@ static int hold_alone(struct colo_compare *c, struct cmp_in *in,
 }
 
 int colo__compare_primary(struct colo_compare *c, uint64_t now_us,
-                          const uint8_t *frame, size_t len)
+                          uint8_t *frame, size_t len)
 {
     struct colo_packet p;
     struct cmp_in in = { .now_us = now_us, .p = &p, .base = frame,
@@ -129,7 +129,7 @@ void colo__compare_secondary(struct colo_compare *c, uint64_t now_us,
 {
     struct colo_packet p;
     struct cmp_in in = { .now_us = now_us, .p = &p, .base = frame,
-                         .frame = frame, .len = len };
+                         .len = len };
     struct cmp_flow *f;
 
     c->counts.secondary++;
@@ -183,18 +183,20 @@ void colo__compare_commit(struct colo_compare *c, uint64_t now_us,
 {
     flush(c);
     for (struct cmp_flow *f = c->table.oldest; f; f = f->newer)
-        cmp_tcp_commit(c, f);
+        cmp_tcp_commit(c, f, now_us);
     c->epoch = epoch;
     c->due_us = c->table.count ?
                 now_us + 1000000u * (uint64_t)c->set.closed_s : COLO_NEVER;
 }
 
-void colo__compare_alone(struct colo_compare *c)
+void colo__compare_alone(struct colo_compare *c, uint64_t now_us)
 {
     flush(c);
     c->alone = true;
-    while (c->table.oldest)
+    while (c->table.oldest) {
+        cmp_window_settle(c, c->table.oldest, now_us);
         cmp_flow_forget(c, c->table.oldest);
+    }
     c->due_us = COLO_NEVER;
 }
 
@@ -233,6 +235,20 @@ static bool overdue(struct colo_compare *c, uint64_t now_us, uint64_t since,
     return false;
 }
 
+/* An acknowledgement of the secondary's is missing for long if those that come
+ * do not get nearer; one that is slow has as much time as everything else. */
+static bool unit_overdue(struct colo_compare *c, uint64_t now_us,
+                         const struct cmp_unit *u)
+{
+    uint64_t since = u->since_us;
+
+    if (overdue(c, now_us, since, c->set.hold_ms))
+        return true;
+    if (u->waits_ack && u->flow->moved_us > since)
+        since = u->flow->moved_us;
+    return u->waits_ack && overdue(c, now_us, since, c->set.ack_ms);
+}
+
 static void look_at_held(struct colo_compare *c, uint64_t now_us)
 {
     for (struct cmp_frame *h = c->held; h && !c->asked; h = h->next) {
@@ -243,8 +259,7 @@ static void look_at_held(struct colo_compare *c, uint64_t now_us)
         if (!u) {
             if (overdue(c, now_us, h->since_us, c->set.hold_ms))
                 cmp_diverge(c, NULL, "a fragment without the others");
-        } else if (overdue(c, now_us, u->since_us, u->waits_ack ?
-                           c->set.ack_ms : c->set.hold_ms)) {
+        } else if (unit_overdue(c, now_us, u)) {
             cmp_diverge(c, u->flow, u->waits_ack ?
                         "TCP: the secondary has not acknowledged" :
                         "the secondary has not said it");

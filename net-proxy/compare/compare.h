@@ -71,7 +71,9 @@ void colo__compare_defaults(struct colo_compare_settings *s);
 
 /* None of them may call back into the comparator. */
 struct colo_compare_ops {
-    /* a frame of the primary may go out; as it came, unchanged */
+    /* a frame of the primary may go out: as it came, but that the window of
+     * TCP is made smaller where the secondary has less room; or an
+     * acknowledgement that was made when it has more again */
     void (*release)(void *user, const uint8_t *frame, size_t len);
     /* for colo__rewrite_note, before any input that comes after this */
     void (*note)(void *user, const uint8_t note[COLO_NOTE_BYTES]);
@@ -86,6 +88,7 @@ struct colo_compare_counts {
     uint64_t again;               /* sent again: of the secondary, dropped */
     uint64_t divergences;         /* also those that were not told */
     uint64_t matched_bytes;
+    uint64_t limited, made;       /* windows made smaller; acknowledgements */
     uint64_t held_frames, held_bytes; /* now, of both */
     uint64_t flows;                   /* now */
 };
@@ -104,11 +107,11 @@ void colo__compare_input(struct colo_compare *c, uint64_t now_us,
                          const uint8_t *frame, size_t len);
 
 /* colo__compare_primary - the primary's guest has sent this: released during
- * the call, or held.
+ * the call, or held.  Its window may be changed in place.
  * Errors   COLO_E_NOMEM: neither, the frame is still the caller's; a
  *          checkpoint was asked for. */
 int colo__compare_primary(struct colo_compare *c, uint64_t now_us,
-                          const uint8_t *frame, size_t len);
+                          uint8_t *frame, size_t len);
 
 /* colo__compare_secondary - the secondary's guest has sent this, going on
  * from checkpoint `epoch`.  May release. */
@@ -133,7 +136,7 @@ void colo__compare_commit(struct colo_compare *c, uint64_t now_us,
 
 /* colo__compare_alone - there is no secondary any more: everything held goes
  * out, and so does all that comes. */
-void colo__compare_alone(struct colo_compare *c);
+void colo__compare_alone(struct colo_compare *c, uint64_t now_us);
 
 /* colo__compare_gate - false: whatever may go out waits (a lease has ended);
  * true, as in the beginning: it goes, in order. */

@@ -105,6 +105,7 @@ void cmp_flow_forget(struct colo_compare *c, struct cmp_flow *f)
 
     cmp_flow_drop_secondary(c, f);
     cmp_past_drop(c, f);
+    cmp_window_drop(f);
     *at = f->chain;
     by_age_remove(&c->table, f);
     c->table.count--;

@@ -249,6 +249,7 @@ void cmp_flush(struct colo_compare *c)
         while (f->first) {
             struct cmp_unit *u = f->first;
 
+            cmp_window_flushed(f, u);
             unit_unlink(f, u);
             free(u->own);
             free(u);

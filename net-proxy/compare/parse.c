@@ -44,7 +44,11 @@ static void tcp_options(const uint8_t *frame, struct colo_packet *p)
         } else if (frame[at] == 5 && (n - 2) % 8 == 0) {
             p->sack_at = at + 2;
             p->sack_len = n - 2;
+        } else if (frame[at] == 3 && n == 3) {
+            p->has_scale = true;
+            p->scale = frame[at + 2] > 14 ? 14 : frame[at + 2];
         }
+        p->is_signed |= frame[at] == 19 || frame[at] == 29;
         at += n;
     }
 }
@@ -312,6 +316,7 @@ bool colo__packet_parse(const uint8_t *frame, size_t len, uint32_t vnet,
         p->cls = COLO_CLASS_LINK;
         return true;
     }
+    p->ip = at;
     ok = type == 0x0800 ? ipv4(frame, at, len - at, gso, out, p) :
                           ipv6(frame, at, len - at, gso, out, p);
     if (!ok) {

@@ -25,6 +25,7 @@ struct colo_packet {
     uint32_t frag_id, frag_at;
     /* of the frame: the transport's header, as long as IP says */
     size_t at, len;
+    size_t ip;               /* of the frame: where IP begins */
     /* what is said: payload of TCP and UDP, else all of the transport */
     size_t body, body_len;
     /* TCP */
@@ -35,6 +36,9 @@ struct colo_packet {
     uint32_t ts_val, ts_echo;
     size_t ts_at;            /* of ts_val in the frame; ts_echo follows */
     size_t sack_at, sack_len; /* the edges, 4 bytes each */
+    bool has_scale;          /* of a SYN: of windows */
+    uint8_t scale;
+    bool is_signed;          /* nobody may change the header */
 };
 
 /* colo__packet_parse - out: the guest has sent it, so it is the source.
@@ -85,6 +89,13 @@ static inline bool seq_le(uint32_t a, uint32_t b)
 static inline bool seq_lt(uint32_t a, uint32_t b)
 {
     return (int32_t)(a - b) < 0;
+}
+/* *most is v if that is more, or if nothing was known. */
+static inline void seq_later(bool *known, uint32_t *most, uint32_t v)
+{
+    if (!*known || seq_lt(*most, v))
+        *most = v;
+    *known = true;
 }
 
 #endif

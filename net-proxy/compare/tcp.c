@@ -72,6 +72,7 @@ static bool begin_again(struct colo_compare *c, struct cmp_flow *f)
     }
     cmp_flow_drop_secondary(c, f);
     cmp_past_drop(c, f);
+    cmp_window_drop(f);
     clean.chain = f->chain;
     clean.newer = f->newer;
     clean.older = f->older;
@@ -99,6 +100,7 @@ static void on_syn(struct colo_compare *c, struct cmp_flow *f, int side,
     s->syn_ack = p->flags & TCP_ACK ? p->ack : 0;
     s->syn_ts = p->has_ts;
     s->syn_ts_val = p->ts_val;
+    f->scale = p->has_scale ? p->scale : 0;
     n = colo__packet_synopts(in->base + p->opts, p->opts_len, s->syn_opts,
                              &s->syn_signed);
     s->syn_opts_len = (uint8_t)n;
@@ -180,6 +182,7 @@ static void release_ready(struct colo_compare *c, struct cmp_flow *f,
 
         next = u->next;
         if (ready(c, f, u, &waits_ack)) {
+            cmp_window_out(c, f, u, u->frames->data);
             cmp_release_unit(c, f, u);
         } else if (waits_ack && !u->waits_ack) {
             u->waits_ack = true;
@@ -218,13 +221,6 @@ static void advance(struct colo_compare *c, struct cmp_flow *f,
 }
 
 /* ---- the primary ------------------------------------------------------- */
-
-static void later(bool *known, uint32_t *most, uint32_t v)
-{
-    if (!*known || seq_lt(*most, v))
-        *most = v;
-    *known = true;
-}
 
 /* A connection older than this epoch: both go on from the same place. */
 static void begin_middle(struct cmp_flow *f, const struct cmp_unit *u)
@@ -304,16 +300,19 @@ int cmp_tcp_primary(struct colo_compare *c, struct cmp_flow *f,
                  p->flags & TCP_ACK ? p->ack : 0);
     } else {
         if (u.end != u.seq)
-            later(&f->pri_sent, &f->pri_top, u.end);
+            seq_later(&f->pri_sent, &f->pri_top, u.end);
         if (p->flags & TCP_ACK)
-            later(&f->pri_acked, &f->pri_ack, p->ack);
+            seq_later(&f->pri_acked, &f->pri_ack, p->ack);
+        cmp_window_said(f, PRI, in);
         if (!f->diverged && u.end != u.seq) {
             begin_middle(f, &u);
             primary_bytes(c, f, &u, p);
         }
     }
     advance(c, f, in->now_us);
+    cmp_window_unit(f, in, &u);
     if (ready(c, f, &u, &waits_ack)) {
+        cmp_window_out(c, f, &u, in->frame);
         cmp_release(c, in);
         return 0;
     }
@@ -372,6 +371,14 @@ static void secondary_bytes(struct colo_compare *c, struct cmp_flow *f,
     cmp_chunk_insert(s, k);
 }
 
+static void secondary_acks(struct cmp_flow *f, const struct cmp_in *in)
+{
+    if (!f->sec_acked || seq_lt(f->sec_ack, in->p->ack))
+        f->moved_us = in->now_us;
+    seq_later(&f->sec_acked, &f->sec_ack, in->p->ack);
+    cmp_window_said(f, SEC, in);
+}
+
 void cmp_tcp_secondary(struct colo_compare *c, struct cmp_flow *f,
                        struct cmp_in *in)
 {
@@ -394,10 +401,11 @@ void cmp_tcp_secondary(struct colo_compare *c, struct cmp_flow *f,
         if (f->side[PRI].syn && !f->side[SEC].syn && !f->known)
             return;
         if (p->flags & TCP_ACK)
-            later(&f->sec_acked, &f->sec_ack, p->ack);
+            secondary_acks(f, in);
         secondary_bytes(c, f, in, seq);
     }
     advance(c, f, in->now_us);
+    cmp_window_tell(c, f, in->now_us);
 }
 
 /* ---- the world, and checkpoints ---------------------------------------- */
@@ -406,26 +414,31 @@ void cmp_tcp_input(struct cmp_flow *f, const struct colo_packet *p)
 {
     if (p->flags & TCP_RST)
         f->reset = true;
-    if (p->flags & TCP_SYN)
+    if (p->flags & TCP_SYN) {
+        if ((p->flags & TCP_ACK) && !p->has_scale)
+            f->scale = 0; /* only if both can */
         return;
+    }
     if (p->flags & TCP_FIN)
         f->peer_fin = true;
     /* it cannot have what has not gone out */
     if ((p->flags & TCP_ACK) && !(f->known && seq_lt(f->cursor, p->ack)))
-        later(&f->peer_acked, &f->peer_ack, p->ack);
+        seq_later(&f->peer_acked, &f->peer_ack, p->ack);
 }
 
-void cmp_tcp_commit(struct colo_compare *c, struct cmp_flow *f)
+void cmp_tcp_commit(struct colo_compare *c, struct cmp_flow *f,
+                    uint64_t now_us)
 {
     struct cmp_side *p = &f->side[PRI], *s = &f->side[SEC];
 
+    cmp_window_settle(c, f, now_us);
     cmp_flow_drop_secondary(c, f);
     p->chunks = NULL;
     f->diverged = false;
     f->delta = f->ts_delta = f->note = 0;
     p->rsts = s->rsts = 0;
     if (f->known && (!f->pri_sent || seq_lt(f->pri_top, f->cursor)))
-        later(&f->pri_sent, &f->pri_top, f->cursor);
+        seq_later(&f->pri_sent, &f->pri_top, f->cursor);
     if (!f->known || f->cursor != f->pri_top)
         f->past_len = 0; /* some went out uncompared */
     f->known = f->pri_sent;

@@ -56,13 +56,25 @@ static void rewrite(struct look *l, uint8_t what, uint64_t now,
     free(copy);
 }
 
+static void primary(struct look *l, struct colo_compare *c, uint64_t now,
+                    const uint8_t *frame, size_t len)
+{
+    uint8_t *copy = malloc(len ? len : 1);
+
+    if (!copy)
+        return;
+    memcpy(copy, frame, len);
+    l->given += colo__compare_primary(c, now, copy, len) == 0;
+    free(copy);
+}
+
 static void one(struct look *l, struct colo_compare *c, uint8_t what,
                 uint64_t now, const uint8_t *frame, size_t len)
 {
     switch (what % 8) {
     case 0:
     case 1:
-        l->given += colo__compare_primary(c, now, frame, len) == 0;
+        primary(l, c, now, frame, len);
         break;
     case 2:
     case 3:
@@ -97,6 +109,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     };
     struct colo_compare_settings cs;
     struct colo_rewrite_settings rs;
+    struct colo_compare_counts counts;
     struct colo_compare *c = NULL;
     struct look l = { 0 };
     uint64_t now = 1;
@@ -127,7 +140,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     /* held, and not lost: nobody's policy is to drop */
     colo__compare_gate(c, true);
     colo__compare_commit(c, now, 9);
-    if (l.out != l.given)
+    colo__compare_counts(c, &counts);
+    if (l.out != l.given + counts.made)
         abort();
     colo__compare_free(c);
     colo__rewrite_free(l.r);

@@ -475,7 +475,7 @@ START_TEST(old_epochs_gates_and_being_alone)
     colo__compare_secondary(l.c, l.now, 2, f, n);
     ck_assert_uint_eq(l.out, 3);
     pri(&l, DATA(P(3), WORLD, "d"));
-    colo__compare_alone(l.c);
+    colo__compare_alone(l.c, l.now);
     ck_assert_uint_eq(l.out, 4);
     pri(&l, DATA(P(4), WORLD, "e"));
     ck_assert_uint_eq(l.out, 5);
