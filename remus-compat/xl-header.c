@@ -13,12 +13,13 @@
 #define XL_MANDATORY_STREAM 2u /* libxl's stream version 2 follows */
 
 /* struct save_file_header: magic, then four u32 */
+#define MAGIC_LEN 32 /* the 0 of a string does not belong to it */
 #define AT_BYTE_ORDER 32
 #define AT_MANDATORY 36
 #define AT_OPTIONAL 40
 #define AT_LENGTH 44
 
-static const char magic[32] = "Xen saved domain, xl format\n \0 \r";
+static const char magic[] = "Xen saved domain, xl format\n \0 \r";
 
 int colo__xl_banner(const uint8_t *buf, size_t len, struct colo_error *err)
 {
@@ -37,7 +38,7 @@ int colo__xl_put_header(uint8_t buf[COLO_XL_HEADER + 4], uint32_t config_len,
         return colo__fail(err, COLO_E_LIMIT, 0, "xl",
                           "a configuration of %u bytes, xl takes 1 to %u",
                           config_len, COLO_XL_CONFIG_MAX);
-    memcpy(buf, magic, sizeof(magic));
+    memcpy(buf, magic, MAGIC_LEN);
     colo__put_le(buf + AT_BYTE_ORDER, XL_BYTE_ORDER, 4);
     colo__put_le(buf + AT_MANDATORY, XL_MANDATORY_JSON | XL_MANDATORY_STREAM,
                  4);
@@ -67,7 +68,7 @@ static int check_flags(uint32_t flags, struct colo_error *err)
 int colo__xl_header(const uint8_t *buf, size_t len, uint32_t *ret_rest,
                     struct colo_error *err)
 {
-    size_t n = len < sizeof(magic) ? len : sizeof(magic);
+    size_t n = len < MAGIC_LEN ? len : MAGIC_LEN;
     uint32_t rest;
     int rc;
 
