@@ -100,7 +100,8 @@ static void on_syn(struct colo_compare *c, struct cmp_flow *f, int side,
     s->syn_ack = p->flags & TCP_ACK ? p->ack : 0;
     s->syn_ts = p->has_ts;
     s->syn_ts_val = p->ts_val;
-    f->scale = p->has_scale ? p->scale : 0;
+    if (side == PRI || !f->side[PRI].syn)
+        f->scale = p->has_scale ? p->scale : 0;
     n = colo__packet_synopts(in->base + p->opts, p->opts_len, s->syn_opts,
                              &s->syn_signed);
     s->syn_opts_len = (uint8_t)n;

@@ -117,6 +117,7 @@ class Pair:
         self.procs = []
         self.epoch = 0
         self.checkpoints, self.reasons = 0, []
+        self.stood = 0  # the longest that watch() did not get to run
         self.primary = self.secondary = None
         self.watching = None
         self.first_vif = 40000 + n % 10000
@@ -213,9 +214,10 @@ class Pair:
 
     def watch(self):
         """A checkpoint for each divergence, as a session does it."""
-        me = self.watching
+        me, last = self.watching, time.monotonic()
         while self.watching is me:
             time.sleep(0.002)
+            self.stood = max(self.stood, time.monotonic() - last)
             try:
                 found = self.primary.look()
                 if found:
@@ -223,6 +225,7 @@ class Pair:
                     self.checkpoint()
             except (OSError, RuntimeError):
                 return
+            last = time.monotonic()
 
     def unwatch(self):
         w, self.watching = self.watching, None
