@@ -19,6 +19,8 @@
 #include "../../net-proxy/frames.h"
 #include "../../xenstore/schema.h"
 
+#include "corpus-streams.h"
+
 struct out {
     const char *dir;
     uint8_t bytes[64 * 1024];
@@ -506,6 +508,20 @@ static void save_compare(struct out *out)
     save(out, "compare", "connection");
 }
 
+static void save_streams(struct out *out)
+{
+    const char *name;
+
+    for (size_t n = 0; (out->len = corpus_stream(n, out->bytes,
+                                                 sizeof(out->bytes), &name));
+         n++)
+        save(out, "stream", name);
+    for (size_t n = 0; (out->len = corpus_stream_xl(n, out->bytes,
+                                                    sizeof(out->bytes),
+                                                    &name)); n++)
+        save(out, "stream-xl", name);
+}
+
 int main(int argc, char **argv)
 {
     struct out *out;
@@ -532,6 +548,7 @@ int main(int argc, char **argv)
     save_net_learn(out);
     save_net_twin(out);
     save_compare(out);
+    save_streams(out);
     free(out);
     return 0;
 }
