@@ -13,9 +13,8 @@
 #include <string.h>
 #include <time.h>
 
-#include <xxhash.h>
-
 #include "disk-internal.h"
+#include "hash.h"
 
 #define WHERE "first copy"
 #define BATCH 64        /* chunks in one HASHES */

@@ -11,9 +11,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include <xxhash.h>
-
 #include "disk-internal.h"
+#include "hash.h"
 
 #define WHERE "disk secondary"
 #define QUEUE_BYTES (4u * 1024u * 1024u) /* answers only */

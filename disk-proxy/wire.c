@@ -7,8 +7,7 @@
 #include <endian.h>
 #include <string.h>
 
-#include <xxhash.h>
-
+#include "hash.h"
 #include "meta.h"
 #include "wire.h"
 
