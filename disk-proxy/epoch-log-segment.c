@@ -262,28 +262,23 @@ static int find_mem(struct colo_elog *log, uint8_t **ret_mem,
 static int add_segment(struct colo_elog *log, struct colo_error *err)
 {
     struct colo_elog_seg *seg = calloc(1, sizeof(*seg)), *old = log->tail;
-    uint8_t keep[COLO_DWIRE_HEADER];
+    /* the beginning of a message that did not fit goes along */
     uint32_t rest = old ? old->fill - old->parsed : 0;
-    uint8_t *mem = NULL, *partial = keep;
+    const uint8_t *from = old ? old->mem + old->parsed : NULL;
+    uint8_t *mem = NULL;
     int rc;
 
     if (!seg)
         return colo__fail(err, COLO_E_NOMEM, 0, WHERE, "no memory");
-    /* the beginning of a message that did not fit goes along */
-    if (rest > sizeof(keep))
-        partial = malloc(rest);
-    if (!partial) {
-        free(seg);
-        return colo__fail(err, COLO_E_NOMEM, 0, WHERE, "no memory");
-    }
-    if (rest)
-        memcpy(partial, old->mem + old->parsed, rest);
     rc = find_mem(log, &mem, err);
     if (rc) {
         free(seg);
-        goto out;
+        return rc;
     }
-    memcpy(mem, partial, rest);
+    /* old is the last, so it stays; it may have been spilled, and this is its
+     * memory then */
+    if (rest)
+        memmove(mem, from, rest);
     seg->mem = mem;
     seg->fill = rest;
     seg->low = UINT64_MAX;
@@ -296,10 +291,7 @@ static int add_segment(struct colo_elog *log, struct colo_error *err)
     log->tail = seg;
     colo__elog_prune(log);
     pthread_mutex_unlock(&log->lock);
-out:
-    if (partial != keep)
-        free(partial);
-    return rc;
+    return 0;
 }
 
 /* nothing in the last segment is of use any more: begin it anew */
