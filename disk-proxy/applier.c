@@ -8,29 +8,30 @@
  * One thread, from start until what was committed is applied.
  */
 #include <string.h>
+#include <sys/uio.h>
 #include <time.h>
 
 #include "disk-internal.h"
 
 #define WHERE "applier"
 
+_Static_assert(COLO_ELOG_RUN <= COLO_BACKING_PARTS, "a run is one write");
+
 static int apply_write(struct colo_disk *d, const struct colo_elog_run *run,
                        uint8_t *bounce)
 {
-    size_t pos = 0;
+    struct iovec parts[COLO_ELOG_RUN];
 
-    if (run->len > COLO_BACKING_PIECE)
-        return EINVAL;
     for (uint32_t i = 0; i < run->n; i++) {
         const uint8_t *data = colo__elog_data(d->log, run, i);
 
         if (!data)
             return EIO;
-        memcpy(bounce + pos, data, run->part[i].len);
-        pos += run->part[i].len;
+        parts[i].iov_base = (void *)(uintptr_t)data;
+        parts[i].iov_len = run->part[i].len;
     }
-    return colo__backing_write(d->backing, bounce, pos, run->offset,
-                               run->fua);
+    return colo__backing_writev(d->backing, parts, (int)run->n, bounce,
+                                run->offset, run->fua);
 }
 
 static int apply_zero(struct colo_disk *d, const struct colo_elog_run *run)

@@ -5,24 +5,28 @@
  */
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <linux/magic.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "backing.h"
 
 #define WHERE "backing"
 #define MAX_KEPT 64 /* aligned buffers that wait for use */
+#define MEM_ALIGN 4096 /* of those, enough for every device */
 
 struct colo_backing {
     int fd;
     bool block;
     uint32_t align;     /* of offset and length */
-    uint32_t mem_align; /* of the buffer */
+    _Atomic uint32_t mem_align; /* of the buffer */
     uint64_t size;
     pthread_mutex_t lock;
     void *kept[MAX_KEPT];
@@ -40,20 +44,10 @@ static int open_direct(const char *path, bool *ret_direct)
     return fd;
 }
 
-static void find_alignment(struct colo_backing *b, bool direct)
+/* what the kernel itself says, where it does (6.1): many devices take data
+ * from nearly any address */
+static bool ask_alignment(struct colo_backing *b)
 {
-    int sector = 512;
-
-    b->align = b->mem_align = 1;
-    if (!direct)
-        return;
-    b->align = 4096;
-    b->mem_align = 4096;
-    if (b->block) {
-        if (ioctl(b->fd, BLKSSZGET, &sector) == 0 && sector >= 512)
-            b->align = (uint32_t)sector;
-        return;
-    }
 #ifdef STATX_DIOALIGN
     struct statx sx;
 
@@ -62,8 +56,31 @@ static void find_alignment(struct colo_backing *b, bool direct)
         sx.stx_dio_offset_align <= 4096 && sx.stx_dio_mem_align <= 4096) {
         b->align = sx.stx_dio_offset_align;
         b->mem_align = sx.stx_dio_mem_align ? sx.stx_dio_mem_align : 1;
+        return true;
     }
+#else
+    (void)b;
 #endif
+    return false;
+}
+
+static void find_alignment(struct colo_backing *b, bool direct)
+{
+    struct statfs fs;
+    int sector = 512;
+
+    b->align = 1;
+    b->mem_align = 1;
+    /* there is no page cache to get past in memory */
+    if (!direct || (!b->block && fstatfs(b->fd, &fs) == 0 &&
+                    fs.f_type == TMPFS_MAGIC))
+        return;
+    if (ask_alignment(b))
+        return;
+    b->align = 4096;
+    b->mem_align = MEM_ALIGN;
+    if (b->block && ioctl(b->fd, BLKSSZGET, &sector) == 0 && sector >= 512)
+        b->align = (uint32_t)sector;
 }
 
 static int find_size(struct colo_backing *b, const char *path,
@@ -109,7 +126,8 @@ int colo__backing_open(const char *path, struct colo_backing **ret_b,
             rc = colo__fail(err, COLO_E_SYS, errno, WHERE, "%s", path);
             goto out;
         }
-        b->align = b->mem_align = 1;
+        b->align = 1;
+        b->mem_align = 1;
     }
     *ret_b = b;
     b = NULL;
@@ -146,7 +164,7 @@ void *colo__backing_buffer(struct colo_backing *b)
     if (b->nr_kept)
         p = b->kept[--b->nr_kept];
     pthread_mutex_unlock(&b->lock);
-    if (!p && posix_memalign(&p, 4096, COLO_BACKING_PIECE))
+    if (!p && posix_memalign(&p, MEM_ALIGN, COLO_BACKING_PIECE))
         p = NULL;
     return p;
 }
@@ -180,22 +198,43 @@ static int pread_all(int fd, uint8_t *buf, size_t len, uint64_t offset)
     return 0;
 }
 
-static int pwrite_all(int fd, const uint8_t *buf, size_t len, uint64_t offset,
-                      bool fua)
+/* what was written is cut off at the front */
+static void advance(struct iovec **iov, int *n, size_t done)
 {
-    while (len) {
-        struct iovec iov = { (void *)(uintptr_t)buf, len };
-        ssize_t r = pwritev2(fd, &iov, 1, (off_t)offset, fua ? RWF_DSYNC : 0);
+    while (*n && done >= (*iov)->iov_len) {
+        done -= (*iov)->iov_len;
+        (*iov)++;
+        (*n)--;
+    }
+    if (*n) {
+        (*iov)->iov_base = (uint8_t *)(*iov)->iov_base + done;
+        (*iov)->iov_len -= done;
+    }
+}
+
+/* iov is used up */
+static int pwritev_all(int fd, struct iovec *iov, int n, uint64_t offset,
+                       bool fua)
+{
+    while (n) {
+        ssize_t r = pwritev2(fd, iov, n, (off_t)offset, fua ? RWF_DSYNC : 0);
 
         if (r < 0 && errno == EINTR)
             continue;
         if (r <= 0)
             return r ? errno : EIO;
-        buf += r;
         offset += (uint64_t)r;
-        len -= (size_t)r;
+        advance(&iov, &n, (size_t)r);
     }
     return 0;
+}
+
+static int pwrite_all(int fd, const uint8_t *buf, size_t len, uint64_t offset,
+                      bool fua)
+{
+    struct iovec iov = { (void *)(uintptr_t)buf, len };
+
+    return pwritev_all(fd, &iov, len ? 1 : 0, offset, fua);
 }
 
 static bool is_aligned(const struct colo_backing *b, const void *buf,
@@ -203,6 +242,16 @@ static bool is_aligned(const struct colo_backing *b, const void *buf,
 {
     return ((uintptr_t)buf % b->mem_align | len % b->align |
             offset % b->align) == 0;
+}
+
+/* The volume may have moved to a device that wants more than the first one:
+ * then everything goes through a buffer of ours from now on. */
+static bool wants_more(struct colo_backing *b, int r, uintptr_t addresses)
+{
+    if (r != EINVAL || addresses % MEM_ALIGN == 0)
+        return false;
+    b->mem_align = MEM_ALIGN;
+    return true;
 }
 
 /* the next piece of an unaligned request: [*base, + *span) holds it */
@@ -223,8 +272,12 @@ int colo__backing_read(struct colo_backing *b, void *buf, size_t len,
     uint8_t *out = buf, *bounce;
     int r = 0;
 
-    if (is_aligned(b, buf, len, offset))
-        return pread_all(b->fd, buf, len, offset);
+    if (is_aligned(b, buf, len, offset)) {
+        r = pread_all(b->fd, buf, len, offset);
+        if (!wants_more(b, r, (uintptr_t)buf))
+            return r;
+        r = 0;
+    }
     bounce = colo__backing_buffer(b);
     if (!bounce)
         return ENOMEM;
@@ -250,8 +303,12 @@ int colo__backing_write(struct colo_backing *b, const void *buf, size_t len,
     uint8_t *bounce;
     int r = 0;
 
-    if (is_aligned(b, buf, len, offset))
-        return pwrite_all(b->fd, buf, len, offset, fua);
+    if (is_aligned(b, buf, len, offset)) {
+        r = pwrite_all(b->fd, buf, len, offset, fua);
+        if (!wants_more(b, r, (uintptr_t)buf))
+            return r;
+        r = 0;
+    }
     bounce = colo__backing_buffer(b);
     if (!bounce)
         return ENOMEM;
@@ -271,6 +328,39 @@ int colo__backing_write(struct colo_backing *b, const void *buf, size_t len,
     }
     colo__backing_release(b, bounce);
     return r;
+}
+
+int colo__backing_writev(struct colo_backing *b, const struct iovec *parts,
+                         int n, void *buffer, uint64_t offset, bool fua)
+{
+    struct iovec iov[COLO_BACKING_PARTS];
+    uint8_t *bounce = buffer;
+    bool aligned = true;
+    uintptr_t addresses = 0;
+    size_t len = 0;
+
+    if (n > COLO_BACKING_PARTS)
+        return EINVAL;
+    for (int i = 0; i < n; i++) {
+        iov[i] = parts[i];
+        aligned = aligned && is_aligned(b, parts[i].iov_base,
+                                        parts[i].iov_len, offset);
+        addresses |= (uintptr_t)parts[i].iov_base;
+        len += parts[i].iov_len;
+    }
+    if (len > COLO_BACKING_PIECE)
+        return EINVAL;
+    if (aligned) {
+        int r = pwritev_all(b->fd, iov, n, offset, fua);
+
+        if (!wants_more(b, r, addresses))
+            return r;
+    }
+    for (int i = 0; i < n; i++) {
+        memcpy(bounce, parts[i].iov_base, parts[i].iov_len);
+        bounce += parts[i].iov_len;
+    }
+    return colo__backing_write(b, buffer, len, offset, fua);
 }
 
 /* [offset, offset + len) by writing zeros */

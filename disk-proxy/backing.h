@@ -15,6 +15,9 @@
 #include "../libcolo/internal.h"
 
 #define COLO_BACKING_PIECE (256u * 1024u) /* bytes of an aligned buffer */
+#define COLO_BACKING_PARTS 64             /* of one writev */
+
+struct iovec;
 
 struct colo_backing;
 
@@ -34,6 +37,11 @@ int colo__backing_read(struct colo_backing *b, void *buf, size_t len,
 /* fua: on stable storage on return */
 int colo__backing_write(struct colo_backing *b, const void *buf, size_t len,
                         uint64_t offset, bool fua);
+/* colo__backing_writev - parts[n] after one another, at most
+ * COLO_BACKING_PARTS of them and COLO_BACKING_PIECE bytes; from where they lie
+ * if the disk takes that, else by way of buffer, an aligned one of ours. */
+int colo__backing_writev(struct colo_backing *b, const struct iovec *parts,
+                         int n, void *buffer, uint64_t offset, bool fua);
 /* colo__backing_zero - zeros are read from there afterwards.  trim: and the
  * space is not needed; EOPNOTSUPP (nothing was done) where that cannot be. */
 int colo__backing_zero(struct colo_backing *b, uint64_t len, uint64_t offset,

@@ -5,6 +5,8 @@
  * a range lock keeps overlapping writers in their order.
  */
 #include <pthread.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
 #include <time.h>
 
 #include "disk-common.h"
@@ -12,6 +14,23 @@
 #include "../../disk-proxy/range-lock.h"
 
 #define SIZE (1024u * 1024u)
+
+/* A device that wants page aligned memory, whatever was said before. */
+static int strict, refused;
+
+/* declared by sys/uio.h; what the code under test calls */
+ssize_t pwritev2(int fd, const struct iovec *iov, int n, off_t offset,
+                 int flags)
+{
+    for (int i = 0; strict && i < n; i++) {
+        if ((uintptr_t)iov[i].iov_base % 4096) {
+            refused++;
+            errno = EINVAL;
+            return -1;
+        }
+    }
+    return syscall(SYS_pwritev2, fd, iov, n, offset, (long)0, flags);
+}
 
 static void run_random(uint64_t size)
 {
@@ -81,6 +100,70 @@ START_TEST(test_extents)
     ck_assert(!colo__backing_is_hole(file.b, 65536, 65536));
     ck_assert(colo__backing_is_hole(file.b, 131072, SIZE - 131072));
     disk_file_close(&file);
+}
+END_TEST
+
+/* parts that lie anywhere become one write; and so when the disk has moved to
+ * a device that refuses them */
+static void run_parts(struct colo_backing *b, uint8_t *data)
+{
+    static uint8_t got[SIZE];
+    uint8_t *buffer = colo__backing_buffer(b);
+    struct iovec parts[COLO_BACKING_PARTS + 1];
+    uint64_t offset = 65536, len = 0;
+
+    for (int i = 0; i < COLO_BACKING_PARTS + 1; i++)
+        parts[i] = (struct iovec){ data + i * 8192 + 48, 4096 };
+    ck_assert_int_eq(colo__backing_writev(b, parts, COLO_BACKING_PARTS + 1,
+                                          buffer, 0, false), EINVAL);
+    for (int n = 1; n <= COLO_BACKING_PARTS; n += 21) {
+        ck_assert_int_eq(colo__backing_writev(b, parts, n, buffer, offset,
+                                              n == 1), 0);
+        ck_assert_int_eq(colo__backing_read(b, got, (size_t)n * 4096,
+                                            offset), 0);
+        for (int i = 0; i < n; i++)
+            ck_assert_mem_eq(got + i * 4096, parts[i].iov_base, 4096);
+    }
+    /* odd lengths too */
+    for (int i = 0; i < 3; i++) {
+        parts[i].iov_len = 1000 + (size_t)i;
+        len += parts[i].iov_len;
+    }
+    ck_assert_int_eq(colo__backing_writev(b, parts, 3, buffer, 777, false),
+                     0);
+    ck_assert_int_eq(colo__backing_read(b, got, len, 777), 0);
+    ck_assert_mem_eq(got + 2001, parts[2].iov_base, 1002);
+    colo__backing_release(b, buffer);
+}
+
+START_TEST(test_parts)
+{
+    static uint8_t data[SIZE], got[8192];
+    struct disk_file disk, memory = { .path = "/dev/shm/colo-test.XXXXXX" };
+    uint64_t state = 7;
+    struct colo_error err;
+    int fd = mkstemp(memory.path);
+
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(ftruncate(fd, SIZE), 0);
+    close(fd);
+    ck_assert_int_eq(colo__backing_open(memory.path, &memory.b, &err), 0);
+    disk_file_open(&disk, SIZE);
+    pure_random_fill(&state, data, sizeof(data));
+    refused = 0;
+    run_parts(disk.b, data);
+    run_parts(memory.b, data);
+    strict = 1;
+    ck_assert_int_eq(colo__backing_write(memory.b, data + 16, 8192, 4096,
+                                         false), 0);
+    ck_assert_int_eq(refused, 1); /* it was tried, and not again */
+    ck_assert_int_eq(colo__backing_read(memory.b, got, 8192, 4096), 0);
+    ck_assert_mem_eq(got, data + 16, 8192);
+    run_parts(memory.b, data);
+    ck_assert_int_eq(refused, 1);
+    strict = 0;
+    disk_file_close(&disk);
+    disk_file_close(&memory);
 }
 END_TEST
 
@@ -183,4 +266,4 @@ START_TEST(test_range_order)
 END_TEST
 
 PURE_MAIN("disk-backing", test_unaligned, test_odd_size, test_extents,
-          test_refused, test_range_lock, test_range_order)
+          test_parts, test_refused, test_range_lock, test_range_order)
