@@ -183,6 +183,14 @@ void colo__nets_poll(struct colo_session *s)
         colo__proxy_process_poll(s, &s->nets.net[i].process);
 }
 
+void colo__nets_cut(struct colo_session *s)
+{
+    if (!s->nets.started)
+        return;
+    for (uint32_t i = 0; i < s->nets.count; i++)
+        colo__proxy_process_cut(&s->nets.net[i].process);
+}
+
 void colo__nets_stop(struct colo_session *s)
 {
     if (!s->nets.started)

@@ -41,6 +41,9 @@ int colo__nets_take(struct colo_session *s, const struct colo_msg *msg,
 int colo__nets_start(struct colo_session *s, struct colo_error *err);
 /* colo__nets_poll - after anything happened; raises what has failed. */
 void colo__nets_poll(struct colo_session *s);
+/* colo__nets_cut - the peer is lost, and it is not known yet who goes on: no
+ * card says anything until that is told. */
+void colo__nets_cut(struct colo_session *s);
 /* colo__nets_stop - let the processes leave.  One that has taken over lives
  * on until no connection needs it. */
 void colo__nets_stop(struct colo_session *s);

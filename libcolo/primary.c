@@ -147,6 +147,7 @@ int colo__primary_action(struct colo_session *s, int action,
         return colo__primary_go_on(s, err);
     case COLO_ACT_ASK:
         /* the guest runs on while the arbiter thinks; its output is held */
+        colo__nets_cut(s);
         return colo__primary_let_run(s, err);
     case COLO_ACT_YIELD:
         return colo__primary_yield(s, err);

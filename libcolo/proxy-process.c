@@ -128,10 +128,15 @@ static void close_fd(int *fd)
     *fd = -1;
 }
 
-void colo__proxy_process_stop(struct colo_proxy_process *p)
+void colo__proxy_process_cut(struct colo_proxy_process *p)
 {
     colo__relay_end(p->relay);
     p->relay = NULL;
+}
+
+void colo__proxy_process_stop(struct colo_proxy_process *p)
+{
+    colo__proxy_process_cut(p);
     close_fd(&p->life_fd);
 }
 

@@ -41,6 +41,8 @@ void colo__proxy_process_path(const struct colo_session *s, const char *name,
 /* colo__proxy_process_poll - after anything happened; raises what failed. */
 void colo__proxy_process_poll(struct colo_session *s,
                               struct colo_proxy_process *p);
+/* colo__proxy_process_cut - it hears no more of its twin. */
+void colo__proxy_process_cut(struct colo_proxy_process *p);
 /* colo__proxy_process_stop - let it leave, by itself. */
 void colo__proxy_process_stop(struct colo_proxy_process *p);
 /* colo__proxy_process_free - close what is still open; the process is left. */

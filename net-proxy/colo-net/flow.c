@@ -170,8 +170,16 @@ void net_flow_commit(struct net *n, uint64_t epoch)
 
 void net_flow_release(struct net *n)
 {
+    if (!n->flow || !n->flow->compare)
+        return;
+    colo__compare_alone(n->flow->compare, net_now_us());
+    colo__compare_gate(n->flow->compare, true); /* last: in their order */
+}
+
+void net_flow_shut(struct net *n)
+{
     if (n->flow && n->flow->compare)
-        colo__compare_alone(n->flow->compare, net_now_us());
+        colo__compare_gate(n->flow->compare, false);
 }
 
 /* ---- secondary --------------------------------------------------------- */

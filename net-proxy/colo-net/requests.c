@@ -31,8 +31,9 @@ void net_lost(struct net *n)
         return;
     n->said_lost = true;
     net_say("%s", n->twin.why);
-    /* What is held stays so: whether this side may speak is the session's to
-     * decide, which the next request will show. */
+    /* Nothing goes out from now on, whatever it is: whether this side may
+     * speak is the session's to decide, and the next request shows it. */
+    net_flow_shut(n);
     if (n->way == NET_COMPARE)
         net_diverged(n, n->twin.why);
 }
@@ -92,16 +93,28 @@ static const char *do_commit(struct net *n, uint64_t epoch)
     return NULL;
 }
 
+/* The other side has the guest.  What this one has not said it never says, and
+ * its card stays out of the bridge, also when we have gone. */
+static void give_up(struct net *n)
+{
+    struct colo_error err;
+
+    net_flow_free(n->flow);
+    n->flow = NULL;
+    n->way = NET_QUIET;
+    n->stands = n->said_lost = false;
+    n->record.secondary = true;
+    if (net_record_write(n->record_fd, &n->record, &err))
+        net_say("%s", err.text);
+}
+
 static const char *do_failover(struct net *n, char *text, size_t cap)
 {
     struct colo_error err;
 
     net_twin_close(&n->twin);
     if (!n->options->secondary) {
-        n->said_lost = false;
-        net_flow_release(n);
-        n->way = NET_PASS;
-        n->stands = false;
+        give_up(n);
         return NULL;
     }
     if (n->way == NET_ALONE)
@@ -119,17 +132,17 @@ static const char *do_failover(struct net *n, char *text, size_t cap)
     return NULL;
 }
 
-/* Protection ends.  Only a primary has a guest that may speak.  After the
- * twin was lost, and without a failover here, it may be the twin that goes on:
- * then what is held was never said, and a client asks again. */
-static void do_stop(struct net *n)
+/* Protection ends.  Only a primary has a guest that may speak.  If the session
+ * has gone without a word after the twin was lost, it may be the twin that goes
+ * on: then what is held was never said, and a client asks again. */
+static void do_stop(struct net *n, bool told)
 {
     net_twin_close(&n->twin);
-    if (n->said_lost) {
+    if (n->said_lost && !told) {
         net_flow_free(n->flow);
         n->flow = NULL;
     }
-    n->stands = false;
+    n->stands = n->said_lost = false;
     if (n->way == NET_COMPARE || n->way == NET_PASS) {
         net_flow_release(n);
         n->way = NET_PASS;
@@ -161,7 +174,7 @@ static void answer(struct net *n, const struct colo_proxy_request *req)
         error = do_failover(n, text, sizeof(text));
         break;
     case COLO_PROXY_STOP:
-        do_stop(n);
+        do_stop(n, true);
         break;
     default:
         error = "colo-net cannot do that";
@@ -192,5 +205,5 @@ void net_requests(struct net *n)
     net_say("%s", err.text);
     n->joined = false;
     ops(n)->leave(n->source);
-    do_stop(n);
+    do_stop(n, false);
 }

@@ -16,7 +16,8 @@
 enum net_way {
     NET_PASS,    /* primary: between guest and world, nobody compares */
     NET_COMPARE, /* primary: output waits for the twin's, input goes to both */
-    NET_QUIET,   /* secondary: the replica does not run yet: nothing passes */
+    NET_QUIET,   /* secondary: the replica does not run yet; primary: the other
+                  * side has the guest.  Nothing passes */
     NET_FOLLOW,  /* secondary: with its twin only */
     NET_ALONE,   /* secondary after a takeover: with the world */
 };
@@ -101,6 +102,8 @@ void net_flow_told(struct net *n, const uint8_t number[4]);
 bool net_flow_full(const struct net *n);
 /* net_flow_commit - everything held goes out, in order; a new epoch. */
 void net_flow_commit(struct net *n, uint64_t epoch);
+/* net_flow_shut - nothing goes out until net_flow_release. */
+void net_flow_shut(struct net *n);
 /* net_flow_release - everything held goes out, and nothing is held later. */
 void net_flow_release(struct net *n);
 /* secondary; frame is changed in place, false: it must not go on */
