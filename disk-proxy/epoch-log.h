@@ -2,7 +2,7 @@
 /* Copyright (C) libcolo developers
  *
  * What the primary wrote and the secondary has not yet applied, epoch by
- * epoch.  The stream is received straight into segments of 1 MiB and stays
+ * epoch.  The stream is received straight into segments of a MiB and stays
  * there; records only point into them.  Above the memory limit, closed
  * segments go to a file that has a limit of its own.
  *
@@ -17,7 +17,8 @@
 
 #include "backing.h"
 
-#define COLO_ELOG_SEGMENT (1024u * 1024u)
+/* a MiB of data, and room for the headers if it comes in 16 KiB or more */
+#define COLO_ELOG_SEGMENT (1024u * 1024u + 4096u)
 #define COLO_ELOG_RUN 64 /* records merged into one write */
 
 #define COLO_REC_WRITE   1

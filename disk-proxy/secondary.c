@@ -18,6 +18,8 @@
 #define QUEUE_BYTES (4u * 1024u * 1024u) /* answers only */
 #define DRAIN_MS 10000
 #define PROGRESS_US 500000
+#define GULP (256u * 1024u)   /* received at once: it is in the cache then */
+#define LARGE (64u * 1024u)   /* a message that is not split if possible */
 
 static void answer_now(struct colo_disk *d, uint64_t seq, const char *error)
 {
@@ -246,8 +248,27 @@ static int take(struct colo_disk *d, const struct colo_dmsg *m,
                       colo__dmsg_name(m->type));
 }
 
-/* what is in the log and not yet parsed */
-static int take_all(struct colo_disk *d, size_t *ret_need,
+/* how much to receive now.  A large message shall end where its segment does,
+ * or before: what does not fit must be moved to the next.  So after a large
+ * one no more is taken than one that is as large.
+ * Shape    cap: room; have: bytes of the message that begins there, of need,
+ *          which is a header's until that is known; before: the last one's. */
+static size_t gulp(size_t cap, size_t have, size_t need, size_t before)
+{
+    size_t want = GULP;
+
+    if (before >= LARGE || need >= LARGE) {
+        want = need - have;
+        if (need == COLO_DWIRE_HEADER && have < before &&
+            before - have <= cap)
+            want = before - have;
+    }
+    return want < cap ? want : cap;
+}
+
+/* What is in the log and not yet parsed.  *ret_need is what the message has
+ * that is not whole, *ret_before what the last one had. */
+static int take_all(struct colo_disk *d, size_t *ret_need, size_t *ret_before,
                     struct colo_error *err)
 {
     uint64_t size = colo__backing_size(d->backing);
@@ -272,23 +293,27 @@ static int take_all(struct colo_disk *d, size_t *ret_need,
         rc = take(d, &m, err);
         if (rc) return rc;
         colo__elog_parsed(d->log, (size_t)used);
+        *ret_before = (size_t)used;
     }
 }
 
 static int receive(struct colo_disk *d, struct colo_error *err)
 {
-    size_t need = COLO_DWIRE_HEADER, cap, n;
+    size_t need = COLO_DWIRE_HEADER, before = 0, have, cap, n;
     uint8_t *p;
     int rc = 0;
 
     while (!rc) {
         rc = colo__elog_space(d->log, need, &p, &cap, err);
-        if (!rc)
-            rc = colo__disk_recv_some(d, p, cap, &n, err);
+        if (rc)
+            break;
+        (void)colo__elog_unparsed(d->log, &have);
+        rc = colo__disk_recv_some(d, p, gulp(cap, have, need, before), &n,
+                                  err);
         if (rc)
             break;
         colo__elog_filled(d->log, n);
-        rc = take_all(d, &need, err);
+        rc = take_all(d, &need, &before, err);
     }
     return rc;
 }

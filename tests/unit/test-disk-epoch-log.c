@@ -144,7 +144,7 @@ START_TEST(test_spill)
     }
     put_barrier(log, 1);
     colo__elog_stats(log, &stats);
-    ck_assert_uint_le(stats.memory, 4 * MIB);
+    ck_assert_uint_le(stats.memory, 4 * COLO_ELOG_SEGMENT);
     ck_assert_uint_ge(stats.spilled, 8 * MIB);
     ck_assert_uint_eq(stats.records, 129);
     for (unsigned i = 0; i < 32; i++)
@@ -183,7 +183,8 @@ START_TEST(test_spill_again)
         ck_assert_uint_eq(byte_at(NULL, file.b, 0), epoch);
         colo__elog_stats(log, &stats);
         ck_assert_uint_eq(stats.spilled, 0);
-        ck_assert_uint_le(stats.memory + stats.kept, 5 * MIB);
+        ck_assert_uint_le(stats.memory + stats.kept,
+                          5 * COLO_ELOG_SEGMENT);
     }
     colo__elog_close(log);
     disk_file_close(&file);
@@ -209,7 +210,7 @@ START_TEST(test_limits)
 
     ck_assert_int_eq(fill(log), COLO_E_LIMIT);
     colo__elog_stats(log, &stats);
-    ck_assert_uint_eq(stats.memory, 4 * MIB);
+    ck_assert_uint_eq(stats.memory, 4 * COLO_ELOG_SEGMENT);
     colo__elog_reset(log);
     ck_assert_int_eq(put_write(log, 0, 4096, 1), 0);
     colo__elog_close(log);
@@ -217,7 +218,7 @@ START_TEST(test_limits)
     log = open_log(4 * MIB, 8 * MIB);
     ck_assert_int_eq(fill(log), COLO_E_LIMIT);
     colo__elog_stats(log, &stats);
-    ck_assert_uint_eq(stats.spilled, 8 * MIB);
+    ck_assert_uint_eq(stats.spilled, 7 * COLO_ELOG_SEGMENT);
     colo__elog_close(log);
 }
 END_TEST
