@@ -60,29 +60,12 @@ static void take_hold(struct arguments *a, const char *text)
 
 static void take_policy(struct arguments *a, const char *text)
 {
-    static const char *const classes[COLO_CLASSES] = {
-        [COLO_CLASS_LINK] = "link", [COLO_CLASS_TCP] = "tcp",
-        [COLO_CLASS_UDP] = "udp", [COLO_CLASS_DNS] = "dns",
-        [COLO_CLASS_QUIC] = "quic", [COLO_CLASS_ICMP] = "icmp",
-        [COLO_CLASS_OTHER] = "other",
-    };
-    static const char *const policies[] = {
-        [COLO_POLICY_COMPARE] = "compare", [COLO_POLICY_PASS] = "pass",
-        [COLO_POLICY_DROP] = "drop",
-    };
+    uint8_t class_of, policy;
 
-    for (int c = 0; c < COLO_CLASSES; c++) {
-        size_t n = strlen(classes[c]);
-
-        if (strncmp(text, classes[c], n) != 0 || text[n] != '=')
-            continue;
-        for (int p = 0; p < (int)COLO_ARRAY_LEN(policies); p++)
-            if (strcmp(text + n + 1, policies[p]) == 0) {
-                a->net.policy[c] = (uint8_t)(p + 1);
-                return;
-            }
-    }
-    a->bad = true;
+    if (colo__compare_policy(text, &class_of, &policy))
+        a->net.policy[class_of] = (uint8_t)(policy + 1);
+    else
+        a->bad = true;
 }
 
 static void take_option(struct arguments *a, int c)

@@ -142,6 +142,7 @@ struct colo_compare {
     struct cmp_frame *held, *held_last;
     struct cmp_frag *frags[2];
     unsigned frag_count[2];
+    struct colo_compare_where where;
     uint64_t epoch;
     uint32_t notes, told; /* the last that was sent, and confirmed */
     uint64_t due_us;     /* nothing can be due before */

@@ -302,3 +302,9 @@ void colo__compare_counts(const struct colo_compare *c,
     *ret = c->counts;
     ret->flows = c->table.count;
 }
+
+void colo__compare_where(const struct colo_compare *c,
+                         struct colo_compare_where *ret)
+{
+    *ret = c->where;
+}

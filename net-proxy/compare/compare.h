@@ -29,6 +29,15 @@
 
 #include "../../libcolo/internal.h"
 
+/* A connection, seen from the guest. */
+struct colo_flow_key {
+    uint8_t family;      /* 4, 6; 0: not IP, or not readable */
+    uint8_t proto;       /* of IP */
+    uint16_t tag[2];     /* VLAN id + 1, outer first; 0: none */
+    uint16_t guest_port, peer_port; /* ICMP: type and code, identifier */
+    uint8_t guest[16], peer[16];    /* IPv4 in the first four bytes */
+};
+
 /* ---- settings ---------------------------------------------------------- */
 
 enum colo_compare_class {
@@ -64,6 +73,10 @@ struct colo_compare_settings {
 /* colo__compare_defaults - 8192 flows, 16384 frames, 64 MiB, 3 s, 400 ms, an
  * hour, one minute; everything is compared, LINK passes. */
 void colo__compare_defaults(struct colo_compare_settings *s);
+
+/* colo__compare_policy - "CLASS=POLICY", e.g. "dns=pass".  False: it is not. */
+bool colo__compare_policy(const char *text, uint8_t *ret_class,
+                          uint8_t *ret_policy);
 
 /* ---- the comparator ---------------------------------------------------- */
 
@@ -149,16 +162,20 @@ uint64_t colo__compare_tick(struct colo_compare *c, uint64_t now_us);
 void colo__compare_counts(const struct colo_compare *c,
                           struct colo_compare_counts *ret);
 
-/* ---- the note ---------------------------------------------------------- */
-
-/* A connection, seen from the guest. */
-struct colo_flow_key {
-    uint8_t family;      /* 4, 6; 0: not IP, or not readable */
-    uint8_t proto;       /* of IP */
-    uint16_t tag[2];     /* VLAN id + 1, outer first; 0: none */
-    uint16_t guest_port, peer_port; /* ICMP: type and code, identifier */
-    uint8_t guest[16], peer[16];    /* IPv4 in the first four bytes */
+/* Of the divergence that was told last. */
+struct colo_compare_where {
+    bool has_flow, has_stream;
+    struct colo_flow_key flow;
+    uint32_t seq;        /* TCP: the primary's number of what differs, or of
+                          * what did not come */
+    uint32_t offset;     /* the same, from the beginning of its stream */
+    bool from_start;     /* that was seen: offset is known */
 };
+
+void colo__compare_where(const struct colo_compare *c,
+                         struct colo_compare_where *ret);
+
+/* ---- the note ---------------------------------------------------------- */
 
 struct colo_note {
     struct colo_flow_key key;

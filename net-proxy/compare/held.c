@@ -33,6 +33,19 @@ void cmp_due(struct colo_compare *c, uint64_t at_us)
         c->due_us = at_us;
 }
 
+static void say_where(struct colo_compare *c, const struct cmp_flow *f)
+{
+    memset(&c->where, 0, sizeof(c->where));
+    if (!f)
+        return;
+    c->where.has_flow = true;
+    c->where.flow = f->key;
+    c->where.has_stream = f->tcp && f->known;
+    c->where.seq = f->cursor;
+    c->where.from_start = f->synced;
+    c->where.offset = f->cursor - (f->side[PRI].isn + 1);
+}
+
 void cmp_diverge(struct colo_compare *c, struct cmp_flow *f,
                  const char *reason)
 {
@@ -46,6 +59,7 @@ void cmp_diverge(struct colo_compare *c, struct cmp_flow *f,
     if (c->asked)
         return;
     c->asked = true;
+    say_where(c, f);
     c->ops.diverged(c->user, reason);
 }
 
