@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Copyright (C) libcolo developers
+ *
+ * The process that runs the session for xl: colo-xl-session.  So what libcolo
+ * needs (libraries, threads, children, signals) stays out of xl, and the session
+ * ends cleanly when xl is killed: its stdin is a pipe that only xl holds.
+ *
+ * Its descriptors: 0 that pipe, 1 what it reports, XL_SEND_FD to the peer,
+ * XL_RECV_FD from it.  A report is a line of at most XL_LINE_MAX bytes:
+ * "log LEVEL TEXT" (COLO_LOG_*), at its end "end CODE TEXT" (0, COLO_E_*, or
+ * XL_TAKEN_OVER).
+ */
+#ifndef XL_HELPER_H
+#define XL_HELPER_H
+
+#include "internal.h"
+
+#define XL_SEND_FD 3
+#define XL_RECV_FD 4
+#define XL_LINE_MAX 400
+#define XL_TAKEN_OVER 1 /* the guest runs here, and all is done */
+
+typedef void xl_say_fn(void *user, int level, const char *text);
+
+/* xl_helper_run - until it has ended.
+ * argv     the words behind its name; ends with NULL
+ * say      told what it reports
+ * Returns  0 or XL_TAKEN_OVER, or < 0: a COLO_E_*
+ * Blocks   as long as protection lasts. */
+int xl_helper_run(const char *const *argv, int send_fd, int recv_fd,
+                  xl_say_fn *say, void *user, struct colo_error *err);
+
+#endif

@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Copyright (C) libcolo developers
+ *
+ * libxl-colo.so, loaded before libxl by colo-xl: takes over two of libxl's
+ * calls, as `xl remus` and `xl migrate-receive -r` make them.  Every other way
+ * of calling them goes on to stock libxl: asynchronous, a plain restore, a
+ * peer with only stock Xen, an option that libcolo has nothing like.
+ *
+ * Needs no library but libc: it is loaded into every process that xl starts.
+ * What it has to say goes to the log that xl gave to libxl.
+ *
+ * Source of the calls and of what xl does after them: Xen 4.17.7,
+ * tools/libs/light/libxl_remus.c, libxl_create.c, tools/xl/xl_migrate.c.
+ */
+#include <dlfcn.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <unistd.h>
+
+/* what this header declares is what the map lets out */
+#pragma GCC visibility push(default)
+#include <libxl.h>
+#pragma GCC visibility pop
+
+#include "errors.h"
+#include "helper.h"
+#include "options.h"
+#include "peer.h"
+
+#define HELLO_MS 5000u   /* for a peer that may not know that it is asked */
+#define SENDER_MS 60000u /* for a sender, from its xl's header to its stream */
+#define EAGER_MS 2000u   /* a stock sender of mode COLO does not wait so long */
+
+typedef int remus_start_fn(libxl_ctx *ctx, libxl_domain_remus_info *info,
+                           uint32_t domid, int send_fd, int recv_fd,
+                           const libxl_asyncop_how *ao_how);
+typedef int create_restore_fn(libxl_ctx *ctx, libxl_domain_config *d_config,
+                              uint32_t *domid, int restore_fd,
+                              int send_back_fd,
+                              const libxl_domain_restore_params *params,
+                              const libxl_asyncop_how *ao_how,
+                              const libxl_asyncprogress_how *aop_console_how);
+
+/* ---- xl's log ----------------------------------------------------------- */
+
+static void say(libxl_ctx *ctx, int level, const char *fmt, ...)
+    COLO_PRINTF(3, 4);
+static void log_message(xentoollog_logger *lg, xentoollog_level level,
+                        const char *fmt, ...) COLO_PRINTF(3, 4);
+
+static void log_message(xentoollog_logger *lg, xentoollog_level level,
+                        const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    lg->vmessage(lg, level, -1, "libxl-colo", fmt, ap);
+    va_end(ap);
+}
+
+/* libxl tells nobody which log it was given.  But it has been the first thing
+ * in its context from Xen 4.1 to 4.22. */
+static void say(libxl_ctx *ctx, int level, const char *fmt, ...)
+{
+    /* xl shows warnings and errors, and with -v the rest */
+    static const xentoollog_level levels[] = {
+        [COLO_LOG_DEBUG] = XTL_DEBUG, [COLO_LOG_INFO] = XTL_VERBOSE,
+        [COLO_LOG_NOTICE] = XTL_DETAIL, [COLO_LOG_WARNING] = XTL_WARN,
+        [COLO_LOG_ERROR] = XTL_ERROR,
+    };
+    xentoollog_logger *lg = *(xentoollog_logger **)ctx;
+    char text[XL_LINE_MAX];
+    va_list ap;
+
+    if (!lg)
+        return;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof(text), fmt, ap);
+    va_end(ap);
+    log_message(lg, levels[level], "%s", text);
+}
+
+static void on_say(void *user, int level, const char *text)
+{
+    say(user, level, "%s", text);
+}
+
+/* rc of libcolo becomes libxl's; the reason is logged */
+static int fail(libxl_ctx *ctx, int rc, const struct colo_error *err)
+{
+    say(ctx, COLO_LOG_ERROR, "%s", err->text);
+    return xl_error_from(rc);
+}
+
+/* ---- xl remus ----------------------------------------------------------- */
+
+/* The next one of this name, which is stock libxl's. */
+static int stock_remus_start(libxl_ctx *ctx, libxl_domain_remus_info *info,
+                             uint32_t domid, int send_fd, int recv_fd,
+                             const libxl_asyncop_how *ao_how)
+{
+    remus_start_fn *next =
+        (remus_start_fn *)dlsym(RTLD_NEXT, "libxl_domain_remus_start");
+
+    return next ? next(ctx, info, domid, send_fd, recv_fd, ao_how) : ERROR_NI;
+}
+
+static int protect(libxl_ctx *ctx, const struct xl_request *request,
+                   uint32_t domid, const char *host, int send_fd, int recv_fd,
+                   struct colo_error *err)
+{
+    char id[16], interval[16];
+
+    snprintf(id, sizeof(id), "%u", domid);
+    snprintf(interval, sizeof(interval), "%u", request->interval_ms);
+    return xl_helper_run((const char *const[]){
+        "primary", id, host,
+        request->mode == COLO_MODE_COLO ? "colo" : "remus", interval,
+        request->network_buffer ? "buffer" : "no-buffer",
+        request->disks ? "disks" : "no-disks",
+        request->compress ? "compress" : "no-compress", NULL
+    }, send_fd, recv_fd, on_say, ctx, err);
+}
+
+int libxl_domain_remus_start(libxl_ctx *ctx, libxl_domain_remus_info *info,
+                             uint32_t domid, int send_fd, int recv_fd,
+                             const libxl_asyncop_how *ao_how)
+{
+    char host[XL_NAME_MAX] = "";
+    struct xl_request request;
+    struct colo_error err;
+    int rc;
+
+    if (ao_how)
+        return stock_remus_start(ctx, info, domid, send_fd, recv_fd, ao_how);
+    rc = xl_request_from(info, &request, &err);
+    if (rc)
+        return fail(ctx, rc, &err);
+    if (request.stock)
+        return stock_remus_start(ctx, info, domid, send_fd, recv_fd, ao_how);
+    rc = xl_peer_wait_hello(recv_fd, HELLO_MS, host, &err);
+    if (rc)
+        return fail(ctx, rc, &err);
+    if (!*host) {
+        say(ctx, COLO_LOG_WARNING, "the peer has only stock Xen: so this is "
+            "stock Remus, with what it can do");
+        return stock_remus_start(ctx, info, domid, send_fd, recv_fd, ao_how);
+    }
+    rc = protect(ctx, &request, domid, host, send_fd, recv_fd, &err);
+    return rc < 0 ? fail(ctx, rc, &err) : 0;
+}
+
+/* ---- xl migrate-receive -r, --colo ---------------------------------------- */
+
+static int stock_create_restore(libxl_ctx *ctx, libxl_domain_config *d_config,
+                                uint32_t *domid, int restore_fd,
+                                int send_back_fd,
+                                const libxl_domain_restore_params *params,
+                                const libxl_asyncop_how *ao_how,
+                                const libxl_asyncprogress_how *console_how)
+{
+    create_restore_fn *next =
+        (create_restore_fn *)dlsym(RTLD_NEXT, "libxl_domain_create_restore");
+
+    return next ? next(ctx, d_config, domid, restore_fd, send_back_fd, params,
+                       ao_how, console_how) : ERROR_NI;
+}
+
+static bool wants_checkpoints(const libxl_domain_restore_params *params,
+                              int send_back_fd)
+{
+    return params && send_back_fd >= 0 &&
+           params->checkpointed_stream != LIBXL_CHECKPOINTED_STREAM_NONE;
+}
+
+/* xl has nothing to do afterwards: the replica has its name, and, when it took
+ * over, runs and is watched.  So this never says 0, after which xl would rename
+ * it, start it and watch it, too; and without a domid xl destroys nothing. */
+static int receive(libxl_ctx *ctx, int restore_fd, int send_back_fd)
+{
+    struct colo_error err;
+    int rc = xl_helper_run((const char *const[]){ "secondary", NULL },
+                           send_back_fd, restore_fd, on_say, ctx, &err);
+
+    if (rc < 0)
+        return fail(ctx, rc, &err);
+    say(ctx, COLO_LOG_NOTICE, "%s", rc == XL_TAKEN_OVER ?
+        "the guest runs on this host now, and xl has no more to do" :
+        "protection has ended as asked");
+    return ERROR_ABORTED;
+}
+
+/* In mode Remus a stock sender does not mind what it is told.  In mode COLO it
+ * listens, so nothing is said before it is known not to be one: it begins by
+ * itself, and ours does not. */
+static int find_sender(int restore_fd, int send_back_fd, bool colo,
+                       bool *ret_stock, struct colo_error *err)
+{
+    char name[256] = "";
+    int rc;
+
+    if (colo) {
+        rc = xl_peer_is_stock(restore_fd, EAGER_MS, ret_stock, err);
+        if (rc != COLO_E_TIMEOUT)
+            return rc;
+    }
+    /* without it there is still a line */
+    if (gethostname(name, sizeof(name) - 1))
+        name[0] = '\0';
+    rc = xl_peer_say_hello(send_back_fd, name, err);
+    return rc ? rc : xl_peer_is_stock(restore_fd, SENDER_MS, ret_stock, err);
+}
+
+int libxl_domain_create_restore(libxl_ctx *ctx, libxl_domain_config *d_config,
+                                uint32_t *domid, int restore_fd,
+                                int send_back_fd,
+                                const libxl_domain_restore_params *params,
+                                const libxl_asyncop_how *ao_how,
+                                const libxl_asyncprogress_how *aop_console_how)
+{
+    struct colo_error err;
+    bool stock = true;
+    int rc;
+
+    if (ao_how || !wants_checkpoints(params, send_back_fd))
+        return stock_create_restore(ctx, d_config, domid, restore_fd,
+                                    send_back_fd, params, ao_how,
+                                    aop_console_how);
+    rc = find_sender(restore_fd, send_back_fd, params->checkpointed_stream ==
+                     LIBXL_CHECKPOINTED_STREAM_COLO, &stock, &err);
+    if (rc)
+        return fail(ctx, rc, &err);
+    if (!stock)
+        return receive(ctx, restore_fd, send_back_fd);
+    say(ctx, COLO_LOG_WARNING, "the sender has only stock Xen: so this is "
+        "stock Remus, with what it can do");
+    return stock_create_restore(ctx, d_config, domid, restore_fd,
+                                send_back_fd, params, ao_how,
+                                aop_console_how);
+}

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Copyright (C) libcolo developers
+ *
+ * colo-xl-session: runs the session for xl, see helper.h.  Started by the
+ * plug-in; not for users.  Uses libcolo's public interface only.
+ *
+ *   primary DOMID PEER remus|colo INTERVAL buffer|no-buffer disks|no-disks
+ *           compress|no-compress
+ *   secondary
+ *   relay PID       libcolo's way to the peer, in place of ssh: relay.c
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "colo.h"
+#include "helper.h"
+#include "relay.h"
+
+#define LIFE_FD 0
+#define REPORT_FD 1
+
+/* ---- reports ------------------------------------------------------------ */
+
+static void report(const char *word, int number, const char *text)
+{
+    char line[XL_LINE_MAX];
+    int n = snprintf(line, sizeof(line) - 1, "%s %d %s", word, number, text);
+
+    if (n > (int)sizeof(line) - 2)
+        n = (int)sizeof(line) - 2;
+    for (int i = 0; i < n; i++) {
+        if ((unsigned char)line[i] < 0x20)
+            line[i] = ' ';
+    }
+    line[n++] = '\n';
+    /* shorter than PIPE_BUF: whole or not at all */
+    if (write(REPORT_FD, line, (size_t)n) < 0)
+        return; /* xl has gone */
+}
+
+/* What the session says is for its log; xl gets what a person must know. */
+static void on_log(void *user, int level, int sys_errno, const char *context,
+                   const char *text)
+{
+    char line[XL_LINE_MAX];
+
+    (void)user;
+    (void)sys_errno;
+    snprintf(line, sizeof(line), "%s: %s", context, text);
+    report("log", level, line);
+}
+
+struct seen {
+    bool checkpoint; /* one was whole */
+    bool active;     /* the replica is the guest */
+};
+
+static void on_event(void *user, const struct colo_event *event)
+{
+    struct seen *seen = user;
+
+    if (event->type == COLO_EVENT_WARNING && event->text)
+        report("log", COLO_LOG_WARNING, event->text);
+    if (event->type == COLO_EVENT_STATE) {
+        seen->active |= event->state == COLO_STATE_ACTIVE;
+        report("log", COLO_LOG_INFO, colo_state_name(event->state));
+    }
+    if (event->type == COLO_EVENT_CHECKPOINT && !seen->checkpoint) {
+        seen->checkpoint = true;
+        report("log", COLO_LOG_NOTICE, "the first checkpoint is whole");
+    }
+}
+
+/* ---- the loop ----------------------------------------------------------- */
+
+static int timeout_of(uint64_t deadline)
+{
+    struct timespec ts;
+    uint64_t now;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    now = (uint64_t)ts.tv_sec * 1000u + (uint64_t)ts.tv_nsec / 1000000u;
+    if (deadline == UINT64_MAX)
+        return -1;
+    if (deadline <= now)
+        return 0;
+    return deadline - now > 60000 ? 60000 : (int)(deadline - now);
+}
+
+static int fail_poll(struct colo_error *err)
+{
+    memset(err, 0, sizeof(*err));
+    err->code = COLO_E_SYS;
+    err->sys_errno = errno;
+    snprintf(err->text, sizeof(err->text), "poll: %s", strerror(errno));
+    return err->code;
+}
+
+/* Until the session has ended.  When xl is gone it is asked to end cleanly;
+ * where that is not possible in its state, closing it ends it. */
+static int loop(struct colo_session *session, struct colo_error *err)
+{
+    bool alive = true;
+
+    for (;;) {
+        struct pollfd pfds[2] = {
+            { colo_session_get_fd(session),
+              (short)colo_session_get_events(session), 0 },
+            { alive ? LIFE_FD : -1, POLLIN, 0 },
+        };
+        int rc;
+
+        if (poll(pfds, 2, timeout_of(colo_session_get_deadline(session))) < 0
+            && errno != EINTR)
+            return fail_poll(err);
+        if (pfds[1].revents) {
+            alive = false; /* nothing is ever written to it */
+            rc = colo_session_stop(session, err);
+            if (rc)
+                return rc;
+        }
+        rc = colo_session_process(session, err);
+        if (rc <= 0)
+            return rc;
+    }
+}
+
+static int run(struct colo_config *config)
+{
+    struct seen seen = { false, false };
+    struct colo_session *session = NULL;
+    struct colo_error err = { 0 };
+    int rc;
+
+    config->log.fn = on_log;
+    config->log.min_level = COLO_LOG_INFO;
+    config->event_fn = on_event;
+    config->event_user = &seen;
+    rc = colo_session_open(config, &session, &err);
+    if (!rc) {
+        rc = loop(session, &err);
+        colo_session_close(session);
+    }
+    report("end", !rc && seen.active ? XL_TAKEN_OVER : rc, rc ? err.text : "");
+    return rc ? 1 : 0;
+}
+
+/* ---- both sides --------------------------------------------------------- */
+
+static int run_primary(char **words)
+{
+    struct colo_config config;
+    char ssh[600];
+
+    colo_config_init(&config, sizeof(config));
+    config.role = COLO_ROLE_PRIMARY;
+    config.domain = words[0];
+    config.peer = words[1];
+    config.mode = strcmp(words[2], "colo") ? COLO_MODE_REMUS : COLO_MODE_COLO;
+    config.interval_ms = (uint32_t)strtoul(words[3], NULL, 10);
+    config.network_buffer = !strcmp(words[4], "buffer");
+    config.disks = !strcmp(words[5], "disks");
+    config.compress = strcmp(words[6], "compress") ? 0 : -1;
+    config.transport = COLO_TRANSPORT_TLS;
+    /* not ssh: the two pipes that xl has to the peer */
+    snprintf(ssh, sizeof(ssh), "/proc/self/exe relay %ld", (long)getpid());
+    config.ssh_command = ssh;
+    config.remote_command = "migrate-receive";
+    return run(&config);
+}
+
+static int run_secondary(void)
+{
+    struct colo_config config;
+
+    colo_config_init(&config, sizeof(config));
+    config.role = COLO_ROLE_SECONDARY;
+    config.boot_in_fd = XL_RECV_FD;
+    config.boot_out_fd = XL_SEND_FD;
+    return run(&config);
+}
+
+static bool keep_from_children(int fd)
+{
+    int flags = fcntl(fd, F_GETFD);
+
+    return flags >= 0 && !fcntl(fd, F_SETFD, flags | FD_CLOEXEC);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc >= 3 && !strcmp(argv[1], "relay"))
+        return relay_run(argv[2]);
+    /* a broken pipe is an error of a write; a hang-up of ssh's terminal says
+     * nothing: what counts is whether xl lives */
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGHUP, SIG_IGN);
+    if (!keep_from_children(LIFE_FD) || !keep_from_children(REPORT_FD) ||
+        !keep_from_children(XL_SEND_FD) || !keep_from_children(XL_RECV_FD)) {
+        fprintf(stderr, "colo-xl-session: started by colo-xl, not by "
+                "people\n");
+        return 2;
+    }
+    if (argc == 9 && !strcmp(argv[1], "primary"))
+        return run_primary(argv + 2);
+    if (argc == 2 && !strcmp(argv[1], "secondary"))
+        return run_secondary();
+    return 2;
+}
