@@ -6,10 +6,10 @@
  * keeping.  A checkpoint counts as committed when its last byte has.
  *
  * On a TCP connection the peer's kernel has acknowledged them: they survive the
- * loss of this host, but not of the peer's receiving process, which may not have
- * read them, and which nothing tells from one that has.  On a pipe or local
- * socket (ssh) only the local process at its other end has taken them: they
- * may be lost with this host.  Status says which, by colo__acked_word().
+ * loss of this host, but not of the peer's receiving process, which may not
+ * have read them, and which nothing tells from one that has.  On a pipe or
+ * local socket (ssh) only the local process at its other end has taken them:
+ * they may be lost with this host.  Status says which, by colo__acked_word().
  *
  * One thread at a time; the descriptor is the caller's.
  */

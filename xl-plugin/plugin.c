@@ -150,7 +150,7 @@ int libxl_domain_remus_start(libxl_ctx *ctx, libxl_domain_remus_info *info,
     return rc < 0 ? fail(ctx, rc, &err) : 0;
 }
 
-/* ---- xl migrate-receive -r, --colo ---------------------------------------- */
+/* ---- xl migrate-receive -r, --colo --------------------------------------- */
 
 static int stock_create_restore(libxl_ctx *ctx, libxl_domain_config *d_config,
                                 uint32_t *domid, int restore_fd,
