@@ -162,8 +162,8 @@ struct cmp_in {
 
 /* ---- held.c: frames and units ------------------------------------------ */
 
-/* cmp_release - it goes out now, or when the gate opens. */
-void cmp_release(struct colo_compare *c, struct cmp_in *in);
+/* cmp_release - it goes out now, or when the gate opens; COLO_E_NOMEM. */
+int cmp_release(struct colo_compare *c, struct cmp_in *in);
 void cmp_release_unit(struct colo_compare *c, struct cmp_flow *f,
                       struct cmp_unit *u);
 void cmp_discard(struct colo_compare *c, struct cmp_in *in);
@@ -171,6 +171,10 @@ void cmp_discard(struct colo_compare *c, struct cmp_in *in);
  * NULL: no memory, nothing has changed. */
 struct cmp_unit *cmp_hold(struct colo_compare *c, struct cmp_flow *f,
                           struct cmp_in *in, const struct cmp_unit *u);
+/* cmp_not_held - there was no memory for it.  Fragments are held already, and
+ * wait for the checkpoint.  Returns 0 or COLO_E_NOMEM. */
+int cmp_not_held(struct colo_compare *c, struct cmp_flow *f,
+                 struct cmp_in *in);
 /* cmp_hold_frame - in the list, without a unit. */
 struct cmp_frame *cmp_hold_frame(struct colo_compare *c, uint64_t now_us,
                                  const uint8_t *frame, size_t len);

@@ -100,8 +100,7 @@ int colo__compare_primary(struct colo_compare *c, uint64_t now_us,
 
     c->counts.primary++;
     if (c->alone || !colo__packet_parse(frame, len, c->set.vnet, true, &p)) {
-        cmp_release(c, &in);
-        return 0;
+        return cmp_release(c, &in);
     }
     if (p.fragment) {
         r = cmp_fragment(c, PRI, &in, &p);
@@ -109,8 +108,7 @@ int colo__compare_primary(struct colo_compare *c, uint64_t now_us,
             return r;
     }
     if (c->set.policy[p.cls] == COLO_POLICY_PASS) {
-        cmp_release(c, &in);
-        return 0;
+        return cmp_release(c, &in);
     }
     if (c->set.policy[p.cls] == COLO_POLICY_DROP) {
         cmp_discard(c, &in);

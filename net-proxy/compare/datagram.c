@@ -126,19 +126,14 @@ int cmp_datagram_primary(struct colo_compare *c, struct cmp_flow *f,
                 f->sec_last = NULL;
             c->counts.matched_bytes += a.len;
             cmp_chunk_free(c, k);
-            cmp_release(c, in);
-            return 0;
+            return cmp_release(c, in);
         }
         cmp_diverge(c, f, differs(in->p));
     }
     u.flags = in->p->cls == COLO_CLASS_ICMP && in->p->len >= 4;
     u.body = in->base + (u.flags ? in->p->at + 4 : in->p->body);
     u.body_len = u.flags ? in->p->len - 4 : in->p->body_len;
-    if (!cmp_hold(c, f, in, &u)) {
-        cmp_diverge(c, f, "no memory");
-        return COLO_E_NOMEM;
-    }
-    return 0;
+    return cmp_hold(c, f, in, &u) ? 0 : cmp_not_held(c, f, in);
 }
 
 void cmp_datagram_secondary(struct colo_compare *c, struct cmp_flow *f,

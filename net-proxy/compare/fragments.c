@@ -130,8 +130,10 @@ int cmp_fragment(struct colo_compare *c, int side, struct cmp_in *in,
 
     if (side == PRI) {
         h = cmp_hold_frame(c, in->now_us, in->frame, in->len);
-        if (!h)
+        if (!h) {
+            cmp_diverge(c, NULL, "no memory");
             return COLO_E_NOMEM;
+        }
     }
     if (fit == 1 && !put(g, in))
         fit = -1;

@@ -163,7 +163,7 @@ void cmp_gate_opened(struct colo_compare *c)
     }
 }
 
-void cmp_release(struct colo_compare *c, struct cmp_in *in)
+int cmp_release(struct colo_compare *c, struct cmp_in *in)
 {
     struct cmp_frame *h;
 
@@ -172,17 +172,21 @@ void cmp_release(struct colo_compare *c, struct cmp_in *in)
         free(in->own);
         in->parts = NULL;
         in->own = NULL;
-        return;
+        return 0;
     }
     if (c->gate) {
         c->counts.released++;
         c->counts.at_once++;
         c->ops.release(c->user, in->frame, in->len);
-        return;
+        return 0;
     }
     h = cmp_hold_frame(c, in->now_us, in->frame, in->len);
-    if (h)
-        h->ready = true;
+    if (!h) {
+        cmp_diverge(c, NULL, "no memory");
+        return COLO_E_NOMEM;
+    }
+    h->ready = true;
+    return 0;
 }
 
 void cmp_discard(struct colo_compare *c, struct cmp_in *in)
@@ -230,6 +234,15 @@ struct cmp_unit *cmp_hold(struct colo_compare *c, struct cmp_flow *f,
         f->first = u;
     f->last = u;
     return u;
+}
+
+int cmp_not_held(struct colo_compare *c, struct cmp_flow *f,
+                 struct cmp_in *in)
+{
+    cmp_diverge(c, f, "no memory");
+    free(in->own);
+    in->own = NULL;
+    return in->parts ? 0 : COLO_E_NOMEM;
 }
 
 static void unit_unlink(struct cmp_flow *f, struct cmp_unit *u)

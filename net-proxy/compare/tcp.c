@@ -314,17 +314,12 @@ int cmp_tcp_primary(struct colo_compare *c, struct cmp_flow *f,
     cmp_window_unit(f, in, &u);
     if (ready(c, f, &u, &waits_ack)) {
         cmp_window_out(c, f, &u, in->frame);
-        cmp_release(c, in);
-        return 0;
+        return cmp_release(c, in);
     }
     u.waits_ack = waits_ack;
     held = cmp_hold(c, f, in, &u);
     move_chunk(f, &u.chunk, held);
-    if (!held) {
-        cmp_diverge(c, f, "no memory");
-        return COLO_E_NOMEM;
-    }
-    return 0;
+    return held ? 0 : cmp_not_held(c, f, in);
 }
 
 /* ---- the secondary ----------------------------------------------------- */

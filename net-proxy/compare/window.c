@@ -194,8 +194,7 @@ static void tell(struct colo_compare *c, struct cmp_flow *f, uint64_t now_us,
     if (!finish(frame, &o->head, f->key.family))
         return;
     f->out_edge = edge;
-    c->counts.made++;
-    cmp_release(c, &in);
+    c->counts.made += cmp_release(c, &in) == 0;
 }
 
 void cmp_window_tell(struct colo_compare *c, struct cmp_flow *f,

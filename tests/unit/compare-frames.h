@@ -19,7 +19,8 @@ struct seg {
     uint16_t guest_port, peer_port; /* 0: 80 and 4000 */
     uint32_t seq, ack;
     uint8_t flags;        /* TCP_*; ACK is not implied */
-    uint16_t window;
+    uint16_t window;      /* 0: 1000, unless shut */
+    bool shut;
     const uint8_t *opts;
     size_t opts_len;      /* padded by the builder to four */
     const void *data;
@@ -89,7 +90,7 @@ static inline size_t put_seg(uint8_t *frame, const struct seg *s)
     put32(t + 8, s->ack);
     t[12] = (uint8_t)((20 + opts) / 4 << 4);
     t[13] = s->flags;
-    put16(t + 14, s->window ? s->window : 1000);
+    put16(t + 14, s->window || s->shut ? s->window : 1000);
     if (s->opts_len)
         memcpy(t + 20, s->opts, s->opts_len);
     if (s->len)

@@ -289,6 +289,9 @@ START_TEST(test_asynchronous)
     libxl_domain_config config;
     uint32_t domid = 0;
 
+    /* also where the peer would have it */
+    make_session("echo 'end 0'");
+    peer_says("libcolo-xl 1 b\n");
     ck_assert_int_eq(libxl_domain_remus_start(ctx, &info, 7, to_peer[1],
                                               from_peer[0], &how), -1001);
     ck_assert_int_eq(libxl_domain_create_restore(ctx, &config, &domid,
