@@ -18,8 +18,8 @@
 #define PROGRAM "colo-xl-session"
 #define MAX_ARGS 16
 
-/* In its order in the child: the descriptor becomes the number. */
-enum { FD_LIFE, FD_REPORT, FD_SEND, FD_RECV, FDS };
+/* What the descriptors given to start() become in the child. */
+#define FDS 4
 static const int places[FDS] = { 0, 1, XL_SEND_FD, XL_RECV_FD };
 
 static int set_files(posix_spawn_file_actions_t *files, const int *high)
