@@ -49,7 +49,8 @@ static inline void on_diverged(void *user, const char *reason)
     l->reason = reason;
 }
 
-static inline void begin_with(struct look *l, const struct colo_compare_settings *set)
+static inline void begin_with(struct look *l,
+                              const struct colo_compare_settings *set)
 {
     static const struct colo_compare_ops ops = {
         .release = on_release, .note = on_note, .diverged = on_diverged,
