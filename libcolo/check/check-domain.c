@@ -112,7 +112,7 @@ int colo_check_domain(const char *domain, int mode, colo_check_fn *fn,
     rc = colo__check_guest_facts(domid, &guest, err);
     if (rc) goto out;
     colo__check_guest_rules(&host, &guest, mode, &out);
-    rc = colo__check_device_rules(store, &host, &guest, &out, err);
+    rc = colo__check_device_rules(store, &host, &guest, mode, &out, err);
 out:
     if (store)
         colo__store_ops(store)->close(store);

@@ -39,6 +39,7 @@ struct colo_host_facts {
     uint64_t dom0_kib;        /* MemAvailable, 0 = unknown */
     char no_net[80];          /* kernel modules that are not there: for the
                                  network buffer, */
+    char no_colo_net[80];     /* for network cards of mode colo, */
     char no_disk[80];         /* for disks; "" none is missing */
 };
 
@@ -65,7 +66,7 @@ int colo__check_host_facts(struct colo_host_facts *ret_facts,
 int colo__check_guest_facts(uint32_t domid, struct colo_guest_facts *ret_facts,
                             struct colo_error *err);
 
-/* colo__check_module_facts - fills no_net and no_disk. */
+/* colo__check_module_facts - fills no_net, no_colo_net and no_disk. */
 void colo__check_module_facts(struct colo_host_facts *facts);
 
 /* ---- rules-host.c ------------------------------------------------------- */
@@ -95,7 +96,7 @@ uint64_t colo__check_need(const struct colo_guest_facts *guest);
  * Errors   COLO_E_STORE ... as the store's. */
 int colo__check_device_rules(struct colo_store *store,
                              const struct colo_host_facts *host,
-                             const struct colo_guest_facts *guest,
+                             const struct colo_guest_facts *guest, int mode,
                              struct colo_check_out *out,
                              struct colo_error *err);
 

@@ -15,6 +15,10 @@
 static const char *const net_modules[] = {
     "sch_plug", "ifb", "cls_matchall", "act_mirred", "sch_ingress", NULL,
 };
+/* colo-net: its place in the bridge, and keeping this host off the vif */
+static const char *const colo_net_modules[] = {
+    "tun", "sch_ingress", "cls_bpf", NULL,
+};
 static const char *const disk_modules[] = { "nbd", "dm_mod", "loop", NULL };
 
 /* "sch_plug" and "sch-plug" are the same module. */
@@ -86,5 +90,7 @@ static void missing(const char *const *names, char *buf, size_t cap)
 void colo__check_module_facts(struct colo_host_facts *facts)
 {
     missing(net_modules, facts->no_net, sizeof(facts->no_net));
+    missing(colo_net_modules, facts->no_colo_net,
+            sizeof(facts->no_colo_net));
     missing(disk_modules, facts->no_disk, sizeof(facts->no_disk));
 }

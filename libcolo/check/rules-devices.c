@@ -270,18 +270,33 @@ static void check_suspend_node(struct walk *walk)
                     "migration)");
 }
 
-/* What the followers of the checkpoints need in dom0's kernel. */
-static void check_modules(struct walk *walk)
+/* Mode remus holds all of it back, mode colo what is not equal. */
+static void check_net_modules(struct walk *walk, int mode)
 {
-    if (walk->nets && walk->host->no_net[0])
+    if (mode == COLO_MODE_COLO && walk->host->no_colo_net[0])
+        colo__check_say(walk->out, REFUSED, "net-modules", "install a kernel "
+                        "that has them, or use --mode remus",
+                        "its network cards cannot be put between both copies: "
+                        "no module %s", walk->host->no_colo_net);
+    else if (mode == COLO_MODE_COLO)
+        colo__check_say(walk->out, OK, "net-compared", "", "its network "
+                        "output leaves when both copies have said it");
+    else if (walk->host->no_net[0])
         colo__check_say(walk->out, REFUSED, "net-modules", "install a kernel "
                         "that has them, or protect with --no-network-buffer",
                         "its network output cannot be held back: no module "
                         "%s", walk->host->no_net);
-    else if (walk->nets)
+    else
         colo__check_say(walk->out, OK, "net-buffered", "", "its network "
                         "output is held back until the backup has what it "
                         "follows from");
+}
+
+/* What the followers of the checkpoints need in dom0's kernel. */
+static void check_modules(struct walk *walk, int mode)
+{
+    if (walk->nets)
+        check_net_modules(walk, mode);
     if (walk->disks && walk->host->no_disk[0])
         colo__check_say(walk->out, REFUSED, "disk-modules", "install a kernel "
                         "that has them", "its disks cannot be replicated: no "
@@ -290,7 +305,7 @@ static void check_modules(struct walk *walk)
 
 int colo__check_device_rules(struct colo_store *store,
                              const struct colo_host_facts *host,
-                             const struct colo_guest_facts *guest,
+                             const struct colo_guest_facts *guest, int mode,
                              struct colo_check_out *out,
                              struct colo_error *err)
 {
@@ -310,6 +325,6 @@ int colo__check_device_rules(struct colo_store *store,
     if (!rc)
         rc = walk.rc;
     if (!rc)
-        check_modules(&walk);
+        check_modules(&walk, mode);
     return rc;
 }

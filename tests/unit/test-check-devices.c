@@ -43,6 +43,7 @@ static void below(const char *dir, const char *node, const char *value)
 }
 
 static bool no_module;
+static int mode = COLO_MODE_REMUS;
 
 /* Look, and give the tree back. */
 static void look(struct found *found, bool p2m_tracked)
@@ -55,10 +56,11 @@ static void look(struct found *found, bool p2m_tracked)
     host.p2m_tracked = p2m_tracked;
     if (no_module) {
         strcpy(host.no_net, "ifb");
+        strcpy(host.no_colo_net, "cls_bpf");
         strcpy(host.no_disk, "nbd");
     }
     found_init(found);
-    ck_assert_int_eq(colo__check_device_rules(store, &host, &guest,
+    ck_assert_int_eq(colo__check_device_rules(store, &host, &guest, mode,
                                               &found->out, &err), 0);
     colo__store_ops(store)->close(store);
     fake_tree_free(tree);
@@ -121,6 +123,29 @@ START_TEST(test_modules)
     ck_assert_int_eq(found_result(&found, "disk-modules"),
                      COLO_CHECK_REFUSED);
     ck_assert_int_eq(found_result(&found, "net-buffered"), -1);
+}
+END_TEST
+
+START_TEST(test_modules_of_colo)
+{
+    struct found found;
+
+    mode = COLO_MODE_COLO;
+    setup();
+    device("vif", "0", 0);
+    look(&found, true);
+    ck_assert_int_eq(found_result(&found, "net-compared"), COLO_CHECK_OK);
+    ck_assert_int_eq(found_result(&found, "net-buffered"), -1);
+    no_module = true;
+    setup();
+    device("vif", "0", 0);
+    look(&found, true);
+    no_module = false;
+    mode = COLO_MODE_REMUS;
+    ck_assert_int_eq(found.out.refused, 1);
+    ck_assert_int_eq(found_result(&found, "net-modules"),
+                     COLO_CHECK_REFUSED);
+    ck_assert_int_eq(found_result(&found, "net-compared"), -1);
 }
 END_TEST
 
@@ -276,7 +301,7 @@ START_TEST(test_store_fails)
             fake_store_fail(store, FAKE_LIST, nth, COLO_E_STORE);
         else /* owner, stub x 2, target, suspend, then the backend */
             fake_store_fail(store, FAKE_READ, 6, COLO_E_STORE);
-        ck_assert_int_eq(colo__check_device_rules(store, &host, &guest,
+        ck_assert_int_eq(colo__check_device_rules(store, &host, &guest, mode,
                                                   &found.out, &err),
                          COLO_E_STORE);
     }
@@ -285,6 +310,7 @@ START_TEST(test_store_fails)
 }
 END_TEST
 
-PURE_MAIN("check-devices", test_none, test_disks, test_modules, test_nets,
-          test_others, test_pci_detached, test_balloon, test_stub_domains,
-          test_session, test_rubbish, test_store_fails)
+PURE_MAIN("check-devices", test_none, test_disks, test_modules,
+          test_modules_of_colo, test_nets, test_others, test_pci_detached,
+          test_balloon, test_stub_domains, test_session, test_rubbish,
+          test_store_fails)
