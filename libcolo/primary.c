@@ -63,6 +63,8 @@ static int act_seed(struct colo_session *s, struct colo_error *err)
     if (pipe2(fds, O_CLOEXEC) < 0)
         return colo__fail(err, COLO_E_SYS, errno, "primary", "pipe");
     p->transfer.seed_fd = fds[0];
+    /* whole pieces, if the system allows it: see colo__receive_seed_pipe */
+    (void)fcntl(fds[1], F_SETPIPE_SZ, 4 * COLO_WIRE_SEED_CHUNK);
     p->guest_stopping = true; /* the seed ends with a stopped guest */
     s->seed_start_us = colo__now_us(s->clock);
     rc = colo__session_hv(s)->life->seed_out(s->parts.hv, fds[1], err);

@@ -59,6 +59,11 @@ static int act_seed(struct colo_session *s, struct colo_error *err)
         return colo__fail(err, COLO_E_SYS, errno, "secondary", "pipe");
     sec->receive.seed_fd = fds[1];
     sec->replica = true;
+    rc = colo__receive_seed_pipe(fds[1], err);
+    if (rc) {
+        close(fds[0]);
+        return rc;
+    }
     s->seed_start_us = colo__now_us(s->clock);
     rc = colo__session_hv(s)->life->seed_in(s->parts.hv, fds[0], err);
     if (rc)

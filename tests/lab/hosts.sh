@@ -64,9 +64,10 @@ start_host() { # host
         -chardev "file,id=con,path=$base.log,append=on" -serial chardev:con \
         -monitor "unix:$base.mon,server=on,wait=off" \
         -kernel "$base.xen" \
-        -append "dom0_mem=1G,max:1G dom0_max_vcpus=1 dom0_vcpus_pin console=com1 com1=115200 loglvl=all guest_loglvl=warning no-real-mode" \
-        -initrd "$base.vmlinuz root=/dev/vda rw console=hvc0 earlyprintk=xen init=/lab-init net.ifnames=0 panic=5 labhost=$n $cut,$base.initrd" \
+        -append "dom0_mem=1G,max:1G dom0_max_vcpus=1 dom0_vcpus_pin console=com1 com1=115200 loglvl=warning guest_loglvl=warning no-real-mode spec-ctrl=no" \
+        -initrd "$base.vmlinuz root=/dev/vda rw console=hvc0 init=/lab-init net.ifnames=0 panic=5 quiet mitigations=off audit=0 apparmor=0 labhost=$n $cut,$base.initrd" \
         -drive "file=$base.raw,format=raw,if=virtio,cache=unsafe" \
+        -device virtio-rng-pci \
         -netdev "user,id=mgmt,restrict=on,hostfwd=tcp:127.0.0.1:$(lab_port ssh "$n")-:22" \
         -device "$(nic mgmt "$n" 0)" \
         -netdev "$(udp_link repl "$n")" -device "$(nic repl "$n" 1)" \

@@ -34,7 +34,7 @@ disk_hash() { # release
     { root_hash "$1"
       cat "$here"/image/lab-* "$LAB_DIR/key.pub" \
           "$lab_top/tests/pulse/extract-vmlinux"
-      declare -f make_disk add_files; } | sha256sum | cut -c1-32
+      declare -f make_disk make_initrd add_files; } | sha256sum | cut -c1-32
 }
 
 stamp_is() { [ "$(cat "$1" 2>/dev/null)" = "$2" ]; } # file hash
@@ -66,8 +66,7 @@ make_root_mounted() { # release root sources packages
     local release=$1 root=$2 sources=$3 packages=$4 mirror
     mirror=$(echo "$sources" | awk 'NR == 1 { print $2 }')
     export DEBIAN_FRONTEND=noninteractive LC_ALL=C
-    debootstrap --variant=minbase --include=initramfs-tools \
-        "$release" "$root" "$mirror"
+    debootstrap --variant=minbase "$release" "$root" "$mirror"
     echo "$sources" >"$root/etc/apt/sources.list"
     apt-config dump | grep -E '^(Acquire::|APT::Sandbox)' \
         >"$root/etc/apt/apt.conf.d/99lab-builder" || true
@@ -75,10 +74,6 @@ make_root_mounted() { # release root sources packages
     printf '#!/bin/sh\nexit 101\n' >"$root/usr/sbin/policy-rc.d"
     chmod +x "$root/usr/sbin/policy-rc.d"
     echo force-unsafe-io >"$root/etc/dpkg/dpkg.cfg.d/lab"
-    # A small initrd boots much faster here.
-    echo MODULES=list >"$root/etc/initramfs-tools/conf.d/lab"
-    printf '%s\n' virtio_pci virtio_blk ext4 \
-        >>"$root/etc/initramfs-tools/modules"
     mount -t proc proc "$root/proc"
     mount --rbind /dev "$root/dev"
     chroot "$root" apt-get -qq update
@@ -131,6 +126,29 @@ SSHD
     ssh-keygen -q -t ed25519 -N '' -f "$root/etc/ssh/ssh_host_ed25519_key"
 }
 
+# Busybox and what the root disk needs: see lab-initrd-init.
+make_initrd() { # root kernel-version out
+    local root=$1 out=$3 tmp file
+    tmp=$(mktemp -d)
+    mkdir -p "$tmp"/{bin,dev,proc,sys,root,modules}
+    cp "$root/bin/busybox" "$tmp/bin/busybox"
+    chroot "$tmp" /bin/busybox --install -s /bin
+    install -m 755 "$here/image/lab-initrd-init" "$tmp/init"
+    chroot "$root" modprobe -S "$2" -a --show-depends virtio_pci virtio_blk \
+        ext4 crc32c_generic | awk '$1 == "insmod" && !seen[$2]++ { print $2 }' |
+        while read -r file; do
+            case $file in
+                *.xz) xz -dc "$root$file" \
+                    >"$tmp/modules/$(basename "$file" .xz)" ;;
+                *) cp "$root$file" "$tmp/modules/" ;;
+            esac
+            basename "$file" .xz
+        done >"$tmp/modules/order"
+    [ -s "$tmp/modules/order" ] || die "no modules for the initrd in $root"
+    (cd "$tmp" && find . | cpio --quiet -o -H newc -R 0:0) | gzip -1n >"$out"
+    rm -rf "$tmp"
+}
+
 make_disk() { # release
     local release=$1 dir root kernel
     dir=$(image_dir "$release")
@@ -145,7 +163,7 @@ make_disk() { # release
     kernel=$(cd "$root/boot" && echo vmlinuz-*)
     [ -f "$root/boot/$kernel" ] || die "not exactly one kernel in $root/boot"
     cp "$root/boot/$kernel" "$dir/host.vmlinuz"
-    cp "$root/boot/initrd.img-${kernel#vmlinuz-}" "$dir/host.initrd"
+    make_initrd "$root" "${kernel#vmlinuz-}" "$dir/host.initrd"
     gzip -dc "$root/boot/xen-$(xen_version "$release")-amd64.gz" \
         >"$dir/host.xen"
     rm -f "$dir/host.raw"
