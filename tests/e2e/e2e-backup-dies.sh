@@ -3,7 +3,7 @@
 # again when the host is back.
 . "$(dirname "$0")/lib.sh"
 host_ready 1; host_ready 2
-start_guest g1 1
+have_guest g1 1
 protect g1 1 2
 epochs_pass g1 1 3
 "$lab" power-off 2

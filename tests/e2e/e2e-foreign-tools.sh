@@ -2,7 +2,7 @@
 # xl save and xl migrate on a protected guest: an error or a clean end, never
 # a guest that stands still or a replica that is wrong.
 . "$(dirname "$0")/lib.sh"
-start_guest g1 1
+have_guest g1 1
 protect g1 1 2
 epochs_pass g1 1 3
 on 1 "timeout 150 xl save g1 /tmp/g1.save" && fail "xl save took the guest"

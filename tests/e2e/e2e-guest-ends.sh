@@ -4,7 +4,7 @@
 . "$(dirname "$0")/lib.sh"
 no_guest() { ! guest_here "$1" "$2"; }
 for how in poweroff crash; do
-    start_guest g1 1
+    have_guest g1 1
     protect g1 1 2
     epochs_pass g1 1 2
     "$lab" guest tell g1 $how 1

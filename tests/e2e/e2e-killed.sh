@@ -2,7 +2,7 @@
 # Processes are killed with SIGKILL: the session on either side, and then the
 # session together with its watchdog.  The guest always goes on, on one host.
 . "$(dirname "$0")/lib.sh"
-start_guest g1 1
+have_guest g1 1
 
 kill_primary() { # what
     on 1 "pkill -KILL -x $1" || fail "no $1 to kill"

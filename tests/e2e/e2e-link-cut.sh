@@ -3,7 +3,7 @@
 # each says so, neither hangs, each copy's memory is right.
 . "$(dirname "$0")/lib.sh"
 host_ready 1; host_ready 2
-start_guest g1 1
+have_guest g1 1
 protect g1 1 2
 epochs_pass g1 1 3
 "$lab" cut-link

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # The commands and the xenstore contract on a protected guest, and a clean end.
 . "$(dirname "$0")/lib.sh"
-start_guest g1 1
+have_guest g1 1
 protect g1 1 2
 epochs_pass g1 1 3
 [ "$(status_field g1 1 role)" = primary ] || fail "role on host1"

@@ -2,8 +2,8 @@
 # Two guests at once, first both from host 1, then in opposite directions.
 . "$(dirname "$0")/lib.sh"
 host_ready 1; host_ready 2
-start_guest g1 1 rate=100
-start_guest g2 1 rate=100
+start_guest g1 1
+start_guest g2 1
 protect g1 1 2
 protect g2 1 2
 epochs_pass g1 1 3
@@ -14,7 +14,7 @@ on 1 "colo stop g2"
 clean_replica() { ! on 2 "xl list" | grep "^g2--incoming" >/dev/null; }
 until_true 60 "end of g2's replica" clean_replica
 "$lab" guest stop g2
-start_guest g2 2 rate=100
+start_guest g2 2
 protect g2 2 1
 epochs_pass g1 1 3
 epochs_pass g2 2 3
