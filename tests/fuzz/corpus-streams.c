@@ -42,6 +42,18 @@ static void put_head(struct colo_stream_out *out, uint8_t guest)
         colo__stream_out_p2m_frames(out, 4, 1500, (uint64_t[]){ 17, 18 });
 }
 
+/* {type, instance, length}: header, CPU, end, as Xen has them */
+static void put_context(struct colo_stream_out *out)
+{
+    uint8_t context[8 + 24 + 8 + 1032 + 8] = { 1, 0, 0, 0, 24 };
+
+    context[32] = 2;
+    context[36] = 1032 & 0xff;
+    context[37] = 1032 >> 8;
+    colo__stream_out_record(out, COLO_STREAM_LIBXC, COLO_LIBXC_HVM_CONTEXT,
+                            context, sizeof(context));
+}
+
 static void put_state(struct colo_stream_out *out, uint8_t guest)
 {
     static const uint8_t bytes[COLO_PAGE_SIZE] = { 1, 2, 3 };
@@ -64,8 +76,7 @@ static void put_state(struct colo_stream_out *out, uint8_t guest)
         colo__stream_out_vcpu(out, COLO_LIBXC_PV_VCPU_MSRS, 0, bytes, 32);
         return;
     }
-    colo__stream_out_record(out, COLO_STREAM_LIBXC, COLO_LIBXC_HVM_CONTEXT,
-                            bytes, 99);
+    put_context(out);
     colo__stream_out_params(out, (uint32_t[]){ 1, 17 },
                             (uint64_t[]){ 0xfeffc, 0xfefff }, 2);
 }
@@ -83,6 +94,7 @@ static void put_round(struct colo_stream_out *out, uint8_t guest,
         colo__stream_out_store(out, data, sizeof(data));
         colo__stream_out_emulator(out, 61);
         raw(out, 'q', 61);
+        memcpy(out->buf + out->len - 61, "QEVM", 4);
         raw(out, 0, colo__stream_pad(61));
     }
     mark(out, COLO_STREAM_LIBXL, plain ? COLO_LIBXL_END :

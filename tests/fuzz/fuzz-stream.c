@@ -3,11 +3,12 @@
  *
  * Input: a byte for the mode, a byte for the size of the pieces, then a stream
  * of Xen.  Read in pieces and at once it is the same; what was converted can be
- * read.
+ * read; a machine that was gathered from it is one.
  */
 #include "fuzz.h"
 
 #include "../../remus-compat/stream-convert.h"
+#include "../../remus-compat/stream-epoch.h"
 
 struct result {
     uint64_t sum;   /* of all that was handed out */
@@ -95,6 +96,44 @@ static struct result run(uint8_t mode, const uint8_t *data, size_t size,
     return r;
 }
 
+#define GATHER_ROOM 8192u
+
+/* The machine of each checkpoint, in an exact buffer. */
+static void gather(uint8_t mode, const uint8_t *data, size_t size)
+{
+    uint8_t *buf = fuzz_copy(data, size > GATHER_ROOM ? GATHER_ROOM : size);
+    struct colo_stream_reader *reader = malloc(sizeof(*reader));
+    struct colo_stream_gather g;
+    struct colo_error err;
+    size_t pos = 0;
+
+    MUST(reader);
+    colo__stream_gather_init(&g, buf, size > GATHER_ROOM ? GATHER_ROOM :
+                             (uint32_t)size);
+    colo__stream_reader_init(reader, mode, NULL);
+    for (;;) {
+        struct colo_stream_item item;
+        struct colo_hvmctx ctx;
+        uint32_t len = 0;
+        int used = colo__stream_read(reader, data + pos, size - pos, &item,
+                                     NULL), rc;
+
+        if (used <= 0)
+            break;
+        pos += (size_t)used;
+        rc = colo__stream_gather_add(&g, &item, &err);
+        if (!rc && colo__stream_first_done(&item)) {
+            rc = colo__stream_gather_end(&g, &len, &err);
+            if (!rc)
+                MUST(!colo__hvmctx_parse(buf, len, &ctx, NULL));
+        }
+        if (rc)
+            fuzz_check_error(&err, rc);
+    }
+    free(reader);
+    free(buf);
+}
+
 /* size bytes that are whole become a stream of the other kind */
 static void convert(uint8_t mode, const uint8_t *data, size_t size)
 {
@@ -145,5 +184,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     MUST(whole.done == pieces.done && whole.first == pieces.first);
     if (whole.done)
         convert(mode, data + 2, whole.first);
+    gather(mode, data + 2, size - 2);
     return 0;
 }
