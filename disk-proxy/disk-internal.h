@@ -74,6 +74,7 @@ struct colo_disk {
     bool have_receiver, have_copier, have_applier, applier_ends;
 
     /* primary: the first copy and verify */
+    uint8_t zero_hash[COLO_DWIRE_HASH]; /* of a chunk that is all zeros */
     uint64_t *want;       /* chunks that the secondary asked for */
     uint64_t nr_want;
     unsigned asked;       /* HASHES or VERIFY without an answer */

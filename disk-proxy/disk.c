@@ -14,7 +14,7 @@
 #include <string.h>
 #include <sys/random.h>
 
-#include "disk-internal.h"
+#include "chunk-hash.h"
 
 #define DRAIN_MS 60000 /* a guest's write waits for the log so long at most */
 
@@ -136,7 +136,7 @@ static int open_parts(struct colo_disk *d, struct colo_error *err)
     rc = colo__dirty_init(&d->dirty, colo__disk_chunks(d), err);
     if (rc) return rc;
     d->want = calloc(d->dirty.words, sizeof(*d->want));
-    if (!d->want)
+    if (!d->want || colo__hash_zeros(d))
         return colo__fail(err, COLO_E_NOMEM, 0, WHERE_DISK, "no memory");
     rc = colo__elog_open(&lc, &d->log, err);
     if (rc) return rc;

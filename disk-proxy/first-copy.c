@@ -13,8 +13,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "disk-internal.h"
-#include "hash.h"
+#include "chunk-hash.h"
 
 #define WHERE "first copy"
 #define BATCH 64        /* chunks in one HASHES */
@@ -24,7 +23,6 @@
 struct copy {
     struct colo_disk *d;
     uint8_t *buf; /* a chunk */
-    uint8_t zero_hash[COLO_DWIRE_HASH];
     uint64_t done, total; /* bytes */
     uint64_t told;        /* when, ms */
 };
@@ -35,14 +33,6 @@ static uint64_t ms_now(void)
 
     clock_gettime(CLOCK_MONOTONIC, &ts);
     return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
-
-static void hash_of(const void *p, size_t len, uint8_t *hash)
-{
-    XXH128_canonical_t canonical;
-
-    XXH128_canonicalFromHash(&canonical, XXH3_128bits(p, len));
-    memcpy(hash, canonical.digest, COLO_DWIRE_HASH);
 }
 
 /* the disk's last chunk may be short; the bitmap's is not */
@@ -67,23 +57,12 @@ static void progress(struct copy *c, bool now)
                      (unsigned long long)c->total);
 }
 
-static int hash_chunk(struct copy *c, uint64_t chunk, uint8_t *hash,
-                      struct colo_error *err)
+static int read_chunk(struct colo_disk *d, uint8_t *buf, uint64_t len,
+                      uint64_t offset)
 {
-    uint64_t offset = chunk * COLO_DWIRE_CHUNK;
-    uint64_t len = colo__disk_span(c->d, chunk, 1);
-    int r;
-
-    if (len == COLO_DWIRE_CHUNK &&
-        colo__backing_is_hole(c->d->backing, offset, len)) {
-        memcpy(hash, c->zero_hash, COLO_DWIRE_HASH);
-        return 0;
-    }
-    r = colo__backing_read(c->d->backing, c->buf, len, offset);
-    if (r)
-        return colo__fail(err, COLO_E_SYS, r, WHERE, "cannot read the disk");
-    hash_of(c->buf, len, hash);
-    return 0;
+    if (colo__backing_is_hole(d->backing, offset, len))
+        return COLO_READ_ZEROS;
+    return colo__backing_read(d->backing, buf, len, offset);
 }
 
 /* HASHES or VERIFY for n chunks */
@@ -99,13 +78,14 @@ static int send_hashes(struct copy *c, uint16_t type, uint64_t chunk,
     };
     struct colo_range range;
     bool exact = type == COLO_DMSG_VERIFY;
-    int rc = 0;
+    int r, rc = 0;
 
     if (exact)
         colo__range_take(&d->range, &range, msg.offset, msg.value);
-    for (uint64_t i = 0; i < n && !rc; i++)
-        rc = hash_chunk(c, chunk + i, hashes + i * COLO_DWIRE_HASH, err);
-    if (!rc) {
+    r = colo__hash_chunks(d, read_chunk, chunk, (uint32_t)n, hashes);
+    if (r) {
+        rc = colo__fail(err, COLO_E_SYS, r, WHERE, "cannot read the disk");
+    } else {
         pthread_mutex_lock(&d->lock);
         d->asked++; /* before the answer can come */
         pthread_mutex_unlock(&d->lock);
@@ -314,8 +294,6 @@ void *colo__primary_copier(void *disk)
     if (!c.buf) {
         rc = colo__fail(&err, COLO_E_NOMEM, 0, WHERE, "no memory");
     } else {
-        memset(c.buf, 0, COLO_DWIRE_CHUNK);
-        hash_of(c.buf, COLO_DWIRE_CHUNK, c.zero_hash);
         rc = c.d->verify_asked ? verify(&c, &err) : first_copy(&c, &err);
     }
     colo__backing_release(c.d->backing, c.buf);

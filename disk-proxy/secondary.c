@@ -11,8 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "disk-internal.h"
-#include "hash.h"
+#include "chunk-hash.h"
 
 #define WHERE "disk secondary"
 #define QUEUE_BYTES (4u * 1024u * 1024u) /* answers only */
@@ -66,10 +65,15 @@ static int send_bitmap(struct colo_disk *d, struct colo_error *err)
     return rc;
 }
 
-static bool reads_as_zeros(struct colo_disk *d, uint64_t offset, uint64_t len)
+/* what the disk will hold when the log up to here is applied; nothing is added
+ * to the log meanwhile */
+static int read_chunk(struct colo_disk *d, uint8_t *buf, uint64_t len,
+                      uint64_t offset)
 {
-    return colo__backing_is_hole(d->backing, offset, len) &&
-        !colo__elog_wait_clear(d->log, offset, len, 0);
+    if (colo__backing_is_hole(d->backing, offset, len) &&
+        !colo__elog_wait_clear(d->log, offset, len, 0))
+        return COLO_READ_ZEROS;
+    return colo__elog_read(d->log, d->backing, buf, len, offset);
 }
 
 /* The session of this side, too, must not take a long first copy for a proxy
@@ -90,36 +94,30 @@ static void tell_progress(struct colo_disk *d, uint64_t offset)
                      (unsigned long long)size);
 }
 
-/* HASHES and VERIFY: what the disk will hold here in the stream */
+/* HASHES and VERIFY */
 static int take_hashes(struct colo_disk *d, const struct colo_dmsg *m,
                        struct colo_error *err)
 {
-    uint8_t bits[512] = { 0 }, *buf = colo__backing_buffer(d->backing);
+    uint32_t n = m->len / COLO_DWIRE_HASH;
+    uint8_t bits[512] = { 0 }, *hashes = malloc(m->len);
     struct colo_dmsg msg = {
         .type = m->type == COLO_DMSG_HASHES ? COLO_DMSG_WANT :
             COLO_DMSG_VERIFIED,
         .offset = m->offset, .value = m->value, .body = bits,
-        .len = (m->len / COLO_DWIRE_HASH + 7) / 8,
+        .len = (n + 7) / 8,
     };
-    int r = 0;
+    int r;
 
-    if (!buf)
+    if (!hashes)
         return colo__fail(err, COLO_E_NOMEM, 0, WHERE, "no memory");
-    for (uint32_t i = 0; i < m->len / COLO_DWIRE_HASH && !r; i++) {
-        uint64_t offset = m->offset + i * (uint64_t)COLO_DWIRE_CHUNK;
-        uint64_t len = colo__disk_span(d, offset / COLO_DWIRE_CHUNK, 1);
-        XXH128_canonical_t hash;
-
-        if (reads_as_zeros(d, offset, len))
-            memset(buf, 0, len);
-        else
-            r = colo__elog_read(d->log, d->backing, buf, len, offset);
-        XXH128_canonicalFromHash(&hash, XXH3_128bits(buf, len));
-        if (memcmp(hash.digest, m->body + i * COLO_DWIRE_HASH,
-                   COLO_DWIRE_HASH))
+    r = colo__hash_chunks(d, read_chunk, m->offset / COLO_DWIRE_CHUNK, n,
+                          hashes);
+    for (uint32_t i = 0; i < n && !r; i++) {
+        if (memcmp(hashes + i * COLO_DWIRE_HASH,
+                   m->body + i * COLO_DWIRE_HASH, COLO_DWIRE_HASH))
             bits[i / 8] |= (uint8_t)(1u << (i % 8));
     }
-    colo__backing_release(d->backing, buf);
+    free(hashes);
     if (r)
         return colo__fail(err, COLO_E_SYS, r, WHERE,
                           "cannot read the local copy");
