@@ -4,6 +4,7 @@
  * Between frames that move and those who judge them: the comparator on the
  * primary, the rewriter on the secondary (../compare); see serve.h.
  */
+#include <arpa/inet.h>
 #include <endian.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -37,9 +38,24 @@ static void note(void *user, const uint8_t text[COLO_NOTE_BYTES])
         net_diverged(n, "the queue to the twin is full");
 }
 
+/* Which client it was: whoever asks why there are so many checkpoints begins
+ * there. */
 static void diverged(void *user, const char *reason)
 {
-    net_diverged(user, reason);
+    struct net *n = user;
+    struct colo_compare_where w;
+    char text[160], peer[INET6_ADDRSTRLEN] = "?";
+
+    colo__compare_where(n->flow->compare, &w);
+    if (!w.has_flow || !w.flow.family) {
+        net_diverged(n, reason);
+        return;
+    }
+    (void)inet_ntop(w.flow.family == 6 ? AF_INET6 : AF_INET, w.flow.peer, peer,
+                    sizeof(peer));
+    snprintf(text, sizeof(text), "%.80s (port %u, client %s port %u)", reason,
+             w.flow.guest_port, peer, w.flow.peer_port);
+    net_diverged(n, text);
 }
 
 static const struct colo_compare_ops ops = {

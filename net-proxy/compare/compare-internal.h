@@ -41,7 +41,7 @@ struct cmp_chunk {
 
 /* Where TCP's header is in a frame; len 0: it must not be changed. */
 struct cmp_head {
-    uint16_t ip, at, len, sack_at, sack_len;
+    uint16_t ip, at, len, sack_at, sack_len, ts_at; /* 0: it has none */
     bool partial_checksum;
 };
 

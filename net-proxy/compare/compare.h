@@ -172,6 +172,7 @@ struct colo_compare_where {
     bool from_start;     /* that was seen: offset is known */
 };
 
+/* colo__compare_where - also from within diverged. */
 void colo__compare_where(const struct colo_compare *c,
                          struct colo_compare_where *ret);
 

@@ -63,6 +63,7 @@ void cmp_window_unit(const struct cmp_flow *f, const struct cmp_in *in,
     u->head.len = (uint16_t)len;
     u->head.sack_at = (uint16_t)p->sack_at;
     u->head.sack_len = (uint16_t)p->sack_len;
+    u->head.ts_at = p->has_ts ? (uint16_t)p->ts_at : 0;
     u->head.partial_checksum = p->partial_checksum;
 }
 
@@ -86,6 +87,16 @@ static uint32_t lower(const struct cmp_flow *f, const struct cmp_unit *u,
     return u->ack + (now << scale);
 }
 
+/* Its timestamp is less than that of what went out: the world would take no
+ * more notice of it. */
+static bool is_old(const struct cmp_owed *o, const struct cmp_unit *u,
+                   const uint8_t *frame)
+{
+    return u->head.ts_at && o->head.ts_at &&
+           seq_lt(get32(frame + u->head.ts_at),
+                  get32(o->bytes + o->head.ts_at));
+}
+
 /* The headers, to say more of the same later; of the newest one. */
 static void remember(struct cmp_flow *f, const struct cmp_unit *u,
                      const uint8_t *frame, bool limited)
@@ -100,10 +111,12 @@ static void remember(struct cmp_flow *f, const struct cmp_unit *u,
         if (!o)
             return;
         f->owed = o;
-    } else if (seq_lt(u->end, o->seq)) {
+        o->seq = u->end;
+    } else if (is_old(o, u, frame)) {
         return;
     }
-    o->seq = u->end;
+    if (seq_lt(o->seq, u->end)) /* else it was sent again */
+        o->seq = u->end;
     o->head = u->head;
     memcpy(o->bytes, frame, u->head.at + (size_t)u->head.len);
     if (u->head.sack_len) /* it would be old, and read as another thing */

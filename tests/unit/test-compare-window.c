@@ -171,6 +171,40 @@ START_TEST(what_is_held_tells_it_then)
 }
 END_TEST
 
+static void say_at(struct look *l, uint32_t from, uint8_t ts)
+{
+    uint8_t opts[] = { 1, 1, 8, 10, 0, 0, 0, ts, 0, 0, 0, 9 };
+    struct seg s = DATA(P(from), WORLD + 65000, "four");
+
+    s.window = 400;
+    s.opts = opts;
+    s.opts_len = sizeof(opts);
+    pri(l, s);
+}
+
+START_TEST(its_time_does_not_go_back)
+{
+    struct seg s = DATA(S(0), WORLD + 65000, "fourfour");
+    struct colo_packet p;
+    struct look l;
+
+    scaled_connection(&l);
+    s.window = 10;
+    sec(&l, s);
+    say_at(&l, 0, 60);
+    say_at(&l, 4, 61);
+    say_at(&l, 0, 63); /* again, and later than all */
+    ck_assert_uint_eq(l.out, 3);
+    sec(&l, (struct seg){ .seq = S(8), .ack = WORLD + 65000,
+                          .flags = TCP_ACK, .window = 100 });
+    ck_assert_uint_eq(l.out, 4);
+    ck_assert(colo__packet_parse(l.last, l.last_len, 0, true, &p));
+    ck_assert_uint_eq(p.seq, P(8));
+    ck_assert_uint_eq(p.ts_val, 63);
+    finish(&l);
+}
+END_TEST
+
 START_TEST(a_reset_is_the_end)
 {
     struct look l;
@@ -289,6 +323,7 @@ END_TEST
 
 PURE_MAIN("compare-window", the_lesser_of_both, none_is_left,
           one_is_made_when_there_is_more, a_checkpoint_gives_all_of_it,
-          what_is_held_tells_it_then, a_reset_is_the_end,
-          one_that_was_there_before, headers_that_are_signed,
-          as_the_host_left_the_checksum, slow_is_not_different)
+          what_is_held_tells_it_then, its_time_does_not_go_back,
+          a_reset_is_the_end, one_that_was_there_before,
+          headers_that_are_signed, as_the_host_left_the_checksum,
+          slow_is_not_different)
