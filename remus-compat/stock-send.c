@@ -12,10 +12,10 @@
 #include "stock-send.h"
 #include "stream-convert.h"
 #include "stream-epoch.h"
+#include "window.h"
 #include "xl-header.h"
 
 #define WHERE "stock"
-#define SEED_CHUNK (256u * 1024) /* what the buffer of the seed begins with */
 
 /* What has been done; each call belongs to one. */
 enum stage { STAGE_OPEN, STAGE_GREETED, STAGE_CHECKPOINTS, STAGE_BROKEN };
@@ -187,13 +187,13 @@ int colo__stock_greet(struct colo_stock *stock, const char *config,
 
 /* ---- seed --------------------------------------------------------------- */
 
-/* A window on the seed: up to sent it went to the peer, up to pos it was read
- * and goes as it is, up to len it is there. */
+/* Up to sent it went to the peer, up to the window's pos it was read and goes
+ * as it is. */
 struct seed {
     colo_stock_read_fn *read;
     void *user;
-    uint8_t *buf;
-    size_t cap, sent, pos, len;
+    size_t sent;
+    struct colo_window window;
     struct colo_stream_reader reader;
 };
 
@@ -201,43 +201,29 @@ struct seed {
 static int flush(struct colo_stock *stock, struct seed *seed,
                  uint32_t timeout_ms, struct colo_error *err)
 {
-    size_t from = seed->sent;
+    size_t from = seed->sent, to = seed->window.pos;
 
-    seed->sent = seed->pos;
-    return from == seed->pos ? 0 :
-           send_bytes(stock, seed->buf + from, seed->pos - from, timeout_ms,
-                      err);
+    seed->sent = to;
+    return from == to ? 0 : send_bytes(stock, seed->window.buf + from,
+                                       to - from, timeout_ms, err);
 }
 
-/* More of it; the buffer grows by what has come, up to the longest item. */
 static int fill(struct seed *seed, struct colo_error *err)
 {
-    int n;
+    size_t room;
+    uint8_t *p;
+    int n, rc = colo__window_room(&seed->window, &p, &room, err);
 
-    memmove(seed->buf, seed->buf + seed->pos, seed->len - seed->pos);
-    seed->len -= seed->pos;
-    seed->pos = seed->sent = 0;
-    if (seed->len == seed->cap) {
-        size_t cap = seed->cap * 2;
-        uint8_t *buf;
-
-        if (cap > COLO_STREAM_MAX_ITEM)
-            cap = COLO_STREAM_MAX_ITEM;
-        buf = cap > seed->cap ? realloc(seed->buf, cap) : NULL;
-        if (!buf)
-            return colo__fail(err, COLO_E_NOMEM, 0, WHERE,
-                              "no memory for the seed");
-        seed->buf = buf;
-        seed->cap = cap;
-    }
-    n = seed->read(seed->user, seed->buf + seed->len, seed->cap - seed->len,
-                   err);
+    if (rc)
+        return rc;
+    seed->sent = 0; /* all of it was, and the rest is at the front */
+    n = seed->read(seed->user, p, room, err);
     if (n < 0)
         return n;
     if (!n)
         return colo__fail(err, COLO_E_HV, 0, WHERE,
                           "the saved guest ends before its end");
-    seed->len += (size_t)n;
+    seed->window.len += (size_t)n;
     return 0;
 }
 
@@ -246,11 +232,12 @@ static int pass_item(struct colo_stock *stock, struct seed *seed,
                      uint32_t timeout_ms, bool *ret_done,
                      struct colo_error *err)
 {
-    uint8_t *raw = seed->buf + seed->pos, spare[COLO_STREAM_HEAD];
+    const uint8_t *raw = colo__window_at(&seed->window), *p = NULL;
+    uint8_t spare[COLO_STREAM_HEAD];
     struct colo_stream_item item;
-    const uint8_t *p = NULL;
     int rc, used = colo__stream_read(&seed->reader, raw,
-                                     seed->len - seed->pos, &item, err);
+                                     colo__window_left(&seed->window), &item,
+                                     err);
 
     if (used < 0)
         return used;
@@ -265,7 +252,7 @@ static int pass_item(struct colo_stock *stock, struct seed *seed,
             rc = send_bytes(stock, spare, (size_t)used, timeout_ms, err);
         seed->sent += (size_t)used;
     }
-    seed->pos += (size_t)used;
+    seed->window.pos += (size_t)used;
     *ret_done = colo__stream_first_done(&item); /* which was replaced */
     return rc;
 }
@@ -273,29 +260,25 @@ static int pass_item(struct colo_stock *stock, struct seed *seed,
 int colo__stock_seed(struct colo_stock *stock, colo_stock_read_fn *read,
                      void *user, uint32_t timeout_ms, struct colo_error *err)
 {
-    struct seed *seed = NULL;
+    struct seed *seed;
     bool done = false;
     int rc = check_stage(stock, STAGE_GREETED, err);
 
     if (rc)
         return rc;
     seed = calloc(1, sizeof(*seed));
-    if (!seed || !(seed->buf = malloc(SEED_CHUNK))) {
-        rc = colo__fail(err, COLO_E_NOMEM, 0, WHERE,
-                        "no memory for the seed");
-        goto out;
-    }
+    if (!seed)
+        return broken(stock, colo__fail(err, COLO_E_NOMEM, 0, WHERE,
+                                        "no memory for the seed"));
     seed->read = read;
     seed->user = user;
-    seed->cap = SEED_CHUNK;
+    rc = colo__window_init(&seed->window, COLO_STREAM_MAX_ITEM, err);
     colo__stream_reader_init(&seed->reader, COLO_STREAM_PLAIN, NULL);
     while (!rc && !done)
         rc = pass_item(stock, seed, timeout_ms, &done, err);
     if (!rc)
         rc = wait_acked(stock, timeout_ms, err);
-out:
-    if (seed)
-        free(seed->buf);
+    colo__window_fini(&seed->window);
     free(seed);
     stock->stage = rc ? STAGE_BROKEN : STAGE_CHECKPOINTS;
     return rc;
