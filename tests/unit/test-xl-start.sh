@@ -90,6 +90,23 @@ word=list
 word=migrate-receive xl
 word=xl"
 
+# The real xl, where there is one, calls the two in the object that was built,
+# and libxl for all else.
+plugin=../../xl-plugin/.libs/libxl-colo.so
+for xl in /usr/lib/xen-*/bin/xl /usr/local/lib/colo-tests/xen/bin/xl; do
+    if [ ! -x "$xl" ] || [ ! -e "$plugin" ] || ldd "$xl" | grep -q 'not found'
+    then
+        continue
+    fi
+    out=$(LD_PRELOAD=$plugin LD_BIND_NOW=1 LD_DEBUG=bindings "$xl" help 2>&1 |
+        sed -n "s|.*binding file $xl .* to \(.*\) \[0\].* .\(libxl_domain_[a-z_]*\)'.*|\2 \1|p" |
+        grep -E '^libxl_domain_(remus_start|create_restore|suspend) ' |
+        sed 's| .*/| |; s|\.so.*||' | sort -u)
+    is "$xl" "$out" "libxl_domain_create_restore libxl-colo
+libxl_domain_remus_start libxl-colo
+libxl_domain_suspend libxenlight"
+done
+
 rm "$dir/libxl-colo.so"
 cp "$dir/colo-xl" "$dir/bin/colo-xl"
 if run "$dir/far" list >/dev/null; then
