@@ -33,8 +33,9 @@ static int set_files(posix_spawn_file_actions_t *files, const int *high)
     return e;
 }
 
-/* SIGINT of a terminal reaches xl, and with it the end of the pipe; the session
- * has a process group of its own.  xl ignores SIGPIPE, which exec keeps. */
+/* SIGINT of a terminal reaches xl, and with it the end of the pipe; what ends
+ * ssh's session at the backup must not end this one.  xl ignores SIGPIPE,
+ * which exec keeps. */
 static int set_attributes(posix_spawnattr_t *attr)
 {
     sigset_t none, all;
@@ -48,7 +49,7 @@ static int set_attributes(posix_spawnattr_t *attr)
     if (!e)
         e = posix_spawnattr_setflags(attr, POSIX_SPAWN_SETSIGMASK |
                                            POSIX_SPAWN_SETSIGDEF |
-                                           POSIX_SPAWN_SETPGROUP);
+                                           POSIX_SPAWN_SETSID);
     return e;
 }
 

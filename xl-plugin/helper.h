@@ -2,9 +2,10 @@
 /* Copyright (C) libcolo developers
  *
  * The process that runs the session for xl: colo-xl-session.  So what libcolo
- * needs (libraries, threads, children, signals) stays out of xl, and the
- * session ends cleanly when xl is killed: its stdin is a pipe that only xl
- * holds.
+ * needs (libraries, threads, children, signals) stays out of xl.  Its stdin is
+ * a pipe that only xl holds: when the primary's xl is killed, the session ends
+ * cleanly, and when the backup's is, perhaps together with ssh and the
+ * primary's host, it goes on.
  *
  * Its descriptors: 0 that pipe, 1 what it reports, XL_SEND_FD to the peer,
  * XL_RECV_FD from it.  A report is a line of at most XL_LINE_MAX bytes:

@@ -76,8 +76,8 @@ int xl_peer_say_hello(int fd, const char *name, struct colo_error *err)
     return 0;
 }
 
-static int check_hello(const char *line, size_t len, char *name,
-                       struct colo_error *err)
+int xl_peer_parse_hello(const char *line, size_t len, char name[XL_NAME_MAX],
+                        struct colo_error *err)
 {
     size_t name_len = len > HELLO_LEN ? len - HELLO_LEN - 1 : 0;
     bool ok = name_len > 0 && name_len < XL_NAME_MAX && line[len - 1] == '\n';
@@ -89,13 +89,14 @@ static int check_hello(const char *line, size_t len, char *name,
         name[name_len] = '\0';
         return 0;
     }
-    if (len > PROGRAM_LEN && !memcmp(line, XL_HELLO, PROGRAM_LEN) &&
+    if (len > HELLO_LEN && !memcmp(line, XL_HELLO, PROGRAM_LEN) &&
         memcmp(line, XL_HELLO, HELLO_LEN))
         return colo__fail(err, COLO_E_VERSION, 0, WHERE,
-                          "the plug-in at the peer has another version: %s",
-                          line + PROGRAM_LEN);
+                          "the plug-in at the peer has another version: %.*s",
+                          (int)(len - PROGRAM_LEN), line + PROGRAM_LEN);
     return colo__fail(err, COLO_E_PROTO, 0, WHERE,
-                      "the peer says something else than libcolo: %s", line);
+                      "the peer says something else than libcolo: %.*s",
+                      (int)len, line);
 }
 
 int xl_peer_wait_hello(int fd, uint32_t ms, char name[XL_NAME_MAX],
@@ -127,7 +128,7 @@ int xl_peer_wait_hello(int fd, uint32_t ms, char name[XL_NAME_MAX],
                               "the peer cannot be heard");
         len += n > 0;
     }
-    return check_hello(line, len, name, err);
+    return xl_peer_parse_hello(line, len, name, err);
 }
 
 /* Up to MAGIC_LEN bytes, which stay where they are. */

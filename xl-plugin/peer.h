@@ -18,6 +18,10 @@
  * name     of this host; what is not a letter, digit, '.' or '-' is left out */
 int xl_peer_say_hello(int fd, const char *name, struct colo_error *err);
 
+/* xl_peer_parse_hello - a line, with its end; len: at most 1000.  Pure. */
+int xl_peer_parse_hello(const char *line, size_t len, char name[XL_NAME_MAX],
+                        struct colo_error *err);
+
 /* xl_peer_wait_hello - the sender waits for them, ms milliseconds.  Not a
  * byte more is read.
  * name     the receiver's; "" nothing came: this is a stock peer

@@ -103,11 +103,14 @@ static int fail_poll(struct colo_error *err)
     return err->code;
 }
 
-/* Until the session has ended.  When xl is gone it is asked to end cleanly;
- * where that is not possible in its state, closing it ends it. */
-static int loop(struct colo_session *session, struct colo_error *err)
+/* Until the session has ended.  When the primary's xl is gone it is asked to
+ * end cleanly; where that is not possible in its state, closing it ends it.
+ * The backup's xl may be gone because the primary's host is, with ssh: there
+ * the session goes on, as that of `colo receive` does. */
+static int loop(struct colo_session *session, bool ends_with_xl,
+                struct colo_error *err)
 {
-    bool alive = true;
+    bool alive = ends_with_xl;
 
     for (;;) {
         struct pollfd pfds[2] = {
@@ -145,7 +148,7 @@ static int run(struct colo_config *config)
     config->event_user = &seen;
     rc = colo_session_open(config, &session, &err);
     if (!rc) {
-        rc = loop(session, &err);
+        rc = loop(session, config->role == COLO_ROLE_PRIMARY, &err);
         colo_session_close(session);
     }
     report("end", !rc && seen.active ? XL_TAKEN_OVER : rc, rc ? err.text : "");

@@ -9,6 +9,7 @@
 #include "../../remus-compat/stream-back.h"
 #include "../../remus-compat/stream-write.h"
 #include "../../remus-compat/xl-header.h"
+#include "../../xl-plugin/peer.h"
 
 #include "corpus-streams.h"
 
@@ -172,6 +173,12 @@ size_t corpus_stream_xl(size_t n, uint8_t *buf, size_t cap,
         raw(&out, 2, 1);
         memcpy(buf + 1, COLO_XL_BANNER, COLO_XL_BANNER_LEN);
         out.len += COLO_XL_BANNER_LEN;
+        break;
+    case 3:
+        *ret_name = "hello";
+        raw(&out, 3, 1);
+        memcpy(buf + 1, XL_HELLO "host-2\n", sizeof(XL_HELLO "host-2\n") - 1);
+        out.len += sizeof(XL_HELLO "host-2\n") - 1;
         break;
     default:
         return 0;

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Copyright (C) libcolo developers
  *
- * Input: a byte that says what it is, then what xl says before a stream, or
- * what a stock backup sends back.
+ * Input: a byte that says what it is, then what xl says before a stream, what a
+ * stock backup sends back, or what a plug-in of ours says to another.
  */
 #include "fuzz.h"
 
 #include "../../remus-compat/stream-back.h"
 #include "../../remus-compat/xl-header.h"
+#include "../../xl-plugin/peer.h"
 
 static void check_header(const uint8_t *data, size_t size)
 {
@@ -68,6 +69,23 @@ static void check_back(const uint8_t *data, size_t size, size_t step)
     }
 }
 
+static void check_hello(const uint8_t *data, size_t size)
+{
+    char name[XL_NAME_MAX] = "before";
+    struct colo_error err;
+    int rc = xl_peer_parse_hello((const char *)data, size > 1000 ? 1000 :
+                                 size, name, &err);
+
+    if (rc) {
+        fuzz_check_error(&err, rc);
+        MUST(!strcmp(name, "before"));
+        return;
+    }
+    MUST(memchr(name, 0, sizeof(name)) && name[0]);
+    for (const char *p = name; *p; p++)
+        MUST(*p > ' ' && *p < 0x7f && !strchr("'\"\\$`;&|<>()/", *p));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct colo_error err;
@@ -77,10 +95,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (!size)
         return 0;
     copy = fuzz_copy(data + 1, size - 1);
-    if (data[0] % 3 == 0) {
+    if (data[0] % 4 == 0) {
         check_header(copy, size - 1);
-    } else if (data[0] % 3 == 1) {
+    } else if (data[0] % 4 == 1) {
         check_back(copy, size - 1, 1 + data[0]);
+    } else if (data[0] % 4 == 3) {
+        check_hello(copy, size - 1);
     } else {
         r = colo__xl_banner(copy, size - 1, &err);
         MUST(r == 0 || r == (int)COLO_XL_BANNER_LEN || r == COLO_E_PROTO);
