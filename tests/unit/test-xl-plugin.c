@@ -402,6 +402,45 @@ START_TEST(test_plain_restore)
 }
 END_TEST
 
+/* ---- two xls --------------------------------------------------------------- */
+
+/* Both ends are plug-ins, each in a process of its own: they find each other,
+ * and their sessions talk through the pipes. */
+static void check_two(int stream)
+{
+    int status = -1;
+    pid_t pid;
+
+    make_session("if [ $1 = primary ]; then\n"
+                 "echo \"for $3\" >&3; read w <&4; echo \"end 0 $w\"\n"
+                 "[ \"$w\" = 'got it' ] || echo 'end -7'\n"
+                 "else read w <&4; echo 'got it' >&3; echo 'end 1'; fi");
+    info.interval = 0;
+    info.colo = stream == LIBXL_CHECKPOINTED_STREAM_COLO ? yes : no;
+    pid = fork();
+    ck_assert_int_ge(pid, 0);
+    if (!pid) {
+        libxl_domain_restore_params params = {
+            .checkpointed_stream = stream, .stream_version = 2,
+        };
+
+        _exit(libxl_domain_create_restore(ctx, &config, &domid, to_peer[0],
+                                          from_peer[1], &params, NULL, NULL)
+              == ERROR_ABORTED && domid == 99 ? 0 : 1);
+    }
+    ck_assert_msg(!remus(), "%s", logger.text);
+    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+    ck_assert(WIFEXITED(status) && !WEXITSTATUS(status));
+    ck_assert_int_eq(fake_libxl_calls()->remus_start, 0);
+}
+
+START_TEST(test_two)
+{
+    check_two(LIBXL_CHECKPOINTED_STREAM_REMUS);
+    check_two(LIBXL_CHECKPOINTED_STREAM_COLO);
+}
+END_TEST
+
 /* ---- xl is killed --------------------------------------------------------- */
 
 START_TEST(test_xl_killed)
@@ -434,7 +473,7 @@ int main(int argc, char **argv)
         test_protect_options, test_pipes, test_how_it_ends,
         test_stock_receiver, test_blackhole, test_asynchronous, test_refused,
         test_peer_gone, test_receive, test_receive_from_stock,
-        test_receive_colo_from_stock, test_plain_restore, test_xl_killed,
+        test_receive_colo_from_stock, test_plain_restore, test_two, test_xl_killed,
     };
     Suite *suite = suite_create("xl-plugin");
     TCase *tcase = tcase_create("xl-plugin");
