@@ -78,6 +78,8 @@ static int attach(const struct disk_names *names, struct colo_error *err)
         rc = colo__dm_swap(names->name, sectors, under, SWAP_SECONDS, err);
     else
         rc = colo__dm_create(names->name, sectors, under, err);
+    if (!rc)
+        disk_track_drop(names); /* another guest, or another run of it */
 out:
     disk_backing_close(&backing);
     return rc;
@@ -109,6 +111,8 @@ int disk_cmd_detach(const struct disk_options *options)
     rc = disk_take(&names, options, &lock, &err);
     if (!rc)
         rc = colo__dm_remove(names.name, &err);
+    if (!rc)
+        disk_track_drop(&names);
     if (lock >= 0)
         close(lock);
     return rc ? disk_report(&err) : 0;

@@ -76,6 +76,7 @@ static void build_args(struct args *args, const struct disk_options *options,
     add_value(args, "meta", names->meta);
     add_arg(args, "device=" DEVICE_DIR "/%s", names->name);
     add_value(args, "usage", names->usage);
+    add_value(args, "tracked", names->tracked);
     add_arg(args, "hold-fd=%d", HOLD_FD);
     add_value(args, "spill", options->spill_dir);
     add_value(args, "spill-limit", options->spill_limit);

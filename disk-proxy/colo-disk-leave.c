@@ -57,8 +57,10 @@ int disk_replug(const struct disk_names *names,
         disk_kit_end(kit, 0);
         return rc;
     }
-    /* if we die now, the relay is what recover finds */
+    /* if we die now, the relay is what recover finds; what it writes nobody
+     * notes */
     record->kit = kit->process;
+    record->track = 0;
     return disk_record_write(names->record, record, err);
 }
 
@@ -74,13 +76,14 @@ static void end_server(struct disk_record *record, struct disk_kit *kit,
 static int swap_to_backing(const struct disk_names *names,
                            const struct disk_backing *backing,
                            struct disk_record *record, struct disk_kit *kit,
-                           uint64_t sectors, struct colo_error *err)
+                           uint64_t sectors, dev_t under,
+                           struct colo_error *err)
 {
     unsigned int limit = record->timeout_s + SWAP_SECONDS;
 
     for (int i = 0; ; i++) {
         /* a relay has taken over from a dead server, whose requests wait */
-        int rc = colo__dm_swap(names->name, sectors, backing->dev,
+        int rc = colo__dm_swap(names->name, sectors, under,
                                kit->relay ? limit : SWAP_SECONDS, err);
 
         if (rc != COLO_E_TIMEOUT || i == SWAP_TRIES)
@@ -97,7 +100,7 @@ static int swap_to_backing(const struct disk_names *names,
 static int swap_out(const struct disk_names *names,
                     const struct disk_backing *backing,
                     struct disk_record *record, struct disk_kit *kit,
-                    bool may_write, struct colo_error *err)
+                    bool may_write, dev_t under, struct colo_error *err)
 {
     struct colo_dm_info info;
     dev_t nbd;
@@ -108,7 +111,8 @@ static int swap_out(const struct disk_names *names,
         colo__nbd_number(record->nbd, &nbd, NULL) || info.under != nbd)
         return rc;
     if (may_write)
-        return swap_to_backing(names, backing, record, kit, info.sectors, err);
+        return swap_to_backing(names, backing, record, kit, info.sectors,
+                               under, err);
     disk_say("%s: this copy must not be written: I/O of a guest fails from "
              "now on", names->target);
     /* first, so that I/O under way fails and does not hold up the swap */
@@ -131,8 +135,9 @@ static void wait_applied(const struct disk_names *names,
     }
 }
 
-/* A copy that was in step goes on alone from here: a new generation. */
-static int settle(const struct disk_names *names, uint64_t size,
+/* A copy that was in step goes on alone from here: a new generation, or if
+ * what is written from now on is noted, the same. */
+static int settle(const struct disk_names *names, uint64_t size, bool noted,
                   struct colo_error *err)
 {
     struct colo_meta *meta = NULL;
@@ -140,10 +145,37 @@ static int settle(const struct disk_names *names, uint64_t size,
 
     if (!colo__meta_peek(names->meta, NULL, NULL))
         return 0;
-    rc = colo__meta_open(names->meta, size, &meta, err);
-    if (!rc)
-        colo__meta_close(meta);
+    if (noted)
+        rc = colo__meta_open_pending(names->meta, size, &meta, err);
+    else
+        rc = colo__meta_open(names->meta, size, &meta, err);
+    if (!rc && colo__meta_state(meta) == COLO_META_PRIMARY)
+        rc = colo__meta_set(meta, COLO_META_ALONE, NULL, err);
+    colo__meta_close(meta);
     return rc;
+}
+
+/* What goes beneath the disk.  Noting what is written makes sense only if
+ * all was up to now: not if the plugin has not yet taken what was noted
+ * before it came, and not past a server that marks nothing. */
+static dev_t choose_under(const struct disk_names *names,
+                          const struct disk_backing *backing,
+                          struct disk_record *record, bool may_write)
+{
+    struct colo_error err;
+    dev_t dev;
+
+    record->track = record->track && may_write &&
+        colo__meta_peek(names->meta, NULL, NULL) > 0 &&
+        !colo__meta_is_pending(names->meta);
+    if (!record->track)
+        return backing->dev;
+    if (!disk_track_begin(names, backing, &dev, &err))
+        return dev;
+    disk_say("%s: what the guest writes without a proxy is not noted: %s",
+             names->target, err.text);
+    record->track = 0;
+    return backing->dev;
 }
 
 int disk_leave(const struct disk_names *names,
@@ -151,15 +183,20 @@ int disk_leave(const struct disk_names *names,
                struct disk_kit *kit, struct colo_error *err)
 {
     bool may_write;
+    dev_t under;
     int rc, rc2;
 
     wait_applied(names, record);
     may_write = disk_may_write(names, record->secondary);
+    under = choose_under(names, backing, record, may_write);
     rc = may_write ? colo__meta_untracked(names->meta, err) : 0;
     /* a mark that could not be made is no reason to stop a guest */
-    rc2 = swap_out(names, backing, record, kit, may_write, rc ? NULL : err);
+    rc2 = swap_out(names, backing, record, kit, may_write, under,
+                   rc ? NULL : err);
     if (rc2) {
         /* the device is still on the nbd device: leave it working */
+        if (under != backing->dev)
+            disk_track_drop(names);
         return rc ? rc : rc2;
     }
     /* of one that died before its table was in force */
@@ -171,7 +208,8 @@ int disk_leave(const struct disk_names *names,
     }
     end_server(record, kit, KIT_END_MS);
     if (may_write) {
-        rc2 = settle(names, backing->size, rc ? NULL : err);
+        rc2 = settle(names, backing->size, record->track && !rc,
+                     rc ? NULL : err);
         rc = rc ? rc : rc2;
     }
     unlink(names->usage); /* of a proxy that was killed */

@@ -35,6 +35,8 @@ int disk_names(struct disk_names *ret_names, const char *target,
         return colo__fail(err, COLO_E_INVAL, 0, DISK_WHERE,
                           "that path is too long or odd");
     snprintf(n->record, sizeof(n->record), DISK_RUN_DIR "/%s", n->name);
+    snprintf(n->tracked, sizeof(n->tracked), DISK_RUN_DIR "/tracked-%s",
+             n->name);
     snprintf(n->usage, sizeof(n->usage), DISK_RUN_DIR "/use-%s", n->name);
     return 0;
 }

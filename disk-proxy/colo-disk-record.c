@@ -94,6 +94,8 @@ static bool parse_line(const char *line, size_t len, struct disk_record *r)
                r->timeout_s <= 86400;
     if (IS("secondary"))
         return sscanf(value, "%d", &r->secondary) == 1;
+    if (IS("track"))
+        return sscanf(value, "%d", &r->track) == 1;
     if (IS("target"))
         return copy_value(r->target, sizeof(r->target), value, len);
     if (IS("meta"))
@@ -137,12 +139,12 @@ int disk_record_write(const char *path, const struct disk_record *record,
         return colo__fail(err, COLO_E_SYS, errno, DISK_WHERE,
                           "cannot write %s", temporary);
     fprintf(f, "supervisor %d %" PRIu64 "\nserver %d %" PRIu64 "\n"
-            "nbd %d\ntimeout %" PRIu32 "\nsecondary %d\n"
+            "nbd %d\ntimeout %" PRIu32 "\nsecondary %d\ntrack %d\n"
             "target %s\nmeta %s\nidentifier %s\n",
             (int)record->supervisor.pid, record->supervisor.start,
             (int)record->kit.pid, record->kit.start, record->nbd,
-            record->timeout_s, record->secondary, record->target, record->meta,
-            record->identifier);
+            record->timeout_s, record->secondary, record->track,
+            record->target, record->meta, record->identifier);
     ok = !ferror(f);
     if (fclose(f) || !ok || rename(temporary, path))
         return colo__fail(err, COLO_E_SYS, errno, DISK_WHERE,

@@ -75,7 +75,8 @@ static int check_device(const struct serve *s, const struct colo_dm_info *info,
         return colo__fail(err, COLO_E_NOTFOUND, 0, DISK_WHERE,
                           "%s has no device: does the guest's disk say "
                           "script=block-colo?", s->names.target);
-    if (info->under != s->backing.dev)
+    if (info->under != s->backing.dev &&
+        !disk_track_is(&s->names, info->under))
         return colo__fail(err, COLO_E_STATE, 0, DISK_WHERE,
                           "%s is not over %s", s->names.name,
                           s->backing.path);
@@ -92,6 +93,7 @@ static int start_kit(struct serve *s, struct colo_error *err)
     };
     int rc;
 
+    unlink(s->names.tracked); /* of another time */
     rc = disk_kit_start(&s->kit, s->options, &s->names, &s->backing, err);
     if (rc)
         return rc;
@@ -115,6 +117,20 @@ static int start_kit(struct serve *s, struct colo_error *err)
     return rc;
 }
 
+/* What was noted while there was no proxy, for the plugin to take before it
+ * joins.  Without it, it compares everything. */
+static void take_notes(struct serve *s, const struct colo_dm_info *info)
+{
+    struct colo_error err;
+
+    if (!s->record.secondary && info->exists &&
+        disk_track_is(&s->names, info->under)) {
+        if (disk_track_end(&s->names, &s->backing, &err))
+            disk_report(&err);
+    }
+    disk_track_drop(&s->names);
+}
+
 /* Under the lock.  On failure everything is as before. */
 static int insert(struct serve *s, struct colo_error *err)
 {
@@ -136,6 +152,7 @@ static int insert(struct serve *s, struct colo_error *err)
         rc = colo__dm_swap(s->names.name, info.sectors, nbd, SWAP_SECONDS,
                            err);
     if (!rc) {
+        take_notes(s, &info);
         disk_kit_release(&s->kit);
         return 0;
     }
@@ -227,6 +244,7 @@ static void start_record(struct serve *s)
 {
     s->record.nbd = -1;
     s->record.timeout_s = s->options->timeout_s;
+    s->record.track = s->options->track;
     s->record.secondary = !strcmp(s->options->role, "secondary");
     s->record.supervisor = disk_process_of(getpid());
     snprintf(s->record.target, sizeof(s->record.target), "%s",

@@ -43,7 +43,7 @@ static const char usage_text[] =
     "       colo-disk serve OPTION...      put a proxy beneath it\n"
     "         --role primary|secondary --domain UUID --vdev NAME\n"
     "         --target PATH [--spill-dir DIR] [--spill-limit BYTES]\n"
-    "         [--memory-limit BYTES] [--timeout S] [--dead-time S]\n"
+    "         [--memory-limit BYTES] [--timeout S] [--dead-time S] [--track]\n"
     "       colo-disk recover              after a proxy that was killed\n"
     "       colo-disk status [TARGET]\n"
     "       colo-disk force [--inconsistent] TARGET\n"
@@ -77,6 +77,7 @@ static const struct option long_options[] = {
     { "stream", required_argument, NULL, 'S' },
     { "timeout", required_argument, NULL, 'T' },
     { "dead-time", required_argument, NULL, 'D' },
+    { "track", no_argument, NULL, 'k' },
     { "inconsistent", no_argument, NULL, 'i' },
     { "help", no_argument, NULL, 'h' },
     { "version", no_argument, NULL, 'V' },
@@ -114,6 +115,7 @@ static bool take_option(struct disk_options *o, int c)
     case 'S': o->stream = optarg; return true;
     case 'T': return parse_seconds(optarg, &o->timeout_s);
     case 'D': return parse_seconds(optarg, &o->dead_s);
+    case 'k': o->track = true; return true;
     case 'i': o->inconsistent = true; return true;
     default: return false;
     }
@@ -128,7 +130,7 @@ static bool check_options(const struct disk_options *o,
         return false;
     if (command->run != disk_cmd_serve)
         return !o->role && !o->domain && !o->vdev && !o->control &&
-               !o->stream && !o->plugin && !o->nbdkit;
+               !o->stream && !o->plugin && !o->nbdkit && !o->track;
     return o->role && o->domain && o->vdev &&
            (!strcmp(o->role, "primary") || !strcmp(o->role, "secondary"));
 }

@@ -27,6 +27,7 @@ struct disk_options {
     const char *control, *stream;     /* the plugin's, for tests */
     uint32_t timeout_s, dead_s;
     bool inconsistent;
+    bool track;      /* note what is written when the proxy has left */
 };
 
 /* ---- names and lock (colo-disk-names.c) -------------------------------- */
@@ -36,6 +37,7 @@ struct disk_names {
     char name[COLO_DM_NAME_MAX];
     char meta[PATH_MAX];     /* file of the metadata */
     char record[PATH_MAX];
+    char tracked[PATH_MAX];  /* what was written without a proxy, bits */
     char usage[PATH_MAX];    /* how much the proxy holds, see usage.c */
 };
 
@@ -82,6 +84,7 @@ struct disk_record {
     int nbd;          /* -1 none yet: by its identifier */
     uint32_t timeout_s;  /* of a request: so long a lost one waits */
     int secondary;
+    int track;        /* see disk_options */
     char target[PATH_MAX];
     char meta[PATH_MAX];
     char identifier[64];
@@ -144,6 +147,21 @@ int disk_recover_one(const struct disk_names *names, struct colo_error *err);
 
 /* disk_may_write - may a guest write to this copy past its proxy? */
 bool disk_may_write(const struct disk_names *names, bool secondary);
+
+/* ---- without a proxy (colo-disk-track.c) ------------------------------- */
+
+/* disk_track_begin - a device over the backing that notes what is written. */
+int disk_track_begin(const struct disk_names *names,
+                     const struct disk_backing *backing, dev_t *ret_dev,
+                     struct colo_error *err);
+/* disk_track_is - is this it? */
+bool disk_track_is(const struct disk_names *names, dev_t dev);
+/* disk_track_end - nothing is over it any more: it goes, and what it noted
+ * goes to names->tracked.  On failure there is no such file. */
+int disk_track_end(const struct disk_names *names,
+                   const struct disk_backing *backing, struct colo_error *err);
+/* disk_track_drop - it goes, now or with its last user, and is forgotten. */
+void disk_track_drop(const struct disk_names *names);
 
 /* ---- commands ---------------------------------------------------------- */
 

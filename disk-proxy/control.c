@@ -33,6 +33,7 @@ struct colo_control {
     int wake;
     atomic_bool ends;
     bool joined, running, never_joins;
+    bool in_place;
     pthread_t thread;
     pthread_mutex_t lock; /* the outbox */
     struct out box[NR_OUT];
@@ -170,6 +171,20 @@ static bool may_join(struct colo_control *c)
     return c->config.hold_fd < 0 && !c->never_joins;
 }
 
+/* Once, before anybody asks for anything. */
+static bool take_place(struct colo_control *c)
+{
+    struct colo_error err;
+
+    if (!c->in_place && colo__disk_in_place(c->disk, &err)) {
+        colo__control_say(c, err.text);
+        c->never_joins = true;
+        return false;
+    }
+    c->in_place = true;
+    return true;
+}
+
 static void *control(void *user)
 {
     struct colo_control *c = user;
@@ -186,7 +201,7 @@ static void *control(void *user)
         if (poll(pfd, 3, JOIN_MS) < 0 && errno != EINTR)
             break;
         empty_box(c);
-        if (!c->joined && may_join(c))
+        if (!c->joined && may_join(c) && take_place(c))
             c->joined = !ops(c)->join(c->source, &err);
         if (c->joined)
             do_requests(c);

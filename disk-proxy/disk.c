@@ -8,11 +8,13 @@
  * guest hears of it after both, so whatever it knows of is before the next
  * BARRIER.
  */
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <unistd.h>
 
 #include "chunk-hash.h"
 
@@ -130,8 +132,13 @@ static int open_parts(struct colo_disk *d, struct colo_error *err)
     if (colo__backing_size(d->backing) == 0)
         return colo__fail(err, COLO_E_INVAL, 0, WHERE_DISK, "%s is empty",
                           d->config.backing);
-    rc = colo__meta_open(d->config.meta, colo__backing_size(d->backing),
-                         &d->meta, err);
+    if (d->config.tracked)
+        rc = colo__meta_open_pending(d->config.meta,
+                                     colo__backing_size(d->backing), &d->meta,
+                                     err);
+    else
+        rc = colo__meta_open(d->config.meta, colo__backing_size(d->backing),
+                             &d->meta, err);
     if (rc) return rc;
     rc = colo__dirty_init(&d->dirty, colo__disk_chunks(d), err);
     if (rc) return rc;
@@ -150,6 +157,32 @@ static int open_parts(struct colo_disk *d, struct colo_error *err)
     else if (state == COLO_META_SYNCING || state == COLO_META_APPLYING)
         d->phase = PHASE_BROKEN;
     return 0;
+}
+
+int colo__disk_in_place(struct colo_disk *d, struct colo_error *err)
+{
+    size_t len = (size_t)(colo__disk_chunks(d) + 7) / 8;
+    uint8_t *bits = NULL;
+    int fd = -1, rc;
+
+    if (!d->config.tracked)
+        return 0;
+    fd = open(d->config.tracked, O_RDONLY | O_CLOEXEC);
+    if (fd >= 0)
+        bits = malloc(len + 1);
+    /* not one byte less or more: it is of another disk then */
+    if (bits && pread(fd, bits, len + 1, 0) != (ssize_t)len) {
+        free(bits);
+        bits = NULL;
+    }
+    rc = colo__meta_settle(d->meta, bits, len, err);
+    if (!rc && bits)
+        colo__disk_say(d, "what was written without a proxy is known");
+    free(bits);
+    if (fd >= 0)
+        close(fd);
+    (void)unlink(d->config.tracked);
+    return rc;
 }
 
 /* readers that follow each other must not keep a commit out */

@@ -21,6 +21,7 @@
 
 struct colo_disk_config {
     const char *backing, *meta;
+    const char *tracked; /* a file that colo__disk_in_place looks at, or NULL */
     const char *device; /* the guest's, NULL: none to look after */
     const char *usage;  /* a file that says how much is held, NULL: none */
     int role; /* COLO_DISK_* at the beginning */
@@ -41,6 +42,12 @@ struct colo_disk;
  * opens, but every request of the guest is refused with EIO. */
 int colo__disk_open(const struct colo_disk_config *config,
                     struct colo_disk **ret_disk, struct colo_error *err);
+
+/* colo__disk_in_place - every write comes through from now on, and nobody was
+ * asked for anything yet.  What a guest wrote past the metadata is in the
+ * file `tracked`, a bit for each chunk; or it is not there, and the copy has a
+ * new generation. */
+int colo__disk_in_place(struct colo_disk *disk, struct colo_error *err);
 
 /* colo__disk_close - as stop, and finish what is committed; NULL is fine. */
 void colo__disk_close(struct colo_disk *disk);

@@ -131,6 +131,24 @@ int colo__dm_create(const char *name, uint64_t sectors, dev_t under,
     return rc;
 }
 
+int colo__dm_create_era(const char *name, uint64_t sectors, dev_t notes,
+                        dev_t under, uint32_t block, struct colo_error *err)
+{
+    struct dm_task *task = new_task(DM_DEVICE_CREATE, name);
+    char params[96];
+    int rc = 0;
+
+    snprintf(params, sizeof(params), "%u:%u %u:%u %u", major(notes),
+             minor(notes), major(under), minor(under), block);
+    if (!task || !dm_task_add_target(task, 0, sectors, "era", params) ||
+        !run(task, true))
+        rc = dm_fail(err, task, "make", name);
+    if (task)
+        dm_task_destroy(task);
+    dm_task_update_nodes();
+    return rc;
+}
+
 static int load(const char *name, uint64_t sectors, dev_t under,
                 struct colo_error *err)
 {

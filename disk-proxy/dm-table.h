@@ -43,6 +43,11 @@ int colo__dm_info(const char *name, struct colo_dm_info *ret_info,
 int colo__dm_create(const char *name, uint64_t sectors, dev_t under,
                     struct colo_error *err);
 
+/* colo__dm_create_era - over `under`; the kernel notes in the device `notes`
+ * which blocks (sectors long each) are written. */
+int colo__dm_create_era(const char *name, uint64_t sectors, dev_t notes,
+                        dev_t under, uint32_t block, struct colo_error *err);
+
 /* colo__dm_swap - put `under` beneath the living device.  One ioctl of the
  * kernel waits for the I/O under way, exchanges the table and goes on: a
  * process killed in the middle leaves nothing suspended.

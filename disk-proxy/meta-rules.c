@@ -104,6 +104,19 @@ int colo__meta_untracked(const char *path, struct colo_error *err)
     return rc;
 }
 
+bool colo__meta_is_pending(const char *path)
+{
+    bool untracked = true;
+    int fd;
+
+    if (open_quietly(path, O_RDONLY, &fd, NULL) || fd < 0)
+        return true;
+    if (colo__meta_is_untracked(fd, &untracked, NULL))
+        untracked = true;
+    close(fd);
+    return untracked;
+}
+
 /* All ones, as the peer's bitmap. */
 static int mark_all(struct colo_meta *meta, uint64_t size,
                     struct colo_error *err)

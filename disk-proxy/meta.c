@@ -147,8 +147,8 @@ static int load_bits(struct colo_meta *meta, struct colo_error *err)
     return 0;
 }
 
-/* A guest wrote past the bitmap since the file was last open. */
-static int settle_untracked(struct colo_meta *meta, struct colo_error *err)
+int colo__meta_settle(struct colo_meta *meta, const uint8_t *bits, size_t len,
+                      struct colo_error *err)
 {
     struct colo_meta_header header = meta->header;
     bool untracked;
@@ -160,8 +160,12 @@ static int settle_untracked(struct colo_meta *meta, struct colo_error *err)
     if (header.state == COLO_META_PRIMARY)
         header.state = COLO_META_ALONE;
     header.serial++;
-    memset(header.parent, 0, sizeof(header.parent));
-    rc = colo__meta_random(header.generation, err);
+    if (bits) {
+        rc = colo__meta_merge(meta, bits, len, err);
+    } else {
+        memset(header.parent, 0, sizeof(header.parent));
+        rc = colo__meta_random(header.generation, err);
+    }
     if (rc)
         return rc;
     rc = write_header(meta, &header, err);
@@ -171,8 +175,9 @@ static int settle_untracked(struct colo_meta *meta, struct colo_error *err)
     return colo__meta_set_untracked(meta->fd, false, err);
 }
 
-int colo__meta_open(const char *path, uint64_t size,
-                    struct colo_meta **ret_meta, struct colo_error *err)
+int colo__meta_open_pending(const char *path, uint64_t size,
+                            struct colo_meta **ret_meta,
+                            struct colo_error *err)
 {
     struct colo_meta *meta = NULL;
     int rc;
@@ -202,9 +207,6 @@ int colo__meta_open(const char *path, uint64_t size,
     rc = load_bits(meta, err);
     if (rc)
         goto out;
-    rc = settle_untracked(meta, err);
-    if (rc)
-        goto out;
     *ret_meta = meta;
     meta = NULL;
     rc = 0;
@@ -214,6 +216,25 @@ out:
         colo__meta_close(meta);
     }
     return rc;
+}
+
+int colo__meta_open(const char *path, uint64_t size,
+                    struct colo_meta **ret_meta, struct colo_error *err)
+{
+    struct colo_meta *meta = NULL;
+    int rc;
+
+    rc = colo__meta_open_pending(path, size, &meta, err);
+    if (rc)
+        return rc;
+    rc = colo__meta_settle(meta, NULL, 0, err);
+    if (rc) {
+        meta->n = 0;  /* nothing is written on the way out */
+        colo__meta_close(meta);
+        return rc;
+    }
+    *ret_meta = meta;
+    return 0;
 }
 
 void colo__meta_close(struct colo_meta *meta)

@@ -48,6 +48,19 @@ struct colo_meta;
 int colo__meta_open(const char *path, uint64_t size,
                     struct colo_meta **ret_meta, struct colo_error *err);
 
+/* colo__meta_open_pending - as open, but if a guest wrote past the bitmap, that
+ * is left to colo__meta_settle; until then the generation is of no use. */
+int colo__meta_open_pending(const char *path, uint64_t size,
+                            struct colo_meta **ret_meta,
+                            struct colo_error *err);
+
+/* colo__meta_settle - if a guest wrote past the bitmap: with these bits, which
+ * say where (merged, and the generation stays); NULL: with a new generation,
+ * as open does it.
+ * Shape    as colo__meta_merge. */
+int colo__meta_settle(struct colo_meta *meta, const uint8_t *bits, size_t len,
+                      struct colo_error *err);
+
 /* colo__meta_close - write what is lazy; NULL is fine. */
 void colo__meta_close(struct colo_meta *meta);
 
@@ -117,6 +130,10 @@ int colo__meta_peek(const char *path, uint8_t *generation,
  * new generation (everything is compared), and PRIMARY becomes ALONE.
  * Shape    durable on return; nothing is done if there is no file. */
 int colo__meta_untracked(const char *path, struct colo_error *err);
+
+/* colo__meta_is_pending - does the file say that a guest wrote past it?
+ * Returns  true also if that cannot be told. */
+bool colo__meta_is_pending(const char *path);
 
 /* colo__meta_force - an operator says that this copy is the truth: ALONE, new
  * generation, every chunk marked.

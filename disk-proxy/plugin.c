@@ -35,7 +35,7 @@ static struct colo_disk_config config = {
 static struct colo_control_config control_config = {
     .id = "xvda", .hold_fd = -1,
 };
-static char *spill_dir, *backing, *meta, *device, *usage;
+static char *spill_dir, *backing, *meta, *device, *usage, *tracked;
 
 static void say(void *user, const char *text)
 {
@@ -97,6 +97,11 @@ static int colo_config(const char *key, const char *value)
         device = nbdkit_absolute_path(value);
         return device ? 0 : -1;
     }
+    if (!strcmp(key, "tracked")) {
+        free(tracked);
+        tracked = nbdkit_absolute_path(value);
+        return tracked ? 0 : -1;
+    }
     if (!strcmp(key, "usage")) {
         free(usage);
         usage = nbdkit_absolute_path(value);
@@ -156,6 +161,8 @@ static int colo_get_ready(void)
     config.meta = meta;
     config.device = device;
     config.usage = usage;
+    /* without a session nobody says when we are in place */
+    config.tracked = config.role == COLO_DISK_ALONE ? NULL : tracked;
     config.spill_dir = spill_dir;
     control_config.secondary = config.role == COLO_DISK_SECONDARY;
     control_config.say = say;
@@ -206,6 +213,7 @@ static void colo_unload(void)
     free(meta);
     free(device);
     free(usage);
+    free(tracked);
     free(spill_dir);
 }
 
@@ -322,6 +330,7 @@ static int colo_extents(void *handle, uint32_t count, uint64_t offset,
     "meta=FILE      (required) what this host remembers of it\n" \
     "device=PATH   the guest's block device, that this is beneath\n" \
     "usage=FILE   where a secondary writes how much it holds\n" \
+    "tracked=FILE   what was written while we were not there\n" \
     "role=primary|secondary|alone\n" \
     "domain=UUID id=VDEV   the session to join\n" \
     "spill=DIR spill-limit=SIZE memory-limit=SIZE silent-ms=MS hold-fd=FD\n" \

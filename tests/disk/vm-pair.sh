@@ -74,15 +74,17 @@ PY
 serve() { # p|s role target
     /usr/libexec/libcolo/colo-disk serve --role $2 --domain test --vdev xvda \
         --target $3 --control /tmp/$1.ctl --stream /tmp/stream --timeout 5 \
-        --spill-dir /tmp <>/tmp/$1.in >/tmp/$1.out 2>/tmp/$1.log &
+        --spill-dir /tmp $track <>/tmp/$1.in >/tmp/$1.out 2>/tmp/$1.log &
 }
 
-begin_pair() {
+track=
+begin_pair() { # the primary's and the secondary's disk: one, two
+    local from=${1:-one} to=${2:-two}
     rm -f /tmp/[ps].in /tmp/[ps].ctl /tmp/stream
     mkfifo /tmp/p.in /tmp/s.in
-    serve s secondary /dev/mapper/two
+    serve s secondary /dev/mapper/$to
     secondary=$!
-    serve p primary /dev/mapper/one
+    serve p primary /dev/mapper/$from
     primary=$!
     wait_for 60 grep -q ready /tmp/p.out || { bad "primary"; cat /tmp/p.log; }
     wait_for 60 grep -q ready /tmp/s.out || { bad "secondary"; cat /tmp/s.log; }
@@ -117,6 +119,24 @@ end_pair() {
     wait "$secondary"
     eval "exec ${session[1]}>&-"
     wait 2>/dev/null
+}
+
+# noted WHEN TEXT: what the primary says of its first copy, and that it is one
+noted() {
+    grep -q "written without a proxy is known" /tmp/p.log ||
+        bad "$1: nothing was noted: $(tail -n 5 /tmp/p.log)"
+    grep -q "first copy: $2" /tmp/p.log ||
+        bad "$1: $(grep 'first copy' /tmp/p.log)"
+    do_epoch
+    sleep 2 # it is applied
+    cmp <(dd if=/dev/mapper/one bs=1M iflag=direct 2>/dev/null) \
+        <(dd if=/dev/mapper/two bs=1M iflag=direct 2>/dev/null) ||
+        bad "$1: the copies differ"
+}
+no_notes() { # WHEN
+    [ -z "$(dmsetup ls | grep ^era-)$(losetup -l -n | grep era-)" ] ||
+        bad "$1: a device of dm-era is left"
+    ls /run/libcolo/disk/{era,tracked}-* 2>/dev/null && bad "$1: files are left"
 }
 
 # A copy's emulated disk: a process that has the device open all the time and
@@ -156,13 +176,13 @@ end_buffered() {
     exec 8>&- 9<&-
     wait $buffered
 }
-guest_writes() { # BLOCK WORD
+guest_writes() { # BLOCK WORD [DEVICE]
     printf '%-4096s' "$2" | tr ' ' . |
-        dd of=$disk bs=4096 seek="$1" oflag=direct conv=notrunc 2>/dev/null
+        dd of="${3:-$disk}" bs=4096 seek="$1" oflag=direct conv=notrunc 2>/dev/null
 }
 direct() { # BLOCK DEVICE
     dd if="$2" bs=4096 skip="$1" count=1 iflag=direct 2>/dev/null |
-        cut -d. -f1 | head -c 20
+        tr -d '\0' | cut -d. -f1 | head -c 20
 }
 
 some_io() { # seconds; fails when any of it fails
@@ -296,6 +316,65 @@ must p "failover"
 end_pair 2>/dev/null
 colo detach /dev/mapper/two
 colo detach /dev/mapper/one
+
+say "noted by the kernel: protected again after an orderly end"
+track=--track
+colo force /dev/mapper/one || bad "noted: force"
+colo attach /dev/mapper/one >/dev/null || bad "noted: attach"
+begin_pair
+must sp "start 1"
+grep -q "everything is compared" /tmp/p.log || bad "noted: $(cat /tmp/p.log)"
+do_epoch
+end_pair
+dmsetup table era-colo-dev-mapper-one | grep -q " era " || bad "noted: no device"
+guest_writes 20000 noted
+guest_writes 24575 last
+dd if=/dev/urandom of=$disk bs=64k seek=700 count=30 oflag=direct 2>/dev/null
+begin_pair
+must sp "start 1"
+no_notes "noted"
+noted "noted" "only what may differ"
+[ "$(direct 20000 /dev/mapper/two)" = noted ] || bad "noted: not copied"
+
+say "noted by the kernel: the copy takes over, and is protected from there"
+colo attach /dev/mapper/two >/dev/null || bad "noted: attach of the copy"
+guest_writes 20001 never
+must s "failover"
+guest_writes 20002 drained $twin
+kill "$secondary"
+wait "$secondary"
+must p "failover"
+end_pair 2>/dev/null
+colo detach /dev/mapper/one
+guest_writes 20003 unprotected $twin
+dd if=/dev/urandom of=$twin bs=64k seek=100 count=30 oflag=direct 2>/dev/null
+begin_pair two one
+must sp "start 1"
+noted "noted, takeover" "what may differ since the takeover"
+for line in "20000 noted" "20002 drained" "20003 unprotected"; do
+    set -- $line
+    [ "$(direct "$1" /dev/mapper/one)" = "$2" ] || bad "noted, takeover: $line"
+done
+[ "$(direct 20001 /dev/mapper/one)" = never ] && bad "noted, takeover: 20001"
+
+say "not noted: the proxy was killed"
+kill -9 "$(awk '$1 == "server" { print $2 }' /run/libcolo/disk/colo-dev-mapper-two)"
+guest_writes 20004 relayed $twin
+wait_for 60 grep -q proxy-gone /tmp/p.out || bad "not noted: not noticed"
+end_pair 2>/dev/null
+guest_writes 20005 plain $twin
+begin_pair two one
+must sp "start 1"
+grep -q "everything is compared" /tmp/p.log || bad "not noted: $(cat /tmp/p.log)"
+do_epoch
+end_pair
+dmsetup ls | grep -q ^era- || bad "noted again: no device"
+[ "$(direct 20004 /dev/mapper/one)$(direct 20005 /dev/mapper/one)" = relayedplain ] ||
+    bad "not noted: not copied"
+
+say "notes go with the guest"
+colo detach /dev/mapper/two
+no_notes "detach"
 
 pgrep nbdkit && bad "nbdkit is left"
 ls /sys/block/nbd*/pid 2>/dev/null && bad "an nbd device is left"

@@ -544,6 +544,48 @@ START_TEST(test_untracked)
 }
 END_TEST
 
+/* A guest wrote past the bitmap, and the kernel noted where. */
+START_TEST(test_noted)
+{
+    uint8_t old[COLO_META_GENERATION], noted[DISK / COLO_META_CHUNK / 8 + 1];
+    struct colo_meta *meta = must_open(path);
+    uint64_t offset = 0, len;
+
+    ck_assert(!colo__meta_is_pending(path));
+    ck_assert_int_eq(colo__meta_set(meta, COLO_META_PRIMARY, NULL, NULL), 0);
+    memcpy(old, colo__meta_generation(meta), sizeof(old));
+    ck_assert_int_eq(colo__meta_untracked(path, NULL), 0);
+    colo__meta_close(meta);
+    /* whoever only looks leaves it as it is */
+    for (int i = 0; i < 2; i++) {
+        ck_assert(colo__meta_is_pending(path));
+        ck_assert_int_eq(colo__meta_open_pending(path, DISK, &meta, NULL), 0);
+        ck_assert_mem_eq(colo__meta_generation(meta), old, sizeof(old));
+        if (i == 0)
+            colo__meta_close(meta);
+    }
+    memset(noted, 0, sizeof(noted));
+    noted[0] = 1 << 5;
+    ck_assert_int_eq(colo__meta_settle(meta, noted, sizeof(noted), NULL), 0);
+    ck_assert(!colo__meta_is_pending(path));
+    colo__meta_close(meta);
+    meta = must_open(path);
+    ck_assert_mem_eq(colo__meta_generation(meta), old, sizeof(old));
+    ck_assert_int_eq(colo__meta_state(meta), COLO_META_ALONE);
+    ck_assert(colo__meta_next(meta, &offset, &len));
+    ck_assert_uint_eq(offset, 5 * COLO_META_CHUNK);
+    ck_assert_uint_eq(len, COLO_META_CHUNK);
+    /* nothing is pending: no bits are taken */
+    noted[0] = 0xff;
+    ck_assert_int_eq(colo__meta_settle(meta, noted, sizeof(noted), NULL), 0);
+    offset = 0;
+    ck_assert(colo__meta_next(meta, &offset, &len));
+    ck_assert_uint_eq(offset, 5 * COLO_META_CHUNK);
+    colo__meta_close(meta);
+    ck_assert(colo__meta_is_pending("/nowhere"));
+}
+END_TEST
+
 START_TEST(test_force)
 {
     struct colo_meta *meta;
@@ -585,7 +627,7 @@ int main(void)
         test_new_file, test_bits, test_hot_is_cheap, test_merge,
         test_no_mark_is_lost, test_cooling, test_failed_sync_is_repeated,
         test_torn_header, test_parent, test_old_header,
-        test_may_start, test_untracked, test_force,
+        test_may_start, test_untracked, test_noted, test_force,
     };
     Suite *suite = suite_create("disk-meta");
     TCase *tcase = tcase_create("disk-meta");
