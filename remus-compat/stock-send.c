@@ -331,15 +331,16 @@ int colo__stock_gone(struct colo_stock *stock, const uint64_t *gfns,
 }
 
 int colo__stock_commit(struct colo_stock *stock, const uint8_t *container,
-                       uint32_t len, uint32_t timeout_ms,
-                       struct colo_error *err)
+                       uint32_t len, const char *store, uint32_t store_len,
+                       uint32_t timeout_ms, struct colo_error *err)
 {
     struct iovec parts[COLO_STREAM_TAIL_PARTS];
     uint8_t room[COLO_STREAM_TAIL_ROOM];
     int n = 0, rc = check_stage(stock, STAGE_CHECKPOINTS, err);
 
     if (!rc)
-        rc = colo__stream_tail(container, len, room, parts, &n, err);
+        rc = colo__stream_tail(container, len, store, store_len, room, parts,
+                               &n, err);
     if (!rc)
         rc = send_all(stock, parts, n, timeout_ms, err);
     if (!rc)

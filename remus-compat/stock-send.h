@@ -61,11 +61,13 @@ int colo__stock_gone(struct colo_stock *stock, const uint64_t *gfns,
 
 /* colo__stock_commit - the machine (hv/hvmctx.h) ends the checkpoint; returns
  * when all of it is committed, in the sense of colo__stock_word().
+ * store    the device model's pairs in xenstore if they have changed since the
+ *          seed or the last of these calls; store_len 0: they have not
  * Errors   COLO_E_PEER the peer is gone, or does not take or acknowledge
  *          anything: it may or may not have this checkpoint
  *          those of colo__hvmctx_parse(): nothing was sent */
 int colo__stock_commit(struct colo_stock *stock, const uint8_t *container,
-                       uint32_t len, uint32_t timeout_ms,
-                       struct colo_error *err);
+                       uint32_t len, const char *store, uint32_t store_len,
+                       uint32_t timeout_ms, struct colo_error *err);
 
 #endif

@@ -54,42 +54,67 @@ static void put_zeros(struct colo_stream_out *out, uint32_t n)
     out->len += n;
 }
 
-int colo__stream_tail(const uint8_t *container, uint32_t len, uint8_t *room,
+/* What is being put together: everything since begin is one part. */
+struct tail {
+    struct colo_stream_out out;
+    struct iovec *parts;
+    size_t begin;
+    int n;
+};
+
+/* what was written until now, and a body that the caller has */
+static void add_body(struct tail *tail, const void *body, uint32_t len,
+                     uint32_t head)
+{
+    add_part(tail->parts, &tail->n, tail->out.buf + tail->begin,
+             tail->out.len - tail->begin);
+    add_part(tail->parts, &tail->n, body, len);
+    tail->begin = tail->out.len;
+    put_zeros(&tail->out, colo__stream_pad(head + len));
+}
+
+static void put_model(struct tail *tail, const struct colo_hvmctx *ctx,
+                      const char *store, uint32_t store_len)
+{
+    if (store_len) {
+        colo__stream_out_store_head(&tail->out, store, store_len);
+        add_body(tail, store, store_len, COLO_STREAM_EMULATOR);
+    }
+    colo__stream_out_emulator(&tail->out, ctx->devices_len);
+    add_body(tail, ctx->devices, ctx->devices_len, COLO_STREAM_EMULATOR);
+}
+
+int colo__stream_tail(const uint8_t *container, uint32_t len,
+                      const char *store, uint32_t store_len, uint8_t *room,
                       struct iovec *parts, int *ret_parts,
                       struct colo_error *err)
 {
-    struct colo_stream_out out;
+    struct tail tail = { .parts = parts };
     struct colo_hvmctx ctx;
-    size_t begin, end;
-    int n = 0, rc = colo__hvmctx_parse(container, len, &ctx, err);
+    size_t end;
+    int rc = colo__hvmctx_parse(container, len, &ctx, err);
 
     if (rc)
         return rc;
-    colo__stream_out_init(&out, room, COLO_STREAM_TAIL_ROOM);
-    colo__stream_out_head(&out, COLO_STREAM_LIBXC, COLO_LIBXC_HVM_CONTEXT,
-                          ctx.context_len);
-    add_part(parts, &n, room, out.len);
-    add_part(parts, &n, ctx.context, ctx.context_len);
-    begin = out.len;
-    put_zeros(&out, colo__stream_pad(ctx.context_len));
-    put_params(&out, &ctx);
-    colo__stream_out_record(&out, COLO_STREAM_LIBXC, COLO_LIBXC_CHECKPOINT,
-                            NULL, 0);
-    if (ctx.devices) {
-        colo__stream_out_emulator(&out, ctx.devices_len);
-        add_part(parts, &n, room + begin, out.len - begin);
-        add_part(parts, &n, ctx.devices, ctx.devices_len);
-        begin = out.len;
-        put_zeros(&out, colo__stream_pad(COLO_STREAM_EMULATOR +
-                                         ctx.devices_len));
-    }
-    colo__stream_out_record(&out, COLO_STREAM_LIBXL,
+    if (store_len && !ctx.devices)
+        return colo__fail(err, COLO_E_INVAL, 0, "stream",
+                          "a device model's pairs without a device model");
+    colo__stream_out_init(&tail.out, room, COLO_STREAM_TAIL_ROOM);
+    colo__stream_out_head(&tail.out, COLO_STREAM_LIBXC,
+                          COLO_LIBXC_HVM_CONTEXT, ctx.context_len);
+    add_body(&tail, ctx.context, ctx.context_len, 0);
+    put_params(&tail.out, &ctx);
+    colo__stream_out_record(&tail.out, COLO_STREAM_LIBXC,
+                            COLO_LIBXC_CHECKPOINT, NULL, 0);
+    if (ctx.devices)
+        put_model(&tail, &ctx, store, store_len);
+    colo__stream_out_record(&tail.out, COLO_STREAM_LIBXL,
                             COLO_LIBXL_CHECKPOINT_END, NULL, 0);
-    rc = colo__stream_out_end(&out, &end, err);
+    rc = colo__stream_out_end(&tail.out, &end, err);
     if (rc)
         return rc;
-    add_part(parts, &n, room + begin, end - begin);
-    *ret_parts = n;
+    add_part(parts, &tail.n, room + tail.begin, end - tail.begin);
+    *ret_parts = tail.n;
     return 0;
 }
 

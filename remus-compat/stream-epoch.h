@@ -27,16 +27,20 @@ void colo__stream_out_frames(struct colo_stream_out *out,
                              const uint64_t *gfns, uint32_t count, bool gone);
 
 #define COLO_STREAM_TAIL_ROOM 256u /* bytes of heads */
-#define COLO_STREAM_TAIL_PARTS 5
+#define COLO_STREAM_TAIL_PARTS 7
 
 /* colo__stream_tail - all behind the pages, from the state of a machine to
  * CHECKPOINT_END.
- * Shape    container: as it travels between two sessions; room:
- *          COLO_STREAM_TAIL_ROOM bytes; parts: COLO_STREAM_TAIL_PARTS, in
- *          order, which point into both
+ * Shape    container: as it travels between two sessions; store: the device
+ *          model's pairs as in colo__stream_out_store(), if they have changed
+ *          (an HVM guest has moved its video memory), else store_len is 0;
+ *          room: COLO_STREAM_TAIL_ROOM bytes; parts: COLO_STREAM_TAIL_PARTS, in
+ *          order, which point into all three
  * Errors   those of colo__hvmctx_parse(); COLO_E_LIMIT a state that is longer
- *          than stock Xen takes */
-int colo__stream_tail(const uint8_t *container, uint32_t len, uint8_t *room,
+ *          than stock Xen takes; COLO_E_INVAL pairs that do not end with 0, or
+ *          of a guest without device model */
+int colo__stream_tail(const uint8_t *container, uint32_t len,
+                      const char *store, uint32_t store_len, uint8_t *room,
                       struct iovec *parts, int *ret_parts,
                       struct colo_error *err);
 
@@ -59,6 +63,7 @@ void colo__stream_gather_init(struct colo_stream_gather *gather, uint8_t *buf,
 
 /* colo__stream_gather_add - takes what belongs to the machine out of any item;
  * what comes again replaces what was there.
+ * EMULATOR_XENSTORE_DATA is left out: it is for who keeps xenstore.
  * Errors   COLO_E_LIMIT  it does not fit in buf */
 int colo__stream_gather_add(struct colo_stream_gather *gather,
                             const struct colo_stream_item *item,

@@ -211,14 +211,10 @@ void colo__stream_out_emulator(struct colo_stream_out *out, uint32_t len)
     put_emulator(out);
 }
 
-void colo__stream_out_store(struct colo_stream_out *out, const char *data,
-                            uint32_t len)
+void colo__stream_out_store_head(struct colo_stream_out *out,
+                                 const char *data, uint32_t len)
 {
-    uint8_t *p;
-
-    if (!len)
-        return;
-    if (data[len - 1] || len > COLO_STREAM_MAX_BLOB) {
+    if (!len || len > COLO_STREAM_MAX_BLOB || data[len - 1]) {
         wrong(out, "xenstore data of", len);
         return;
     }
@@ -226,6 +222,16 @@ void colo__stream_out_store(struct colo_stream_out *out, const char *data,
                           COLO_LIBXL_EMULATOR_XENSTORE_DATA,
                           COLO_STREAM_EMULATOR + len);
     put_emulator(out);
+}
+
+void colo__stream_out_store(struct colo_stream_out *out, const char *data,
+                            uint32_t len)
+{
+    uint8_t *p;
+
+    if (!len)
+        return;
+    colo__stream_out_store_head(out, data, len);
     p = take(out, (size_t)len + colo__stream_pad(len));
     if (p)
         memcpy(p, data, len);

@@ -80,6 +80,11 @@ void colo__stream_out_emulator(struct colo_stream_out *out, uint32_t len);
 void colo__stream_out_store(struct colo_stream_out *out, const char *data,
                             uint32_t len);
 
+/* colo__stream_out_store_head - the same up to the pairs, which the caller
+ * sends: len bytes, and zeros as with colo__stream_out_emulator(). */
+void colo__stream_out_store_head(struct colo_stream_out *out,
+                                 const char *data, uint32_t len);
+
 /* colo__stream_out_pv_info, _p2m_frames, _vcpu - of PV guests.  width 8 or 4
  * bytes; frames: of the guest's table, from frame 0 to last_pfn; type:
  * COLO_LIBXC_PV_VCPU_*. */

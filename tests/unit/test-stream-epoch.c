@@ -49,6 +49,9 @@ static uint32_t make(uint32_t devices, uint64_t width)
 }
 
 /* pages, gone frames, then the tail of the container */
+static const char pairs[] = "physmap/f0/name\0vga.vram\0physmap/f0/size\0" "8";
+static uint32_t pairs_len; /* 0: they are not sent */
+
 static void put_epoch(uint32_t len)
 {
     static const uint64_t gfns[] = { 5, 6, 0x100000 };
@@ -60,8 +63,8 @@ static void put_epoch(uint32_t len)
     colo__stream_out_frames(&s.out, gfns, 3, false);
     stream_raw(&s, 0x55, 3 * COLO_PAGE_SIZE);
     colo__stream_out_frames(&s.out, gone, 2, true);
-    ck_assert_msg(!colo__stream_tail(container, len, room, parts, &n, &err),
-                  "%s", err.text);
+    ck_assert_msg(!colo__stream_tail(container, len, pairs, pairs_len, room,
+                                     parts, &n, &err), "%s", err.text);
     ck_assert_int_le(n, COLO_STREAM_TAIL_PARTS);
     for (int i = 0; i < n; i++) {
         ck_assert_uint_le(parts[i].iov_len, s.out.cap - s.out.len);
@@ -71,7 +74,7 @@ static void put_epoch(uint32_t len)
 }
 
 static struct colo_stream_gather gather;
-static int pages, nones;
+static int pages, nones, stores;
 
 /* the whole stream; what the last checkpoint's machine is */
 static int take(uint32_t cap, uint32_t *ret_len)
@@ -80,7 +83,7 @@ static int take(uint32_t cap, uint32_t *ret_len)
     size_t pos = 0;
     int rc = 0;
 
-    pages = nones = 0;
+    pages = nones = stores = 0;
     colo__stream_gather_init(&gather, back, cap);
     colo__stream_reader_init(&reader, COLO_STREAM_REMUS, NULL);
     while (!rc && pos < s.len) {
@@ -91,6 +94,12 @@ static int take(uint32_t cap, uint32_t *ret_len)
         ck_assert_msg(used > 0, "at %zu: %s", pos, err.text);
         pos += (size_t)used;
         pages += item.kind == COLO_ITEM_PAGE;
+        if (item.rule && item.layer == COLO_STREAM_LIBXL &&
+            item.type == COLO_LIBXL_EMULATOR_XENSTORE_DATA) {
+            ck_assert_uint_eq(item.len, 8 + sizeof(pairs));
+            ck_assert_mem_eq(item.body + 8, pairs, sizeof(pairs));
+            stores++;
+        }
         for (uint32_t i = 0; i < item.count; i++)
             nones += colo__stream_page_type(item.entries[i]) ==
                      COLO_PAGE_NONE;
@@ -139,6 +148,33 @@ START_TEST(test_both_ways)
         ck_assert_int_eq(pages, 6);
         ck_assert_int_eq(nones, 4);
     }
+}
+END_TEST
+
+/* the device model's pairs of any length before its state */
+START_TEST(test_store)
+{
+    struct iovec parts[COLO_STREAM_TAIL_PARTS];
+    uint8_t room[COLO_STREAM_TAIL_ROOM];
+    uint32_t len = make(1003, 8);
+    int n = 77;
+
+    stream_begin(&s);
+    stream_head(&s, COLO_STREAM_HVM);
+    pairs_len = sizeof(pairs);
+    put_epoch(len);
+    pairs_len = 0;
+    put_epoch(len);
+    stream_end(&s);
+    check_same(len);
+    ck_assert_int_eq(stores, 1);
+    ck_assert_int_eq(colo__stream_tail(container, len, pairs,
+                                       sizeof(pairs) - 1, room, parts, &n,
+                                       &err), COLO_E_INVAL);
+    len = make(0, 8);
+    ck_assert_int_eq(colo__stream_tail(container, len, pairs, sizeof(pairs),
+                                       room, parts, &n, &err), COLO_E_INVAL);
+    ck_assert_int_eq(n, 77);
 }
 END_TEST
 
@@ -201,11 +237,11 @@ START_TEST(test_tail_refused)
     uint32_t len = make(100, 8);
     int n = 77;
 
-    ck_assert_int_eq(colo__stream_tail(container, len - 1, room, parts, &n,
-                                       &err), COLO_E_CORRUPT);
+    ck_assert_int_eq(colo__stream_tail(container, len - 1, NULL, 0, room,
+                                       parts, &n, &err), COLO_E_CORRUPT);
     container[0] = 'X';
-    ck_assert_int_eq(colo__stream_tail(container, len, room, parts, &n, &err),
-                     COLO_E_CORRUPT);
+    ck_assert_int_eq(colo__stream_tail(container, len, NULL, 0, room, parts,
+                                       &n, &err), COLO_E_CORRUPT);
     ck_assert_int_eq(n, 77);
 }
 END_TEST
@@ -224,5 +260,5 @@ START_TEST(test_too_many_frames)
 }
 END_TEST
 
-PURE_MAIN("stream-epoch", test_both_ways, test_next, test_no_room,
+PURE_MAIN("stream-epoch", test_both_ways, test_store, test_next, test_no_room,
           test_no_machine, test_tail_refused, test_too_many_frames)

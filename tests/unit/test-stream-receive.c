@@ -56,8 +56,8 @@ static void put_epoch(const uint64_t *gfns, uint32_t count)
     for (uint32_t i = 0; i < count; i++)
         stream_raw(&s, (int)(gfns[i] + i), COLO_PAGE_SIZE);
     colo__stream_out_frames(&s.out, (uint64_t[]){ 500, 501 }, 2, true);
-    ck_assert_int_eq(colo__stream_tail(container, container_len, room, parts,
-                                       &n, &err), 0);
+    ck_assert_int_eq(colo__stream_tail(container, container_len, NULL, 0, room,
+                                       parts, &n, &err), 0);
     for (int i = 0; i < n; i++) {
         memcpy(s.bytes + s.out.len, parts[i].iov_base, parts[i].iov_len);
         s.out.len += parts[i].iov_len;
@@ -413,7 +413,8 @@ static void *send_run(void *arg)
     for (int i = 0; i < 3 && !rc; i++) {
         rc = colo__stock_pages(stock, gfns, pages, PAGES, MS, &e);
         if (!rc)
-            rc = colo__stock_commit(stock, container, container_len, MS, &e);
+            rc = colo__stock_commit(stock, container, container_len, NULL, 0,
+                                    MS, &e);
     }
     return rc ? stock : NULL; /* anything but NULL */
 }

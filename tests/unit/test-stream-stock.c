@@ -232,8 +232,8 @@ static int send_epoch(struct colo_stock *stock, uint32_t pages, int fill,
     if (!rc)
         rc = colo__stock_gone(stock, gone, 3, timeout_ms, &err);
     if (!rc)
-        rc = colo__stock_commit(stock, container, container_len, timeout_ms,
-                                &err);
+        rc = colo__stock_commit(stock, container, container_len, NULL, 0,
+                                timeout_ms, &err);
     free(gfns);
     free(bytes);
     return rc;
@@ -402,7 +402,7 @@ START_TEST(test_bad_machine)
     ck_assert_int_eq(greet(stock), 0);
     ck_assert_int_eq(send_seed(stock, 100000), 0);
     ck_assert_int_eq(colo__stock_commit(stock, container, container_len - 1,
-                                        100, &err), COLO_E_CORRUPT);
+                                        NULL, 0, 100, &err), COLO_E_CORRUPT);
     finish(&peer, stock);
     ck_assert_uint_eq(peer.checkpoints, 1);
     close(peer.fd);
