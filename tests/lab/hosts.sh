@@ -75,6 +75,15 @@ start_host() { # host
         </dev/null >"$base.err" 2>&1 9>&- ||
         { cat "$base.err" >&2; die "QEMU of host$n did not start"; }
     host_pid "$n" >/dev/null || die "QEMU of host$n ended at once: $base.err"
+    prefer "$(host_pid "$n")"
+}
+
+# Before what else this machine does, if it may be so: a host whose processor
+# waits for its turn thinks that the other one is dead.  setsid made a group of
+# its own for the kernel's autogroups, and only the group's nice value counts.
+prefer() { # pid
+    { echo -10 >"/proc/$1/autogroup"; } 2>/dev/null ||
+        renice -n -10 -p "$1" >/dev/null 2>&1 || true
 }
 
 # Has the host said so since it was last started?
