@@ -9,8 +9,8 @@ epochs_pass g1 1 3
 [ "$(status_field g1 1 mode)" = remus ] || fail "mode"
 on 1 "colo status g1" | grep g1 >/dev/null || fail "colo status"
 on 1 "colo events g1 --now" | grep . >/dev/null || fail "colo events --now"
-on 1 "colo delay g1 400" || fail "colo delay"
-[ "$(status_field g1 1 interval_ms)" = 400 ] || fail "the delay is not in status"
+on 1 "colo delay g1 300" || fail "colo delay"
+[ "$(status_field g1 1 interval_ms)" = 300 ] || fail "the delay is not in status"
 on 1 "colo checkpoint g1" || fail "colo checkpoint"
 say "xenstore-write alone drives the session"
 on 1 'u=$(xenstore-list /libcolo | head -n 1)

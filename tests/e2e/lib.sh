@@ -9,7 +9,7 @@ set -euo pipefail
 e2e_top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 lab=$e2e_top/tests/lab/lab
 # The lab is slow: one emulated CPU does everything on a host.
-E2E_PROTECT="--interval 200 --heartbeat 500 --dead 8000"
+E2E_PROTECT="--interval 400 --heartbeat 500 --dead 8000"
 
 say() { echo "  $(date +%T) $*"; }
 fail() { say "FAILED: $*"; exit 1; }
@@ -54,13 +54,13 @@ pulse_good() {
 
 # A guest that works and then sleeps, so that what the case is about gets the
 # processors: under emulation a guest that never sleeps takes one of this
-# machine's for itself.  idle=0 tick_us=10000 rate=800 is as busy as can be.
+# machine's for itself.  idle=0 tick_us=10000 pages=800 rate=800 is as busy as can be.
 start_guest() { # NAME HOST [key=value...]
     local name=$1 host=$2
     shift 2
     "$lab" guest stop "$name" >/dev/null 2>&1 || true
-    "$lab" guest start "$name" "host=$host" memory=128 pages=800 rate=100 \
-        idle=1 tick_us=20000 "$@" >/dev/null 2>&1 || fail "guest $name did not start on host$host"
+    "$lab" guest start "$name" "host=$host" memory=128 pages=400 rate=20 \
+        idle=1 tick_us=50000 "$@" >/dev/null 2>&1 || fail "guest $name did not start on host$host"
     say "guest $name runs on host$host"
 }
 
