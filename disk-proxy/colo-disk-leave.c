@@ -97,22 +97,49 @@ static int swap_to_backing(const struct disk_names *names,
     }
 }
 
+/* What goes beneath the disk.  Noting what is written makes sense only if
+ * all was up to now: not if the plugin has not yet taken what was noted
+ * before it came (pending), and not past a server that marks nothing. */
+static dev_t choose_under(const struct disk_names *names,
+                          const struct disk_backing *backing,
+                          struct disk_record *record, bool pending)
+{
+    struct colo_error err;
+    dev_t dev;
+
+    record->track = record->track && !pending &&
+        colo__meta_peek(names->meta, NULL, NULL) > 0;
+    if (!record->track)
+        return backing->dev;
+    if (!disk_track_begin(names, backing, &dev, &err))
+        return dev;
+    disk_say("%s: what the guest writes without a proxy is not noted: %s",
+             names->target, err.text);
+    record->track = 0;
+    return backing->dev;
+}
+
 static int swap_out(const struct disk_names *names,
                     const struct disk_backing *backing,
                     struct disk_record *record, struct disk_kit *kit,
-                    bool may_write, dev_t under, struct colo_error *err)
+                    bool may_write, bool pending, struct colo_error *err)
 {
     struct colo_dm_info info;
-    dev_t nbd;
+    dev_t nbd, under;
     int rc;
 
     rc = colo__dm_info(names->name, &info, err);
     if (rc || !info.exists || record->nbd < 0 ||
         colo__nbd_number(record->nbd, &nbd, NULL) || info.under != nbd)
         return rc;
-    if (may_write)
-        return swap_to_backing(names, backing, record, kit, info.sectors,
-                               under, err);
+    if (may_write) {
+        under = choose_under(names, backing, record, pending);
+        rc = swap_to_backing(names, backing, record, kit, info.sectors, under,
+                             err);
+        if (rc && under != backing->dev)
+            disk_track_drop(names);
+        return rc;
+    }
     disk_say("%s: this copy must not be written: I/O of a guest fails from "
              "now on", names->target);
     /* first, so that I/O under way fails and does not hold up the swap */
@@ -155,48 +182,30 @@ static int settle(const struct disk_names *names, uint64_t size, bool noted,
     return rc;
 }
 
-/* What goes beneath the disk.  Noting what is written makes sense only if
- * all was up to now: not if the plugin has not yet taken what was noted
- * before it came, and not past a server that marks nothing. */
-static dev_t choose_under(const struct disk_names *names,
-                          const struct disk_backing *backing,
-                          struct disk_record *record, bool may_write)
+static bool is_noted(const struct disk_names *names)
 {
-    struct colo_error err;
-    dev_t dev;
+    struct colo_dm_info info;
 
-    record->track = record->track && may_write &&
-        colo__meta_peek(names->meta, NULL, NULL) > 0 &&
-        !colo__meta_is_pending(names->meta);
-    if (!record->track)
-        return backing->dev;
-    if (!disk_track_begin(names, backing, &dev, &err))
-        return dev;
-    disk_say("%s: what the guest writes without a proxy is not noted: %s",
-             names->target, err.text);
-    record->track = 0;
-    return backing->dev;
+    return !colo__dm_info(names->name, &info, NULL) && info.exists &&
+        disk_track_is(names, info.under);
 }
 
 int disk_leave(const struct disk_names *names,
                const struct disk_backing *backing, struct disk_record *record,
                struct disk_kit *kit, struct colo_error *err)
 {
-    bool may_write;
-    dev_t under;
+    bool may_write, pending;
     int rc, rc2;
 
     wait_applied(names, record);
     may_write = disk_may_write(names, record->secondary);
-    under = choose_under(names, backing, record, may_write);
+    pending = colo__meta_is_pending(names->meta);
     rc = may_write ? colo__meta_untracked(names->meta, err) : 0;
     /* a mark that could not be made is no reason to stop a guest */
-    rc2 = swap_out(names, backing, record, kit, may_write, under,
+    rc2 = swap_out(names, backing, record, kit, may_write, pending,
                    rc ? NULL : err);
     if (rc2) {
         /* the device is still on the nbd device: leave it working */
-        if (under != backing->dev)
-            disk_track_drop(names);
         return rc ? rc : rc2;
     }
     /* of one that died before its table was in force */
@@ -208,10 +217,15 @@ int disk_leave(const struct disk_names *names,
     }
     end_server(record, kit, KIT_END_MS);
     if (may_write) {
-        rc2 = settle(names, backing->size, record->track && !rc,
+        /* also if it never left that device: then no proxy had a write */
+        rc2 = settle(names, backing->size,
+                     !rc && record->track && is_noted(names),
                      rc ? NULL : err);
         rc = rc ? rc : rc2;
     }
+    if (!is_noted(names))
+        disk_track_drop(names); /* of a proxy that died on its way in */
+    unlink(names->tracked);
     unlink(names->usage); /* of a proxy that was killed */
     unlink(names->record);
     return rc;
