@@ -20,7 +20,7 @@ if [ "${1:-}" != inside ]; then
     # shellcheck disable=SC2046 # words are meant
     gcc -D_GNU_SOURCE -O2 -shared -fPIC $(pkg-config --cflags nbdkit) \
         -o "$tmp/plain-plugin.so" "$here/plain-plugin.c" || exit 1
-    "$here/../lab/vm" run --limit 900 --copy "$build/disk-proxy/colo-disk" \
+    "$here/../lab/vm" run --limit 1100 --copy "$build/disk-proxy/colo-disk" \
         --copy "$tmp/plain-plugin.so" "$0" inside
     exit
 fi
@@ -69,8 +69,8 @@ io_begin() {
 # Requests of the disk that have ended; without udev its name is no link.
 requests() { awk '{ print $1 + $5 }' "/sys/dev/block/$(majmin "$disk")/stat"; }
 moved_since() { [ "$(requests)" -gt "$1" ]; }
-# A round of I/O has pauses, and the machine is slow.
-io_moves() { wait_for 20 moved_since "$(($(requests) + 3))"; }
+# A round of I/O has pauses, and the machine may have a fifth of a processor.
+io_moves() { wait_for 60 moved_since "$(($(requests) + 3))"; }
 
 io_end() {
     touch /tmp/io-stop
@@ -92,7 +92,7 @@ serve() { # options...
         </tmp/in >/tmp/out 2>/tmp/serve.log &
     supervisor=$!
     exec 7>/tmp/in
-    wait_for 20 grep -q ready /tmp/out || { bad "not ready"; cat /tmp/serve.log; }
+    wait_for 60 grep -q ready /tmp/out || { bad "not ready"; cat /tmp/serve.log; }
 }
 
 kit() { awk '$1 == "server" { print $2 }' /run/libcolo/disk/$name; }
@@ -330,7 +330,7 @@ mkfifo /tmp/in3
 supervisor=$!
 exec 7>/tmp/in3
 name=colo-dev-vdd
-wait_for 20 grep -q ready /tmp/out || { bad "secondary"; cat /tmp/serve.log; }
+wait_for 60 grep -q ready /tmp/out || { bad "secondary"; cat /tmp/serve.log; }
 colo attach /dev/vdd >/dev/null || bad "secondary: attach"
 [ "$(under)" = "$(majmin "/dev/nbd$(nbd)")" ] || bad "secondary: over $(under)"
 dd if=/dev/mapper/colo-dev-vdd of=/dev/null bs=1M count=4 iflag=direct \
