@@ -2,7 +2,7 @@
 /* Copyright (C) libcolo developers
  *
  * posix_spawn with its attributes and descriptors, see run.h.  Called by
- * hv/spawn.c and link/child.c.
+ * hv/spawn.c, link/child.c and xl-plugin/helper.c.
  */
 #include <fcntl.h>
 #include <signal.h>
@@ -46,8 +46,8 @@ static int set_files(posix_spawn_file_actions_t *files, const int *fds,
     return e;
 }
 
-static int spawn(char *const *argv, bool in_path, const int *fds, size_t n,
-                 pid_t *ret_pid)
+static int spawn(char *const *argv, bool in_path, char *const *env,
+                 const int *fds, size_t n, pid_t *ret_pid)
 {
     posix_spawn_file_actions_t files;
     posix_spawnattr_t attr;
@@ -65,14 +65,15 @@ static int spawn(char *const *argv, bool in_path, const int *fds, size_t n,
         e = set_files(&files, fds, n);
     if (!e)
         e = (in_path ? posix_spawnp : posix_spawn)(ret_pid, argv[0], &files,
-                                                   &attr, argv, environ);
+                                                   &attr, argv,
+                                                   env ? env : environ);
     posix_spawn_file_actions_destroy(&files);
     posix_spawnattr_destroy(&attr);
     return e;
 }
 
-int colo__run(char *const *argv, bool in_path, const int *fds, size_t n,
-              pid_t *ret_pid)
+int colo__run(char *const *argv, bool in_path, char *const *env,
+              const int *fds, size_t n, pid_t *ret_pid)
 {
     int high[COLO_RUN_FDS] = { 0 };
     size_t made = 0;
@@ -87,7 +88,7 @@ int colo__run(char *const *argv, bool in_path, const int *fds, size_t n,
             e = errno;
     }
     if (!e)
-        e = spawn(argv, in_path, high, n, ret_pid);
+        e = spawn(argv, in_path, env, high, n, ret_pid);
     while (made > 0) {
         if (high[--made] >= 0)
             close(high[made]);
@@ -101,7 +102,7 @@ int colo__run_tool(char *const *argv, int in_fd, pid_t *ret_pid)
 
     if (null_fd < 0)
         return errno;
-    e = colo__run(argv, false, (const int[]){
+    e = colo__run(argv, false, NULL, (const int[]){
                       in_fd >= 0 ? in_fd : null_fd, null_fd, -1 }, 3, ret_pid);
     close(null_fd);
     return e;

@@ -2,7 +2,8 @@
 /* Copyright (C) libcolo developers
  *
  * Starting a program with nothing inherited but what is named: what hv/spawn.c
- * (helpers) and link/child.c (ssh) have in common.  Any thread.
+ * (helpers), link/child.c (ssh) and the plug-in of xl have in common.  Any
+ * thread.
  */
 #ifndef COLO_RUN_H
 #define COLO_RUN_H
@@ -17,9 +18,10 @@
  * Shape    fds[n], n <= COLO_RUN_FDS: what becomes 0..n-1; borrowed, any
  *          numbers; -1: it keeps ours.  All above are closed.
  *          in_path: look argv[0] up in PATH.
+ *          env: its environment; NULL: ours.
  * Returns  0, or an errno value. */
-int colo__run(char *const *argv, bool in_path, const int *fds, size_t n,
-              pid_t *ret_pid);
+int colo__run(char *const *argv, bool in_path, char *const *env,
+              const int *fds, size_t n, pid_t *ret_pid);
 
 /* colo__run_tool - a program of ours that says on stderr what it has to say:
  * in_fd (-1: /dev/null) is its stdin, its stdout is /dev/null. */

@@ -4,8 +4,6 @@
  * See helper.h.
  */
 #include <fcntl.h>
-#include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,45 +11,11 @@
 #include <unistd.h>
 
 #include "helper.h"
+#include "run.h"
 
 #define WHERE "xl"
 #define PROGRAM "colo-xl-session"
 #define MAX_ARGS 16
-
-/* What the descriptors given to start() become in the child. */
-#define FDS 4
-static const int places[FDS] = { 0, 1, XL_SEND_FD, XL_RECV_FD };
-
-static int set_files(posix_spawn_file_actions_t *files, const int *high)
-{
-    int e = 0;
-
-    for (size_t i = 0; i < FDS && !e; i++)
-        e = posix_spawn_file_actions_adddup2(files, high[i], places[i]);
-    if (!e)
-        e = posix_spawn_file_actions_addclosefrom_np(files, XL_RECV_FD + 1);
-    return e;
-}
-
-/* SIGINT of a terminal reaches xl, and with it the end of the pipe; what ends
- * ssh's session at the backup must not end this one.  xl ignores SIGPIPE,
- * which exec keeps. */
-static int set_attributes(posix_spawnattr_t *attr)
-{
-    sigset_t none, all;
-    int e;
-
-    sigemptyset(&none);
-    sigfillset(&all);
-    e = posix_spawnattr_setsigmask(attr, &none);
-    if (!e)
-        e = posix_spawnattr_setsigdefault(attr, &all);
-    if (!e)
-        e = posix_spawnattr_setflags(attr, POSIX_SPAWN_SETSIGMASK |
-                                           POSIX_SPAWN_SETSIGDEF |
-                                           POSIX_SPAWN_SETSID);
-    return e;
-}
 
 /* The plug-in itself must not be loaded into what xl starts for it. */
 static char **make_env(void)
@@ -69,44 +33,25 @@ static char **make_env(void)
     return env;
 }
 
-static int spawn(const char *path, char *const *argv, const int *high,
-                 pid_t *ret_pid)
-{
-    posix_spawn_file_actions_t files;
-    posix_spawnattr_t attr;
-    char **env = make_env();
-    int e = env ? posix_spawnattr_init(&attr) : ENOMEM;
-
-    if (e)
-        goto out;
-    e = posix_spawn_file_actions_init(&files);
-    if (!e) {
-        e = set_files(&files, high);
-        if (!e)
-            e = set_attributes(&attr);
-        if (!e)
-            e = posix_spawn(ret_pid, path, &files, &attr, argv, env);
-        posix_spawn_file_actions_destroy(&files);
-    }
-    posix_spawnattr_destroy(&attr);
-out:
-    free(env);
-    return e;
-}
-
-static int start(const char *const *args, const int *fds, pid_t *ret_pid,
-                 struct colo_error *err)
+/* life and report become its stdin and stdout.  SIGINT of a terminal reaches
+ * xl, and with it the end of life; what ends ssh's session at the backup must
+ * not end this one: it has a session of its own. */
+static int start(const char *const *args, int life, int report, int send_fd,
+                 int recv_fd, pid_t *ret_pid, struct colo_error *err)
 {
     const char *dir = getenv("COLO_XL_LIBEXECDIR"), *words[MAX_ARGS + 2];
-    int high[FDS] = { -1, -1, -1, -1 }, e = 0;
-    char path[512];
+    const int fds[] = {
+        life, report, -1, [XL_SEND_FD] = send_fd, [XL_RECV_FD] = recv_fd,
+    };
+    char path[512], **env;
     size_t n = 1;
+    int e;
 
     if (snprintf(path, sizeof(path), "%s/" PROGRAM,
                  dir ? dir : COLO_LIBEXECDIR) >= (int)sizeof(path))
         return colo__fail(err, COLO_E_INVAL, 0, WHERE, "the path of "
                           PROGRAM " is too long");
-    words[0] = PROGRAM;
+    words[0] = path;
     for (; args[n - 1]; n++) {
         if (n > MAX_ARGS)
             return colo__fail(err, COLO_E_INVAL, 0, WHERE,
@@ -114,18 +59,10 @@ static int start(const char *const *args, const int *fds, pid_t *ret_pid,
         words[n] = args[n - 1];
     }
     words[n] = NULL;
-    /* out of the way, so that no dup2 overwrites what a later one takes */
-    for (size_t i = 0; i < FDS && !e; i++) {
-        high[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, 16);
-        if (high[i] < 0)
-            e = errno;
-    }
-    if (!e)
-        e = spawn(path, (char *const *)(uintptr_t)words, high, ret_pid);
-    for (size_t i = 0; i < FDS; i++) {
-        if (high[i] >= 0)
-            close(high[i]);
-    }
+    env = make_env();
+    e = env ? colo__run((char *const *)(uintptr_t)words, false, env, fds,
+                        COLO_ARRAY_LEN(fds), ret_pid) : ENOMEM;
+    free(env);
     return e ? colo__fail(err, COLO_E_SYS, e, WHERE, "%s", path) : 0;
 }
 
@@ -220,8 +157,7 @@ int xl_helper_run(const char *const *argv, int send_fd, int recv_fd,
         rc = colo__fail(err, COLO_E_SYS, errno, WHERE, "a pipe");
         goto out;
     }
-    rc = start(argv, (const int[]){ life[0], report[1], send_fd, recv_fd },
-               &pid, err);
+    rc = start(argv, life[0], report[1], send_fd, recv_fd, &pid, err);
     if (rc) goto out;
     close(life[0]);
     close(report[1]);

@@ -45,7 +45,8 @@ int colo__spawn(const char *const *argv, int in_fd, int out_fd,
     if (!e && fcntl(report[0], F_SETFL, O_NONBLOCK) < 0)
         e = errno;
     if (!e)
-        e = colo__run((char *const *)(uintptr_t)argv, false, (const int[]){
+        e = colo__run((char *const *)(uintptr_t)argv, false, NULL,
+                      (const int[]){
                           in_fd >= 0 ? in_fd : null_fd,
                           out_fd >= 0 ? out_fd : null_fd,
                           -1, report[1], life[0] }, 5, &pid);

@@ -77,8 +77,8 @@ int colo__child_start(char *const *argv, struct colo_child *ret_child,
                         "cannot make the streams for %s", argv[0]);
         goto out;
     }
-    r = colo__run(argv, true, (const int[]){ theirs, theirs, child.stderr_fd },
-                  3, &pid);
+    r = colo__run(argv, true, NULL,
+                  (const int[]){ theirs, theirs, child.stderr_fd }, 3, &pid);
     if (r) {
         rc = colo__fail(err, r == ENOENT ? COLO_E_NOTFOUND : COLO_E_SYS, r,
                         WHERE, "cannot run %s", argv[0]);
