@@ -5,7 +5,6 @@
  * deadline, and signals.
  */
 #include <errno.h>
-#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/signalfd.h>
@@ -13,6 +12,7 @@
 #include <unistd.h>
 
 #include "process.h"
+#include "session-wait.h"
 
 bool cli_signals_open(int *ret_fd)
 {
@@ -49,18 +49,6 @@ static uint64_t now_ms(void)
     return (uint64_t)ts.tv_sec * 1000u + (uint64_t)ts.tv_nsec / 1000000u;
 }
 
-/* Milliseconds for poll until an absolute deadline. */
-static int timeout_of(uint64_t deadline)
-{
-    uint64_t now = now_ms();
-
-    if (deadline == UINT64_MAX)
-        return -1;
-    if (deadline <= now)
-        return 0;
-    return deadline - now > 60000 ? 60000 : (int)(deadline - now);
-}
-
 /* 1: a clean end is under way, -1: the second signal.  *stopping: when the
  * first came, 0 = none has. */
 static int on_signal(struct colo_session *session, int signal_fd,
@@ -92,22 +80,12 @@ int cli_session_loop(struct colo_session *session, int signal_fd,
     int rc;
 
     for (;;) {
-        struct pollfd pfds[2] = {
-            { colo_session_get_fd(session),
-              (short)colo_session_get_events(session), 0 },
-            { signal_fd, POLLIN, 0 },
-        };
+        bool signalled = false;
 
-        if (poll(pfds, 2, timeout_of(colo_session_get_deadline(session))) < 0
-            && errno != EINTR) {
-            memset(err, 0, sizeof(*err));
-            err->code = COLO_E_SYS;
-            err->sys_errno = errno;
-            snprintf(err->text, sizeof(err->text), "poll: %s",
-                     strerror(errno));
-            return err->code;
-        }
-        if (pfds[1].revents &&
+        rc = session_wait(session, signal_fd, &signalled, err);
+        if (rc)
+            return rc;
+        if (signalled &&
             on_signal(session, signal_fd, with_hangup, &stopping) < 0) {
             memset(err, 0, sizeof(*err));
             err->code = COLO_E_REFUSED;

@@ -9,19 +9,17 @@
  *   secondary
  *   relay PID       libcolo's way to the peer, in place of ssh: relay.c
  */
-#include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "colo.h"
 #include "helper.h"
 #include "relay.h"
+#include "session-wait.h"
 
 #define LIFE_FD 0
 #define REPORT_FD 1
@@ -80,29 +78,6 @@ static void on_event(void *user, const struct colo_event *event)
 
 /* ---- the loop ----------------------------------------------------------- */
 
-static int timeout_of(uint64_t deadline)
-{
-    struct timespec ts;
-    uint64_t now;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    now = (uint64_t)ts.tv_sec * 1000u + (uint64_t)ts.tv_nsec / 1000000u;
-    if (deadline == UINT64_MAX)
-        return -1;
-    if (deadline <= now)
-        return 0;
-    return deadline - now > 60000 ? 60000 : (int)(deadline - now);
-}
-
-static int fail_poll(struct colo_error *err)
-{
-    memset(err, 0, sizeof(*err));
-    err->code = COLO_E_SYS;
-    err->sys_errno = errno;
-    snprintf(err->text, sizeof(err->text), "poll: %s", strerror(errno));
-    return err->code;
-}
-
 /* Until the session has ended.  When the primary's xl is gone it is asked to
  * end cleanly; where that is not possible in its state, closing it ends it.
  * The backup's xl may be gone because the primary's host is, with ssh: there
@@ -113,17 +88,12 @@ static int loop(struct colo_session *session, bool ends_with_xl,
     bool alive = ends_with_xl;
 
     for (;;) {
-        struct pollfd pfds[2] = {
-            { colo_session_get_fd(session),
-              (short)colo_session_get_events(session), 0 },
-            { alive ? LIFE_FD : -1, POLLIN, 0 },
-        };
-        int rc;
+        bool gone = false;
+        int rc = session_wait(session, alive ? LIFE_FD : -1, &gone, err);
 
-        if (poll(pfds, 2, timeout_of(colo_session_get_deadline(session))) < 0
-            && errno != EINTR)
-            return fail_poll(err);
-        if (pfds[1].revents) {
+        if (rc)
+            return rc;
+        if (gone) {
             alive = false; /* nothing is ever written to it */
             rc = colo_session_stop(session, err);
             if (rc)
