@@ -7,11 +7,11 @@
  * seed, a checkpoint), and every way out of them lets it go on.  Session's
  * thread.
  */
-#include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "../xenstore/publish.h"
+#include "engine/seed-pipe.h"
 #include "primary-internal.h"
 
 /* so often those are asked that have no descriptor */
@@ -60,11 +60,10 @@ static int act_seed(struct colo_session *s, struct colo_error *err)
     rc = colo__followers_prepare(s, err);
     if (rc)
         return rc;
-    if (pipe2(fds, O_CLOEXEC) < 0)
-        return colo__fail(err, COLO_E_SYS, errno, "primary", "pipe");
+    rc = colo__seed_pipe(false, fds, err);
+    if (rc)
+        return rc;
     p->transfer.seed_fd = fds[0];
-    /* whole pieces, if the system allows it: see colo__receive_seed_pipe */
-    (void)fcntl(fds[1], F_SETPIPE_SZ, 4 * COLO_WIRE_SEED_CHUNK);
     p->guest_stopping = true; /* the seed ends with a stopped guest */
     s->seed_start_us = colo__now_us(s->clock);
     rc = colo__session_hv(s)->life->seed_out(s->parts.hv, fds[1], err);

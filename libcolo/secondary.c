@@ -7,11 +7,11 @@
  * nothing interrupts: a failover that comes meanwhile waits for it (the seed's
  * RELAUNCH).  Session's thread; the worker owns the replica while it is busy.
  */
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "engine/seed-pipe.h"
 #include "secondary-internal.h"
 
 static int submit(struct colo_session *s, int job, colo_job_fn *fn, void *arg,
@@ -55,15 +55,11 @@ static int act_seed(struct colo_session *s, struct colo_error *err)
                                err);
     if (rc)
         return rc;
-    if (pipe2(fds, O_CLOEXEC) < 0)
-        return colo__fail(err, COLO_E_SYS, errno, "secondary", "pipe");
+    rc = colo__seed_pipe(true, fds, err);
+    if (rc)
+        return rc;
     sec->receive.seed_fd = fds[1];
     sec->replica = true;
-    rc = colo__receive_seed_pipe(fds[1], err);
-    if (rc) {
-        close(fds[0]);
-        return rc;
-    }
     s->seed_start_us = colo__now_us(s->clock);
     rc = colo__session_hv(s)->life->seed_in(s->parts.hv, fds[0], err);
     if (rc)

@@ -6,7 +6,6 @@
  */
 #include "receive.h"
 
-#include <fcntl.h>
 #include <lz4.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -75,18 +74,6 @@ static int unexpected(const struct colo_msg *msg, const char *want,
 }
 
 /* ---- the seed ---------------------------------------------------------- */
-
-/* A piece of the seed in one go, where the system allows it: on a host with
- * few processors every switch between us and the restore costs. */
-int colo__receive_seed_pipe(int fd, struct colo_error *err)
-{
-    int flags = fcntl(fd, F_GETFL);
-
-    if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
-        return colo__fail(err, COLO_E_SYS, errno, "receive", "fcntl");
-    (void)fcntl(fd, F_SETPIPE_SZ, 4 * COLO_WIRE_SEED_CHUNK);
-    return 0;
-}
 
 static int write_seed(struct colo_receive *rx, const uint8_t *p, size_t len,
                       struct colo_error *err)

@@ -46,11 +46,6 @@ int colo__receive_init(struct colo_receive *rx, struct colo_link *bulk,
 void colo__receive_fini(struct colo_receive *rx); /* zeroed is fine */
 
 /* jobs; arg is the struct colo_receive */
-/* colo__receive_seed_pipe - make fd, the write end of a pipe, fit for a seed:
- * a write to it never blocks, and the pipe holds as much as the system lets
- * it. */
-int colo__receive_seed_pipe(int fd, struct colo_error *err);
-
 int colo__receive_seed_job(void *arg, struct colo_error *err);
 int colo__receive_epoch_job(void *arg, struct colo_error *err);
 
