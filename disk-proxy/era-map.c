@@ -8,9 +8,9 @@
  * the places of array blocks.  Checksums are not looked at: it was this
  * host's kernel that wrote it, in this host's memory.
  */
-#include <endian.h>
 #include <string.h>
 
+#include "../libcolo/bytes.h"
 #include "era-map.h"
 #include "meta.h"
 
@@ -34,22 +34,6 @@ struct map {
 
 typedef bool value_fn(struct map *m, uint64_t key, const uint8_t *value,
                       int depth);
-
-static uint32_t get32(const uint8_t *p)
-{
-    uint32_t v;
-
-    memcpy(&v, p, sizeof(v));
-    return le32toh(v);
-}
-
-static uint64_t get64(const uint8_t *p)
-{
-    uint64_t v;
-
-    memcpy(&v, p, sizeof(v));
-    return le64toh(v);
-}
 
 /* NULL: there is none, or this walk goes around in circles */
 static const uint8_t *block_at(struct map *m, uint64_t n)
@@ -80,10 +64,10 @@ static bool walk(struct map *m, uint64_t n, uint32_t value_size,
 
     if (!node || !depth)
         return false;
-    flags = get32(node + 4);
-    entries = get32(node + 16);
-    max = get32(node + 20);
-    width = get32(node + 24);
+    flags = colo__le32(node + 4);
+    entries = colo__le32(node + 16);
+    max = colo__le32(node + 20);
+    width = colo__le32(node + 24);
     if (flags != LEAF && flags != INTERNAL)
         return false;
     if (max > (BLOCK - NODE) / 8 || entries > max ||
@@ -94,8 +78,8 @@ static bool walk(struct map *m, uint64_t n, uint32_t value_size,
         const uint8_t *p = node + NODE + max * 8 + (size_t)i * width;
 
         if (flags == INTERNAL ?
-            !walk(m, get64(p), value_size, value, depth - 1) :
-            !value(m, get64(node + NODE + i * 8), p, depth - 1))
+            !walk(m, colo__le64(p), value_size, value, depth - 1) :
+            !value(m, colo__le64(node + NODE + i * 8), p, depth - 1))
             return false;
     }
     return true;
@@ -106,14 +90,14 @@ static int64_t array_block(struct map *m, uint64_t key, const uint8_t *p,
                            uint32_t width, const uint8_t **ret_values,
                            uint64_t *ret_first)
 {
-    const uint8_t *block = block_at(m, get64(p));
+    const uint8_t *block = block_at(m, colo__le64(p));
     uint32_t max, entries;
 
     if (!block)
         return -1;
-    max = get32(block + 4);
-    entries = get32(block + 8);
-    if (get32(block + 12) != width || max > (BLOCK - ARRAY) / width ||
+    max = colo__le32(block + 4);
+    entries = colo__le32(block + 8);
+    if (colo__le32(block + 12) != width || max > (BLOCK - ARRAY) / width ||
         entries > max || key > m->nr)
         return -1;
     *ret_values = block + ARRAY;
@@ -131,7 +115,7 @@ static bool take_words(struct map *m, uint64_t key, const uint8_t *p,
 
     (void)depth;
     for (int64_t i = 0; i < n; i++) {
-        uint64_t word = get64(values + i * 8);
+        uint64_t word = colo__le64(values + i * 8);
 
         for (; word; word &= word - 1)
             mark(m, (first + (uint64_t)i) * 64 +
@@ -149,7 +133,7 @@ static bool take_eras(struct map *m, uint64_t key, const uint8_t *p, int depth)
 
     (void)depth;
     for (int64_t i = 0; i < n; i++) {
-        if (get32(values + i * 4))
+        if (colo__le32(values + i * 4))
             mark(m, first + (uint64_t)i);
     }
     return n >= 0;
@@ -161,7 +145,8 @@ static bool take_writeset(struct map *m, uint64_t key, const uint8_t *p,
 {
     (void)key;
     (void)depth;
-    return !get64(p + 4) || walk(m, get64(p + 4), 8, take_words, DEPTH);
+    return !colo__le64(p + 4) ||
+           walk(m, colo__le64(p + 4), 8, take_words, DEPTH);
 }
 
 int colo__era_written(const uint8_t *meta, size_t len, uint64_t size,
@@ -171,15 +156,16 @@ int colo__era_written(const uint8_t *meta, size_t len, uint64_t size,
                      .left = len / BLOCK * 2, .bits = bits };
     uint64_t nr = (size + COLO_ERA_BLOCK - 1) / COLO_ERA_BLOCK;
 
-    if (!m.blocks || get64(meta + 32) != MAGIC || get32(meta + 40) != 1 ||
-        get32(meta + 172) != COLO_ERA_BLOCK / 512 ||
-        get32(meta + 176) != BLOCK / 512 || get32(meta + 180) != nr)
+    if (!m.blocks || colo__le64(meta + 32) != MAGIC ||
+        colo__le32(meta + 40) != 1 ||
+        colo__le32(meta + 172) != COLO_ERA_BLOCK / 512 ||
+        colo__le32(meta + 176) != BLOCK / 512 || colo__le32(meta + 180) != nr)
         return colo__fail(err, COLO_E_CORRUPT, 0, WHERE,
                           "that is not what was made for this disk");
     m.nr = (uint32_t)nr;
     if (!take_writeset(&m, 0, meta + 188, 0) ||
-        !walk(&m, get64(meta + 200), 12, take_writeset, DEPTH) ||
-        !walk(&m, get64(meta + 208), 8, take_eras, DEPTH))
+        !walk(&m, colo__le64(meta + 200), 12, take_writeset, DEPTH) ||
+        !walk(&m, colo__le64(meta + 208), 8, take_eras, DEPTH))
         return colo__fail(err, COLO_E_CORRUPT, 0, WHERE,
                           "what dm-era noted cannot be read");
     return 0;

@@ -20,6 +20,7 @@
 #ifndef COLO_STREAM_H
 #define COLO_STREAM_H
 
+#include "bytes.h"
 #include "internal.h"
 
 #define COLO_STREAM_LIBXL 0
@@ -171,42 +172,5 @@ int colo__stream_check_len(const struct colo_stream_rule *rule, uint32_t len,
 /* colo__stream_param_travels - is this one of the HVM parameters that Xen
  * sends?  Event channels, callbacks and the like never travel. */
 bool colo__stream_param_travels(uint64_t index);
-
-/* little and big endian, at any address */
-static inline uint16_t colo__le16(const uint8_t *p)
-{
-    return (uint16_t)(p[0] | p[1] << 8);
-}
-
-static inline uint32_t colo__le32(const uint8_t *p)
-{
-    return (uint32_t)colo__le16(p) | (uint32_t)colo__le16(p + 2) << 16;
-}
-
-static inline uint64_t colo__le64(const uint8_t *p)
-{
-    return (uint64_t)colo__le32(p) | (uint64_t)colo__le32(p + 4) << 32;
-}
-
-static inline void colo__put_le(uint8_t *p, uint64_t v, unsigned bytes)
-{
-    for (unsigned i = 0; i < bytes; i++)
-        p[i] = (uint8_t)(v >> 8 * i);
-}
-
-static inline void colo__put_be(uint8_t *p, uint64_t v, unsigned bytes)
-{
-    for (unsigned i = 0; i < bytes; i++)
-        p[i] = (uint8_t)(v >> 8 * (bytes - 1 - i));
-}
-
-static inline uint64_t colo__be(const uint8_t *p, unsigned bytes)
-{
-    uint64_t v = 0;
-
-    for (unsigned i = 0; i < bytes; i++)
-        v = v << 8 | p[i];
-    return v;
-}
 
 #endif

@@ -6,6 +6,7 @@
  */
 #include <string.h>
 
+#include "../bytes.h"
 #include "hvmctx.h"
 
 #define CTX_VERSION 1u
@@ -58,63 +59,30 @@ static const struct {
     { 20, true, 8, 8 + 16 * 64, 16 },    /* MSR: a list */
 };
 
-static uint16_t get16(const uint8_t *p)
-{
-    return (uint16_t)(p[0] | p[1] << 8);
-}
-
-static uint32_t get32(const uint8_t *p)
-{
-    return (uint32_t)get16(p) | (uint32_t)get16(p + 2) << 16;
-}
-
-static uint64_t get64(const uint8_t *p)
-{
-    return (uint64_t)get32(p) | (uint64_t)get32(p + 4) << 32;
-}
-
-static void put16(uint8_t *p, uint32_t v)
-{
-    p[0] = (uint8_t)v;
-    p[1] = (uint8_t)(v >> 8);
-}
-
-static void put32(uint8_t *p, uint32_t v)
-{
-    put16(p, v & 0xffff);
-    put16(p + 2, v >> 16);
-}
-
-static void put64(uint8_t *p, uint64_t v)
-{
-    put32(p, (uint32_t)v);
-    put32(p + 4, (uint32_t)(v >> 32));
-}
-
 void colo__hvmctx_put_header(uint8_t *buf, uint32_t xen_version,
                              const struct colo_hvmctx_param *params,
                              uint32_t nr_params, uint32_t context_len)
 {
     memcpy(buf, ctx_magic, sizeof(ctx_magic));
-    put16(buf + 4, CTX_VERSION);
-    put16(buf + 6, nr_params);
-    put32(buf + 8, xen_version);
-    put32(buf + 12, context_len);
+    colo__put_le(buf + 4, CTX_VERSION, 2);
+    colo__put_le(buf + 6, nr_params, 2);
+    colo__put_le(buf + 8, xen_version, 4);
+    colo__put_le(buf + 12, context_len, 4);
     for (uint32_t i = 0; i < nr_params; i++) {
         uint8_t *p = buf + COLO_HVMCTX_HEADER + i * COLO_HVMCTX_PARAM;
 
-        put32(p, params[i].index);
-        put32(p + 4, 0);
-        put64(p + 8, params[i].value);
+        colo__put_le(p, params[i].index, 4);
+        colo__put_le(p + 4, 0, 4);
+        colo__put_le(p + 8, params[i].value, 8);
     }
 }
 
 void colo__hvmctx_put_devices(uint8_t *buf, uint8_t *at,
                               uint32_t devices_len)
 {
-    put16(buf + 4, CTX_VERSION_DEVICES);
-    put32(at, devices_len);
-    put32(at + 4, 0);
+    colo__put_le(buf + 4, CTX_VERSION_DEVICES, 2);
+    colo__put_le(at, devices_len, 4);
+    colo__put_le(at + 4, 0, 4);
 }
 
 static int check_size(uint16_t type, uint16_t instance, uint32_t len,
@@ -155,9 +123,9 @@ static int walk(const uint8_t *ctx, uint32_t len, uint32_t *ret_cpus,
 
         if (len - pos < DESCRIPTOR)
             break;
-        type = get16(ctx + pos);
-        instance = get16(ctx + pos + 2);
-        body = get32(ctx + pos + 4);
+        type = colo__le16(ctx + pos);
+        instance = colo__le16(ctx + pos + 2);
+        body = colo__le32(ctx + pos + 4);
         if ((type == REC_HEADER) != (pos == 0))
             break;
         pos += DESCRIPTOR;
@@ -187,11 +155,11 @@ static int parse_params(const uint8_t *buf, struct colo_hvmctx *ctx,
         const uint8_t *p = buf + COLO_HVMCTX_HEADER + i * COLO_HVMCTX_PARAM;
         bool known = false;
 
-        ctx->params[i].index = get32(p);
-        ctx->params[i].value = get64(p + 8);
+        ctx->params[i].index = colo__le32(p);
+        ctx->params[i].value = colo__le64(p + 8);
         for (size_t k = 0; k < COLO_ARRAY_LEN(param_allowed); k++)
             known |= param_allowed[k] == ctx->params[i].index;
-        if (!known || get32(p + 4))
+        if (!known || colo__le32(p + 4))
             return colo__fail(err, COLO_E_CORRUPT, 0, "hvmctx",
                               "parameter %u may not travel",
                               ctx->params[i].index);
@@ -204,7 +172,7 @@ static int parse_devices(const uint8_t *rest, uint32_t len,
                          struct colo_hvmctx *ctx, struct colo_error *err)
 {
     if (len < COLO_HVMCTX_DEVICES + sizeof(devices_magic) ||
-        get32(rest) != len - COLO_HVMCTX_DEVICES || get32(rest + 4) ||
+        colo__le32(rest) != len - COLO_HVMCTX_DEVICES || colo__le32(rest + 4) ||
         memcmp(rest + COLO_HVMCTX_DEVICES, devices_magic,
                sizeof(devices_magic)))
         return colo__fail(err, COLO_E_CORRUPT, 0, "hvmctx",
@@ -225,15 +193,15 @@ int colo__hvmctx_parse(const uint8_t *buf, uint32_t len,
         memcmp(buf, ctx_magic, sizeof(ctx_magic)))
         return colo__fail(err, COLO_E_CORRUPT, 0, "hvmctx",
                           "this is not a machine state");
-    version = get16(buf + 4);
+    version = colo__le16(buf + 4);
     if (version != CTX_VERSION && version != CTX_VERSION_DEVICES)
         return colo__fail(err, COLO_E_VERSION, 0, "hvmctx",
                           "machine state of version %u, this build knows %u "
                           "and %u", version, CTX_VERSION,
                           CTX_VERSION_DEVICES);
-    ctx.nr_params = get16(buf + 6);
-    ctx.xen_version = get32(buf + 8);
-    ctx.context_len = get32(buf + 12);
+    ctx.nr_params = colo__le16(buf + 6);
+    ctx.xen_version = colo__le32(buf + 8);
+    ctx.context_len = colo__le32(buf + 12);
     room = colo__hvmctx_room(ctx.nr_params);
     if (ctx.nr_params > COLO_HVMCTX_MAX_PARAMS || room > len ||
         ctx.context_len > len - room ||
@@ -262,8 +230,8 @@ int colo__hvmctx_record_len(const uint8_t *context, uint32_t len,
     uint32_t pos = 0;
 
     while (len - pos >= DESCRIPTOR) {
-        uint16_t t = get16(context + pos);
-        uint32_t body = get32(context + pos + 4);
+        uint16_t t = colo__le16(context + pos);
+        uint32_t body = colo__le32(context + pos + 4);
 
         pos += DESCRIPTOR;
         if (body > len - pos)
@@ -283,14 +251,14 @@ uint32_t colo__hvmctx_trim_lapic(uint8_t *context, uint32_t len,
     uint32_t from = 0, to = 0;
 
     while (len - from >= DESCRIPTOR) {
-        uint16_t t = get16(context + from);
-        uint32_t body = get32(context + from + 4), keep;
+        uint16_t t = colo__le16(context + from);
+        uint32_t body = colo__le32(context + from + 4), keep;
 
         if (body > len - from - DESCRIPTOR)
             break;
         keep = t == COLO_HVMCTX_LAPIC && body > lapic_len ? lapic_len : body;
         memmove(context + to, context + from, DESCRIPTOR + keep);
-        put32(context + to + 4, keep);
+        colo__put_le(context + to + 4, keep, 4);
         from += DESCRIPTOR + body;
         to += DESCRIPTOR + keep;
     }
