@@ -65,7 +65,8 @@ make_root() { # release
 make_root_mounted() { # release root sources packages
     local release=$1 root=$2 sources=$3 packages=$4 mirror
     mirror=$(echo "$sources" | awk 'NR == 1 { print $2 }')
-    export DEBIAN_FRONTEND=noninteractive LC_ALL=C
+    # The initrd is ours, see make_initrd: the kernel's package makes none.
+    export DEBIAN_FRONTEND=noninteractive LC_ALL=C INITRD=No
     debootstrap --variant=minbase "$release" "$root" "$mirror"
     echo "$sources" >"$root/etc/apt/sources.list"
     apt-config dump | grep -E '^(Acquire::|APT::Sandbox)' \
