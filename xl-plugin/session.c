@@ -10,6 +10,7 @@
  *   relay PID       libcolo's way to the peer, in place of ssh: relay.c
  */
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,6 +24,7 @@
 
 #define LIFE_FD 0
 #define REPORT_FD 1
+#define END_MS 2000 /* for an xl that is slow to hear how it ended */
 
 /* ---- reports ------------------------------------------------------------ */
 
@@ -38,9 +40,20 @@ static void report(const char *word, int number, const char *text)
             line[i] = ' ';
     }
     line[n++] = '\n';
-    /* shorter than PIPE_BUF: whole or not at all */
+    /* Shorter than PIPE_BUF: whole or not at all.  Not at all if xl has gone,
+     * or stands still (^Z): the session must not wait for it, or the backup
+     * would take this host for dead. */
     if (write(REPORT_FD, line, (size_t)n) < 0)
-        return; /* xl has gone */
+        return;
+}
+
+/* The last line is worth a wait. */
+static void report_end(int code, const char *text)
+{
+    struct pollfd pfd = { .fd = REPORT_FD, .events = POLLOUT };
+
+    (void)poll(&pfd, 1, END_MS);
+    report("end", code, text);
 }
 
 /* What the session says is for its log; xl gets what a person must know. */
@@ -121,7 +134,7 @@ static int run(struct colo_config *config)
         rc = loop(session, config->role == COLO_ROLE_PRIMARY, &err);
         colo_session_close(session);
     }
-    report("end", !rc && seen.active ? XL_TAKEN_OVER : rc, rc ? err.text : "");
+    report_end(!rc && seen.active ? XL_TAKEN_OVER : rc, rc ? err.text : "");
     return rc ? 1 : 0;
 }
 
@@ -176,7 +189,8 @@ int main(int argc, char **argv)
     signal(SIGPIPE, SIG_IGN);
     signal(SIGHUP, SIG_IGN);
     if (!keep_from_children(LIFE_FD) || !keep_from_children(REPORT_FD) ||
-        !keep_from_children(XL_SEND_FD) || !keep_from_children(XL_RECV_FD)) {
+        !keep_from_children(XL_SEND_FD) || !keep_from_children(XL_RECV_FD) ||
+        fcntl(REPORT_FD, F_SETFL, O_WRONLY | O_NONBLOCK)) {
         fprintf(stderr, "colo-xl-session: started by colo-xl, not by "
                 "people\n");
         return 2;

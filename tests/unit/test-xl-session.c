@@ -178,5 +178,28 @@ START_TEST(test_no_guest)
 }
 END_TEST
 
+/* xl stands still and reads nothing: the session must not stand still, too. */
+START_TEST(test_nobody_reads)
+{
+    static char line[1024];
+    int report[2], status, saved = dup(STDOUT_FILENO);
+
+    ck_assert_int_eq(pipe2(report, O_CLOEXEC | O_NONBLOCK), 0);
+    while (write(report[1], line, sizeof(line)) > 0)
+        ;
+    ck_assert_int_eq(fcntl(report[1], F_SETFL, 0), 0);
+    ck_assert_int_eq(dup2(report[1], STDOUT_FILENO), STDOUT_FILENO);
+    status = system("exec timeout 15 " LIBEXEC "/colo-xl-session primary "
+                    "32000 peer remus 200 buffer disks compress "
+                    "2>/dev/null </dev/null 3>/dev/null 4</dev/null");
+    dup2(saved, STDOUT_FILENO);
+    close(saved);
+    close(report[0]);
+    close(report[1]);
+    ck_assert(WIFEXITED(status));
+    ck_assert_int_eq(WEXITSTATUS(status), 1); /* no such guest; not 124 */
+}
+END_TEST
+
 PURE_MAIN("xl-session", test_relay, test_relay_alone, test_by_hand,
-          test_no_guest)
+          test_no_guest, test_nobody_reads)
