@@ -214,9 +214,14 @@ int colo__hv_xen_life_poll(struct colo_hv_xen *hv,
                            struct colo_hv_event *event,
                            struct colo_error *err)
 {
-    if (!hv->child.pid || !read_report(hv, event))
+    if (!hv->child.pid)
         return 0;
-    return child_ended(hv, event, err);
+    if (read_report(hv, event))
+        return child_ended(hv, event, err);
+    /* libxl is past its own look at the lock that it now finds taken */
+    return hv->child.what == COLO_XEN_CHILD_SAVE &&
+           (event->events & COLO_HV_EV_PROGRESS) ?
+           colo__hv_xen_exclude(hv, err) : 0;
 }
 
 /* Wait for a helper whose end is needed now.  0, or an error.  One that has not

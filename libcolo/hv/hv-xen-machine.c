@@ -51,11 +51,10 @@ static int ask_size(struct colo_hv_xen *hv, struct colo_error *err)
     return 0;
 }
 
-static int machine_get(struct colo_hv *chv, uint8_t *buf, uint32_t cap,
-                       uint32_t *ret_len, struct colo_error *err)
+static int get_all(struct colo_hv_xen *hv, uint8_t *buf, uint32_t cap,
+                   uint32_t *ret_len, struct colo_error *err)
 {
     struct colo_hvmctx_param params[COLO_HVMCTX_MAX_PARAMS];
-    struct colo_hv_xen *hv = colo__hv_xen(chv);
     uint32_t n, room, behind, at, len = 0;
     int r, rc;
 
@@ -92,6 +91,24 @@ static int machine_get(struct colo_hv *chv, uint8_t *buf, uint32_t cap,
     if (!rc)
         colo__hvmctx_put_devices(buf, buf + at - COLO_HVMCTX_DEVICES, len);
     return rc;
+}
+
+/* The state is what is read last at a checkpoint.  Anybody with root's rights
+ * can let the guest go on (xl does so after a save that has failed): then the
+ * memory that was read before may be of no moment at all. */
+static int machine_get(struct colo_hv *chv, uint8_t *buf, uint32_t cap,
+                       uint32_t *ret_len, struct colo_error *err)
+{
+    struct colo_hv_xen *hv = colo__hv_xen(chv);
+    xc_domaininfo_t info;
+    int rc = get_all(hv, buf, cap, ret_len, err);
+
+    if (!rc)
+        rc = colo__hv_xen_getinfo(hv, &info, err);
+    if (rc || colo__hv_xen_is_suspended(&info))
+        return rc;
+    return colo__fail(err, COLO_E_GUEST, 0, "hv-xen", "somebody has resumed "
+                      "domain %u while its memory was copied", hv->domid);
 }
 
 /* a device model on both sides or on none */

@@ -58,6 +58,7 @@ int colo__hv_xen_recover(uint32_t domid, uint32_t wait_ms,
     hv = colo__hv_xen(chv);
     /* without this, no watch would fire for the guest's next suspend */
     xc_domain_subscribe_for_suspend(hv->xch, domid, 0);
+    colo__hv_xen_exclude_clean(hv);
     colo__hv_xen_stop_prepare(hv);
     hv->stop.requested = true; /* it may have been */
     rc = colo__hv_xen_stop_ops.cancel(chv, &stopped, err);

@@ -30,49 +30,6 @@
 
 /* ---- the event channel ---- */
 
-/* A port of the guest that we once allocated can only be freed by the guest,
- * so it is remembered for the next session. */
-static void port_path(const struct colo_hv_xen *hv, char *buf, size_t cap)
-{
-    snprintf(buf, cap, "/local/domain/%u/libcolo-suspend-port", hv->domid);
-}
-
-static bool find_old_port(struct colo_hv_xen *hv, uint32_t *ret_port)
-{
-    xc_evtchn_status_t status = { .dom = (domid_t)hv->domid };
-    char path[64], *value;
-    unsigned len;
-    bool found;
-
-    port_path(hv, path, sizeof(path));
-    value = xs_read(hv->xs, XBT_NULL, path, &len);
-    if (!value)
-        return false;
-    status.port = (evtchn_port_t)strtoul(value, NULL, 10);
-    free(value);
-    found = status.port && !xc_evtchn_status(hv->xch, &status) &&
-            status.status == EVTCHNSTAT_unbound && status.u.unbound.dom == 0;
-    if (found)
-        *ret_port = status.port;
-    return found;
-}
-
-static int new_port(struct colo_hv_xen *hv, uint32_t *ret_port,
-                    struct colo_error *err)
-{
-    xc_evtchn_port_or_error_t port;
-    char path[64], value[16];
-
-    port = xc_evtchn_alloc_unbound(hv->xch, hv->domid, 0);
-    if (port < 0)
-        return colo__hv_xen_fail(hv, err, "allocate an event channel");
-    port_path(hv, path, sizeof(path));
-    snprintf(value, sizeof(value), "%d", port);
-    xs_write(hv->xs, XBT_NULL, path, value, (unsigned)strlen(value));
-    *ret_port = (uint32_t)port;
-    return 0;
-}
-
 static void unsubscribe(struct colo_hv_xen *hv)
 {
     struct colo_xen_stop *s = &hv->stop;
@@ -80,7 +37,6 @@ static void unsubscribe(struct colo_hv_xen *hv)
     if (!s->subscribed)
         return;
     xc_domain_subscribe_for_suspend(hv->xch, hv->domid, 0);
-    xenevtchn_unbind(hv->xce, s->local_port);
     s->subscribed = false;
 }
 
@@ -89,26 +45,16 @@ static void unsubscribe(struct colo_hv_xen *hv)
 static int subscribe(struct colo_hv_xen *hv, struct colo_error *err)
 {
     struct colo_xen_stop *s = &hv->stop;
-    xenevtchn_port_or_error_t local;
     int rc;
 
     if (s->subscribed)
         return 0;
-    if (!find_old_port(hv, &s->remote_port)) {
-        rc = new_port(hv, &s->remote_port, err);
-        if (rc)
-            return rc;
-    }
-    local = xenevtchn_bind_interdomain(hv->xce, hv->domid, s->remote_port);
-    if (local < 0)
-        return colo__hv_xen_fail(hv, err, "bind an event channel");
-    s->local_port = (evtchn_port_t)local;
-    if (xc_domain_subscribe_for_suspend(hv->xch, hv->domid,
-                                        s->remote_port) < 0) {
-        rc = colo__hv_xen_fail(hv, err, "ask for suspend events");
-        xenevtchn_unbind(hv->xce, s->local_port);
+    rc = colo__hv_xen_exclude(hv, err);
+    if (rc)
         return rc;
-    }
+    if (xc_domain_subscribe_for_suspend(hv->xch, hv->domid,
+                                        s->remote_port) < 0)
+        return colo__hv_xen_fail(hv, err, "ask for suspend events");
     s->subscribed = true;
     return 0;
 }
@@ -480,6 +426,7 @@ static int stop_cancel(struct colo_hv *chv, bool *ret_stopped,
     if (stopped && s->requested) {
         /* and no event told us: the channel may have been reset */
         unsubscribe(hv);
+        colo__hv_xen_exclude_end(hv);
         s->stopped = true;
     } else if (wait_ms) {
         s->late = true; /* poll lets it go on when it stops after all */
@@ -508,6 +455,7 @@ void colo__hv_xen_stop_close(struct colo_hv_xen *hv)
                       "%s", err.text);
     }
     unsubscribe(hv);
+    colo__hv_xen_exclude_end(hv);
     colo__hv_xen_xstate_close(hv);
     if (s->lock_fd >= 0)
         close(s->lock_fd);

@@ -64,6 +64,8 @@ struct colo_xen_dirty {
 
 /* suspend requests */
 struct colo_xen_stop {
+    bool exclusive;    /* libxl's lock is ours: see exclude */
+    int exclusive_fd;
     bool subscribed;
     evtchn_port_t local_port;
     uint32_t remote_port;
@@ -206,6 +208,16 @@ int colo__hv_xen_unmarked(struct colo_hv *hv, struct colo_bitmap *bm,
 int colo__hv_xen_load_skip(struct colo_hv_xen *hv, struct colo_error *err);
 bool colo__hv_xen_skipped(const struct colo_hv_xen *hv, uint64_t gfn);
 void colo__hv_xen_dirty_close(struct colo_hv_xen *hv);
+
+/* hv-xen-exclude.c */
+/* exclude - from now on no other tool that uses libxl can suspend the guest;
+ * COLO_E_EXISTS: one is about to.  Fine if it was so before.  What libxl of our
+ * own has begun is not kept from it. */
+int colo__hv_xen_exclude(struct colo_hv_xen *hv, struct colo_error *err);
+/* end - others may again; fine if nothing was begun */
+void colo__hv_xen_exclude_end(struct colo_hv_xen *hv);
+/* clean - what a dead session has left of it in xenstore */
+void colo__hv_xen_exclude_clean(struct colo_hv_xen *hv);
 
 /* hv-xen-stop.c */
 extern const struct colo_stop_ops colo__hv_xen_stop_ops;

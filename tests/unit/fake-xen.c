@@ -15,6 +15,7 @@
 
 #include <xencall.h>
 #include <xenctrl.h>
+#include <xenguest.h>
 #include <xendevicemodel.h>
 #include <xenevtchn.h>
 #include <xenforeignmemory.h>
@@ -261,6 +262,32 @@ int xc_domain_subscribe_for_suspend(xc_interface *xch, uint32_t domid,
     return gone();
 }
 
+int xc_suspend_evtchn_init_sane(xc_interface *xch, xenevtchn_handle *xce,
+                                uint32_t domid, int port, int *lock_fd)
+{
+    (void)xch;
+    if (fake.foreign_lock) {
+        *lock_fd = -1;
+        errno = EINVAL;
+        return -1;
+    }
+    fake.locked = true;
+    fake.subscribed = (uint32_t)port;
+    *lock_fd = 99;
+    return xenevtchn_bind_interdomain(xce, domid, (evtchn_port_t)port);
+}
+
+int xc_suspend_evtchn_release(xc_interface *xch, xenevtchn_handle *xce,
+                              uint32_t domid, int port, int *lock_fd)
+{
+    (void)xch, (void)domid;
+    ck_assert_int_eq(*lock_fd, 99);
+    ck_assert(fake.locked);
+    fake.locked = false;
+    *lock_fd = -1;
+    return xenevtchn_unbind(xce, (evtchn_port_t)port);
+}
+
 /* ---- xenstore ---- */
 
 struct xs_handle *xs_open(unsigned long flags)
@@ -284,6 +311,8 @@ static const char *node(const char *path)
         return fake.copy_mark ? "1" : NULL;
     if (strstr(path, "/libcolo-suspend-port"))
         return fake.old_port[0] ? fake.old_port : NULL;
+    if (strstr(path, "/device/suspend/event-channel"))
+        return fake.channel[0] ? fake.channel : NULL;
     return NULL;
 }
 
@@ -304,8 +333,8 @@ void *xs_read(struct xs_handle *xs, xs_transaction_t t, const char *path,
 bool xs_write(struct xs_handle *xs, xs_transaction_t t, const char *path,
               const void *data, unsigned len)
 {
-    char *to = strstr(path, "/libcolo-suspend-port") ? fake.old_port
-                                                     : fake.control;
+    char *to = strstr(path, "/libcolo-suspend-port") ? fake.old_port :
+               strstr(path, "/device/suspend/") ? fake.channel : fake.control;
 
     (void)xs;
     if (strstr(path, "/libcolo-copy")) {
@@ -322,6 +351,10 @@ bool xs_write(struct xs_handle *xs, xs_transaction_t t, const char *path,
 bool xs_rm(struct xs_handle *xs, xs_transaction_t t, const char *path)
 {
     (void)xs, (void)t;
+    if (strstr(path, "/device/suspend")) {
+        fake.channel[0] = 0;
+        return true;
+    }
     ck_assert_ptr_nonnull(strstr(path, "/libcolo-copy"));
     fake.copy_mark = false;
     return true;
@@ -487,6 +520,19 @@ int xc_domain_destroy(xc_interface *xch, uint32_t domid)
     fake.destroys++;
     fake.gone = true;
     return 0;
+}
+
+int xc_domain_hvm_getcontext(xc_interface *xch, uint32_t domid, uint8_t *buf,
+                             uint32_t size)
+{
+    enum { FAKE_CONTEXT = 256 };
+
+    (void)xch, (void)domid;
+    if (buf) {
+        ck_assert_uint_ge(size, FAKE_CONTEXT);
+        memset(buf, 0, FAKE_CONTEXT);
+    }
+    return gone() ? -1 : FAKE_CONTEXT;
 }
 
 int xc_vcpu_getcontext(xc_interface *xch, uint32_t domid, uint32_t vcpu,

@@ -30,6 +30,7 @@ static void end(struct setup *t)
 {
     t->ops->close(t->hv);
     ck_assert_uint_eq(fake.subscribed, 0);
+    ck_assert(!fake.locked);
 }
 
 static void stop(struct setup *t)
@@ -93,6 +94,69 @@ START_TEST(test_old_port)
     stop(&t);
     ck_assert_int_eq(fake.ports, 1);
     resume(&t);
+    end(&t);
+}
+END_TEST
+
+/* libxl's lock is held, and libxl made to ask for it, while we suspend */
+START_TEST(test_excludes_others)
+{
+    struct setup t;
+
+    begin(&t);
+    ck_assert(!fake.locked);
+    stop(&t);
+    ck_assert(fake.locked);
+    ck_assert_str_eq(fake.channel, "50");
+    ck_assert_uint_eq(fake.subscribed, 50);
+    resume(&t);
+    ck_assert(fake.locked);
+    end(&t);
+    ck_assert_str_eq(fake.channel, "");
+
+    /* the guest has a channel of its own, which stays */
+    begin(&t);
+    snprintf(fake.channel, sizeof(fake.channel), "9");
+    stop(&t);
+    resume(&t);
+    ck_assert_str_eq(fake.channel, "9");
+    end(&t);
+    ck_assert_str_eq(fake.channel, "9");
+}
+END_TEST
+
+START_TEST(test_excluded_by_others)
+{
+    struct setup t;
+
+    begin(&t);
+    fake.foreign_lock = true;
+    ck_assert_int_eq(t.ops->stop->request(t.hv, &t.err), COLO_E_EXISTS);
+    ck_text(t.err, "another tool is saving or migrating domain 7");
+    ck_assert_str_eq(fake.control, "");
+    ck_assert_str_eq(fake.channel, "");
+    fake.foreign_lock = false;
+    stop(&t);
+    resume(&t);
+    end(&t);
+}
+END_TEST
+
+/* Somebody lets the guest go on while it is copied: that is no state of it. */
+START_TEST(test_resumed_by_others)
+{
+    uint8_t state[8192];
+    struct setup t;
+    uint32_t len;
+
+    begin(&t);
+    stop(&t);
+    ck_assert_int_eq(t.ops->machine->get(t.hv, state, sizeof(state), &len,
+                                         &t.err), 0);
+    fake.shutdown = false;
+    ck_assert_int_eq(t.ops->machine->get(t.hv, state, sizeof(state), &len,
+                                         &t.err), COLO_E_GUEST);
+    ck_text(t.err, "somebody has resumed domain 7");
     end(&t);
 }
 END_TEST
@@ -394,11 +458,14 @@ START_TEST(test_recover)
         snprintf(fake.control, sizeof(fake.control), "suspend");
         if (stopped)
             fake_xen_suspend();
+        memcpy(fake.old_port, "50", 3);
+        memcpy(fake.channel, "50", 3);
         ck_assert_int_eq(colo__hv_xen_recover(FAKE_DOMID, 50, NULL, &t.err),
                          0);
         ck_assert(!fake.shutdown && !fake.log_dirty);
         ck_assert_uint_eq(fake.subscribed, 0);
         ck_assert_str_eq(fake.control, "");
+        ck_assert_str_eq(fake.channel, "");
         ck_assert_int_eq(fake.resumes, stopped);
     }
     ck_assert_int_eq(pipe(fake.evtchn_fd), 0);
@@ -407,7 +474,9 @@ START_TEST(test_recover)
 }
 END_TEST
 
-PURE_MAIN("hv-xen-stop", test_cycle, test_old_port, test_wide_registers,
+PURE_MAIN("hv-xen-stop", test_cycle, test_old_port, test_excludes_others,
+          test_excluded_by_others, test_resumed_by_others,
+          test_wide_registers,
           test_runs_without_devices, test_resume_is_tried_again,
           test_close_while_stopped,
           test_close_while_asked, test_cancel,
