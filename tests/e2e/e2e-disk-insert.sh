@@ -62,7 +62,7 @@ begin_serve() {
     on 1 "rm -f /tmp/serve.out; touch /tmp/hold
         (while [ -e /tmp/hold ]; do sleep 0.2; done) |
         $serve serve --role primary --domain none --vdev xvda --target $image \
-            --plugin /tmp/plain.so --timeout 10 >/tmp/serve.out 2>&1 </dev/stdin &"
+            --plugin /tmp/plain.so --timeout 10 >/tmp/serve.out 2>&1 &"
     until_true 60 "ready" on 1 "grep -q ready /tmp/serve.out"
 }
 begin_serve
