@@ -5,6 +5,9 @@
 # folder with prefix /usr, one tar over ssh.  Xen's libraries differ between
 # releases, so a host whose release is not this machine's gets a build of its
 # own, made in the chroot of its image.
+#
+# With COLO_LAB_DEBS=DIR the packages that tools/build-deb has put into DIR, or
+# into DIR/RELEASE if that is there, are installed instead.
 
 builder_release() { (. /etc/os-release && echo "$VERSION_CODENAME"); }
 
@@ -50,6 +53,48 @@ stage_in_chroot() { # release stage
     mv "$root/build/stage" "$2"
 }
 
+# What one way of installing leaves would be found first by what the other
+# installs: the library lies in another folder.
+remove_packages='
+    found=$(dpkg-query -W -f "\${db:Status-Status} \${Package}\n" \
+        "libcolo*" "xen-colo-tools*" 2>/dev/null |
+        while read -r status package; do
+            [ "$status" != installed ] || echo "$package"
+        done)
+    [ -z "$found" ] || dpkg --remove $found >/dev/null </dev/null'
+remove_stage='
+    rm -rf /usr/lib/libcolo /usr/lib/libcolo.* /usr/lib/pkgconfig/libcolo.pc \
+        /usr/libexec/libcolo'
+
+# Whatever is in the way of an unattended install is overwritten; there is no
+# network in a host, so what is missing is said by dpkg.
+install_packages='
+    export DEBIAN_FRONTEND=noninteractive
+    dpkg --install --force-confnew --force-confmiss /root/debs/*.deb
+    r=$?
+    rm -rf /root/debs
+    [ $r = 0 ] && ldconfig && colo --version'
+
+push_packages() { # host release
+    local dir=$COLO_LAB_DEBS package found files=()
+    [ ! -d "$dir/$2" ] || dir=$dir/$2
+    for package in libcolo0 libcolo-dev xen-colo-tools; do
+        found=("$dir/$package"_*.deb)
+        [ -f "${found[0]}" ] ||
+            die "no $package in $dir: run tools/build-deb $dir"
+        [ "${#found[@]}" = 1 ] || die "more than one $package in $dir"
+        files+=("$(basename "${found[0]}")")
+    done
+    tar -C "$dir" --owner=0 --group=0 -cf - "${files[@]}" |
+        on_host "$1" "rm -rf /root/debs && mkdir /root/debs &&
+            tar -C /root/debs -xf -" || die "copying to host$1 failed"
+    on_host "$1" "$remove_stage
+$install_packages" >"$LAB_RUN/debs-host$1.log" 2>&1 </dev/null ||
+        { tail -n 20 "$LAB_RUN/debs-host$1.log" >&2
+          die "installing on host$1 failed: $LAB_RUN/debs-host$1.log"; }
+    say "the packages of libcolo are on host$1"
+}
+
 lab_push() {
     local n release stage
     need_host 1
@@ -57,6 +102,10 @@ lab_push() {
     mkdir -p "$LAB_RUN"
     for n in 1 2; do
         release=$(cat "$LAB_RUN/host$n.release")
+        if [ -n "${COLO_LAB_DEBS:-}" ]; then
+            push_packages "$n" "$release"
+            continue
+        fi
         stage=$LAB_RUN/stage-$release
         # Both hosts of one release share a stage.
         if [ "$n" = 1 ] || [ "$release" != "$(cat "$LAB_RUN/host1.release")" ]
@@ -69,7 +118,8 @@ lab_push() {
         fi
         # Over a usr-merged root: --keep-directory-symlink.
         tar -C "$stage" --owner=0 --group=0 -czf - . |
-            on_host "$n" "tar -C / --keep-directory-symlink --no-overwrite-dir \
+            on_host "$n" "$remove_packages
+                tar -C / --keep-directory-symlink --no-overwrite-dir \
                 -xzf - && ldconfig" ||
             die "copying to host$n failed"
         say "libcolo is on host$n"
