@@ -153,7 +153,9 @@ wait_calls 0 5 1
 wait_calls 1 5 2
 wait_calls 9 2 2
 
+# Who publishes packages gives an address; ours are built by their users.
 if command -v lintian >/dev/null; then
-    lintian --fail-on error "$debs"/*_"$version"_*.deb || bad "lintian"
+    lintian --fail-on error,warning --suppress-tags bogus-mail-host \
+        "$debs"/*_"$version"_*.deb || bad "lintian"
 fi
 exit $failed

@@ -59,7 +59,10 @@ remove_packages='
     found=$(dpkg-query -W -f "\${db:Status-Status} \${Package}\n" \
         "libcolo*" "xen-colo-tools*" 2>/dev/null |
         while read -r status package; do
-            [ "$status" != installed ] || echo "$package"
+            case $status in
+                not-installed | config-files) ;;
+                *) echo "$package" ;;
+            esac
         done)
     [ -z "$found" ] || dpkg --remove $found >/dev/null </dev/null'
 remove_stage='
