@@ -6,6 +6,7 @@
  */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "acked.h"
 #include "link/link.h"
@@ -29,6 +30,8 @@ struct colo_stock {
     struct colo_link *link;
     struct colo_acked acked;
     enum stage stage;
+    bool armed; /* the last bytes of the seed are on their way */
+    bool torn;  /* a record was begun and not ended */
 };
 
 int colo__stock_open(int fd, struct colo_stock **ret, struct colo_error *err)
@@ -60,6 +63,16 @@ void colo__stock_close(struct colo_stock *stock)
         return;
     colo__link_ops(stock->link)->close(stock->link);
     free(stock);
+}
+
+int colo__stock_fd(const struct colo_stock *stock)
+{
+    return colo__link_ops(stock->link)->fd(stock->link);
+}
+
+bool colo__stock_armed(const struct colo_stock *stock)
+{
+    return stock->armed;
 }
 
 const char *colo__stock_word(const struct colo_stock *stock)
@@ -95,8 +108,10 @@ static int send_all(struct colo_stock *stock, const struct iovec *parts,
         total += parts[i].iov_len;
     rc = colo__link_ops(stock->link)->send(stock->link, parts, n, timeout_ms,
                                            err);
-    if (rc)
+    if (rc) {
+        stock->torn = true;
         return broken(stock, rc);
+    }
     colo__acked_wrote(&stock->acked, total);
     return 0;
 }
@@ -245,6 +260,7 @@ static int pass_item(struct colo_stock *stock, struct seed *seed,
         rc = flush(stock, seed, timeout_ms, err);
         return rc ? rc : fill(seed, err);
     }
+    stock->armed |= colo__stream_first_done(&item);
     rc = colo__stream_convert(&item, COLO_STREAM_REMUS, raw, spare, &p, err);
     if (!rc && p == spare) {
         rc = flush(stock, seed, timeout_ms, err);
@@ -346,4 +362,52 @@ int colo__stock_commit(struct colo_stock *stock, const uint8_t *container,
     if (!rc)
         rc = wait_acked(stock, timeout_ms, err);
     return rc;
+}
+
+/* ---- the end ---------------------------------------------------------- */
+
+/* What it says meanwhile means nothing. */
+static int wait_end(struct colo_stock *stock, uint32_t timeout_ms,
+                    struct colo_error *err)
+{
+    const struct colo_clock *clock = &colo__clock_monotonic;
+    uint64_t end = colo__now_us(clock) + (uint64_t)timeout_ms * 1000u;
+
+    for (;;) {
+        uint64_t now = colo__now_us(clock);
+        uint8_t buf[256];
+        size_t n = 0;
+        int rc;
+
+        if (now >= end)
+            return colo__fail(err, COLO_E_TIMEOUT, 0, WHERE,
+                              "the peer has not ended within %u ms",
+                              timeout_ms);
+        rc = colo__link_ops(stock->link)->recv(
+            stock->link, buf, sizeof(buf), (uint32_t)((end - now) / 1000) + 1,
+            &n, err);
+        if (rc == COLO_E_PEER)
+            return 0;
+        if (rc && rc != COLO_E_TIMEOUT)
+            return rc;
+    }
+}
+
+int colo__stock_revoke(struct colo_stock *stock, uint32_t timeout_ms,
+                       struct colo_error *err)
+{
+    uint8_t bytes[COLO_STREAM_REVOKE];
+    int rc = 0;
+
+    if (stock->armed && stock->torn)
+        return colo__fail(err, COLO_E_STATE, 0, WHERE, "not possible %s",
+                          stages[stock->stage]);
+    colo__stream_revoke(bytes);
+    if (stock->armed)
+        rc = send_bytes(stock, bytes, sizeof(bytes), timeout_ms, err);
+    else /* half a seed is no guest to xl either */
+        (void)shutdown(colo__stock_fd(stock), SHUT_WR);
+    if (!rc)
+        rc = wait_end(stock, timeout_ms, err);
+    return broken(stock, rc);
 }

@@ -7,9 +7,11 @@
  *
  * What a stock receiver does at the end of the connection, whatever the reason,
  * is to start the guest from the last whole checkpoint; there is no message to
- * end protection with.  So before close, where the guest goes on here, the
- * receiver's domain must have been destroyed ("xl destroy NAME--incoming" over
- * there), and a sender that has lost the peer must not be sure of anything.
+ * end protection with.  But a checkpoint that cannot be loaded makes it give up
+ * and destroy its domain, and that is what revoke sends.  Where that has not
+ * worked, and the guest goes on here, the receiver's domain must be destroyed
+ * ("xl destroy NAME--incoming" over there) before close; a sender that has lost
+ * the peer must not be sure of anything.
  *
  * One thread at a time.  Every wait has the time given, without progress.
  */
@@ -25,6 +27,14 @@ struct colo_stock;
  *          has (acked.h); COLO_E_PEER, COLO_E_NOMEM */
 int colo__stock_open(int fd, struct colo_stock **ret, struct colo_error *err);
 void colo__stock_close(struct colo_stock *stock); /* NULL is fine */
+
+/* colo__stock_fd - readable when the peer has ended, once it has the seed: it
+ * has nothing more to say. */
+int colo__stock_fd(const struct colo_stock *stock);
+
+/* colo__stock_armed - would the peer start the guest at the end of the
+ * connection?  From the last bytes of the seed on, as far as can be known. */
+bool colo__stock_armed(const struct colo_stock *stock);
 
 /* colo__stock_word - what commit means with this peer, see acked.h. */
 const char *colo__stock_word(const struct colo_stock *stock);
@@ -69,5 +79,16 @@ int colo__stock_gone(struct colo_stock *stock, const uint64_t *gfns,
 int colo__stock_commit(struct colo_stock *stock, const uint8_t *container,
                        uint32_t len, const char *store, uint32_t store_len,
                        uint32_t timeout_ms, struct colo_error *err);
+
+/* colo__stock_revoke - the guest goes on here: the peer shall not start it.
+ * Returns when the peer's end has been seen: it has no domain of this guest any
+ * more, as far as it did what stock Xen does (its exit status, which ssh hands
+ * on, is not 0 then).  Nothing can be sent afterwards.
+ * Errors   COLO_E_STATE  a call has failed in the middle of a record: the peer
+ *                        cannot be told
+ *          COLO_E_PEER   it does not take the bytes; it may have started the
+ *                        guest; COLO_E_TIMEOUT it does not end */
+int colo__stock_revoke(struct colo_stock *stock, uint32_t timeout_ms,
+                       struct colo_error *err);
 
 #endif

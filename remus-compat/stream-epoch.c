@@ -118,6 +118,16 @@ int colo__stream_tail(const uint8_t *container, uint32_t len,
     return 0;
 }
 
+/* Not by stream-write.h, which refuses to write what no reader takes. */
+void colo__stream_revoke(uint8_t bytes[COLO_STREAM_REVOKE])
+{
+    memset(bytes, 0, COLO_STREAM_REVOKE);
+    colo__put_le(bytes, COLO_LIBXC_PAGE_DATA, 4);
+    colo__put_le(bytes + 4, 8, 4); /* a count of 0 */
+    colo__put_le(bytes + 16, COLO_LIBXC_CHECKPOINT, 4);
+    colo__put_le(bytes + 24, COLO_LIBXL_CHECKPOINT_END, 4);
+}
+
 /* ---- from a stock peer -------------------------------------------------- */
 
 void colo__stream_gather_init(struct colo_stream_gather *gather, uint8_t *buf,

@@ -44,6 +44,17 @@ int colo__stream_tail(const uint8_t *container, uint32_t len,
                       struct iovec *parts, int *ret_parts,
                       struct colo_error *err);
 
+#define COLO_STREAM_REVOKE 32u
+
+/* colo__stream_revoke - a checkpoint, between two records of libxc, that makes
+ * a stock receiver give up: it holds frames, and none.  libxc loads a
+ * checkpoint when it is whole, in order, and what cannot be loaded is an error
+ * and not the loss of the primary; libxl then destroys the domain.
+ * Source: Xen 4.17.7 and 4.22.0, xg_sr_restore.c (handle_page_data,
+ * handle_checkpoint), libxl_stream_read.c, libxl_create.c
+ * (domcreate_complete). */
+void colo__stream_revoke(uint8_t bytes[COLO_STREAM_REVOKE]);
+
 /* ---- from a stock peer -------------------------------------------------- */
 
 /* colo_stream_gather - what has been read of a checkpoint's machine; owned by
