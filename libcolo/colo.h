@@ -174,6 +174,17 @@ struct colo_lockstep_info {
     uint64_t total_bytes;       /* both directions of the bulk link */
 };
 
+/* What a committed epoch means. */
+#define COLO_COMMIT_ACKNOWLEDGED   0 /* the peer has said that it holds it */
+#define COLO_COMMIT_UNACKNOWLEDGED 1 /* stock Xen, which says nothing: its
+                                        host's kernel has all bytes of it */
+#define COLO_COMMIT_WRITTEN        2 /* stock Xen, through ssh: the ssh of this
+                                        host has taken all bytes of it */
+
+/* colo_commit_name - "acknowledged", "unacknowledged", "unacknowledged-ssh".
+ * Threads  any. */
+COLO_PUBLIC const char *colo_commit_name(int commit);
+
 /* colo_status - one look at a session.  size: set by the caller to
  * sizeof(struct colo_status); fields beyond it are not written. */
 struct colo_status {
@@ -204,6 +215,7 @@ struct colo_status {
     uint64_t held_bytes, held_max; /* output held at the last look; the most */
     uint64_t output_lost;          /* frames: the buffer was full */
     struct colo_lockstep_info lockstep; /* primary, mode colo */
+    int32_t commit;                /* primary: COLO_COMMIT_* */
 };
 
 #define COLO_EVENT_STATE      1  /* state, old_state */
@@ -234,6 +246,10 @@ struct colo_session;
 #define COLO_TRANSPORT_TLS 0  /* bootstrap over ssh, then TLS 1.3-PSK */
 #define COLO_TRANSPORT_SSH 1  /* everything through ssh */
 #define COLO_TRANSPORT_FD  2  /* the caller's connected stream sockets */
+
+#define COLO_PEER_LIBCOLO 0   /* a session of libcolo */
+#define COLO_PEER_AUTO    1   /* that, or stock Xen where there is no libcolo */
+#define COLO_PEER_STOCK   2   /* `xl migrate-receive -r` of stock Xen */
 
 #define COLO_ARBITER_NONE 0   /* the survivor of the link runs */
 
@@ -287,6 +303,10 @@ struct colo_config {
                                    file; default 1024 */
     const char *disk_spill_dir; /* secondary: where; NULL: beside the disks'
                                    bitmaps, /var/lib/libcolo/disk */
+    int32_t peer_kind;          /* primary: COLO_PEER_LIBCOLO (default): what is
+                                   at the other end.  Stock Xen: mode remus
+                                   only, no disks, and commits mean less, see
+                                   COLO_COMMIT_* and colo(1) */
 };
 
 /* colo_config_init - fill a config with the defaults.

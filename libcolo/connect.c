@@ -37,8 +37,43 @@ static void have_links(struct colo_session *s)
     colo__control_read(s);
 }
 
-int colo__connect_begin(struct colo_session *s, struct colo_error *err)
+/* xl over there, as stock Xen has it. */
+#define STOCK_COMMAND "xl migrate-receive -r"
+#define SSH_COMMAND "ssh -o BatchMode=yes" /* the bootstrap's, too */
+
+/* A gate (remus-compat/gate) stands in for the peer: it is started as ssh would
+ * be, on this host. */
+static int use_gate(struct colo_session *s, struct colo_bootstrap_config *boot,
+                    char *words, size_t cap, struct colo_error *err)
 {
+    const char *dir = s->config.libexecdir, *ssh = s->config.ssh_command;
+
+    s->stock = true;
+    if (s->config.mode != COLO_MODE_REMUS)
+        return colo__fail(err, COLO_E_UNSUPPORTED, 0, "session",
+                          "%s has only stock Xen: mode remus is all it knows",
+                          s->config.peer);
+    if (boot->streams)
+        return colo__fail(err, COLO_E_UNSUPPORTED, 0, "session",
+                          "%s has only stock Xen, which keeps no disks in step:"
+                          " put them where both hosts reach them and leave "
+                          "them alone, or install libcolo there",
+                          s->config.peer);
+    if (snprintf(words, cap, "%s/colo-stock to-backup %s",
+                 dir ? dir : COLO_LIBEXECDIR, ssh ? ssh : SSH_COMMAND) >=
+        (int)cap)
+        return colo__fail(err, COLO_E_INVAL, 0, "session",
+                          "the ssh command is too long");
+    boot->ssh_command = words;
+    boot->remote_command = STOCK_COMMAND;
+    boot->address = "127.0.0.1";
+    boot->transport = COLO_TRANSPORT_TLS;
+    return 0;
+}
+
+static int begin(struct colo_session *s, bool stock, struct colo_error *err)
+{
+    char words[1024];
     struct colo_bootstrap_config boot = {
         .peer = s->config.peer,
         .address = s->config.address,
@@ -53,9 +88,10 @@ int colo__connect_begin(struct colo_session *s, struct colo_error *err)
     };
     int rc;
 
-    if (s->parts.control && s->parts.bulk) {
-        have_links(s);
-        return 0;
+    if (stock) {
+        rc = use_gate(s, &boot, words, sizeof(words), err);
+        if (rc)
+            return rc;
     }
     /* the bootstrap owns these descriptors from here on */
     s->config.boot_in_fd = s->config.boot_out_fd = -1;
@@ -65,6 +101,29 @@ int colo__connect_begin(struct colo_session *s, struct colo_error *err)
         return rc;
     return colo__session_watch_fd(s, colo__bootstrap_fd(s->boot),
                                   COLO_FD_BOOT, err);
+}
+
+int colo__connect_begin(struct colo_session *s, struct colo_error *err)
+{
+    if (s->parts.control && s->parts.bulk) {
+        have_links(s);
+        return 0;
+    }
+    return begin(s, s->config.peer_kind == COLO_PEER_STOCK, err);
+}
+
+/* There is no libcolo over there: is there an xl? */
+static int try_stock(struct colo_session *s, struct colo_error *err)
+{
+    char text[200];
+
+    colo__bootstrap_end(s->boot);
+    s->boot = NULL;
+    snprintf(text, sizeof(text), "%s has no libcolo: trying its stock Xen, "
+             "whose commits mean less (commit: in the status)",
+             s->config.peer);
+    colo__session_warn(s, text);
+    return begin(s, true, err);
 }
 
 void colo__connect_ready(struct colo_session *s)
@@ -79,6 +138,12 @@ void colo__connect_ready(struct colo_session *s)
     if (rc == COLO_E_STATE)
         return;
     colo__session_unwatch_fd(s, colo__bootstrap_fd(s->boot));
+    if (rc && !s->stock && s->config.peer_kind == COLO_PEER_AUTO &&
+        colo__bootstrap_absent(s->boot)) {
+        rc = try_stock(s, &err);
+        if (!rc)
+            return;
+    }
     if (rc) {
         s->link_dead = true; /* nobody to tell */
         colo__session_error(s, &err);

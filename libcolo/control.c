@@ -150,7 +150,7 @@ static void take_peer_error(struct colo_session *s, const struct colo_msg *msg)
     if (s->state < COLO_STATE_ENDING)
         colo__session_error(s, &err);
     else
-        colo__log(s->log, COLO_LOG_NOTICE, -1, "control", "%s", err.text);
+        colo__session_warn(s, err.text);
 }
 
 static void dispatch(struct colo_session *s, const struct colo_msg *msg)

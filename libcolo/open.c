@@ -31,6 +31,8 @@ static int check_config(const struct colo_config *c, struct colo_error *err)
         return bad(err, "unknown arbiter");
     if (c->transport < COLO_TRANSPORT_TLS || c->transport > COLO_TRANSPORT_FD)
         return bad(err, "unknown transport");
+    if (c->peer_kind < COLO_PEER_LIBCOLO || c->peer_kind > COLO_PEER_STOCK)
+        return bad(err, "unknown peer_kind");
     if (c->transport == COLO_TRANSPORT_FD &&
         (c->control_fd < 0 || c->bulk_fd < 0))
         return bad(err, "transport fd needs control_fd and bulk_fd");

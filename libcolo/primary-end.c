@@ -10,6 +10,7 @@
 /* The peer is asked to end and given this long before we go on without its
  * answer; carrying out the guest's end may take the toolstack longer. */
 #define ANSWER_MS 3000
+#define STOCK_ANSWER_MS 10000 /* xl has destroyed the replica by then */
 #define GUEST_END_MS 60000
 #define RESUME_TRIES 3
 
@@ -47,6 +48,12 @@ int colo__primary_let_run(struct colo_session *s, struct colo_error *err)
     return rc;
 }
 
+static uint64_t answer_us(const struct colo_session *s)
+{
+    return colo__now_us(s->clock) +
+           (uint64_t)(s->stock ? STOCK_ANSWER_MS : ANSWER_MS) * 1000;
+}
+
 int colo__primary_end_stop(struct colo_session *s, struct colo_error *err)
 {
     int rc = colo__primary_let_run(s, err);
@@ -56,7 +63,7 @@ int colo__primary_end_stop(struct colo_session *s, struct colo_error *err)
     colo__session_set_mode(s, s->mode, COLO_REASON_PROCESSING);
     s->p.await_answer = s->peer_known;
     colo__control_send(s, COLO_MSG_STOP, s->epoch, 0, NULL, 0);
-    s->state_deadline_us = colo__now_us(s->clock) + ANSWER_MS * 1000;
+    s->state_deadline_us = answer_us(s);
     return 0;
 }
 
@@ -90,7 +97,7 @@ int colo__primary_end_guest(struct colo_session *s, struct colo_error *err)
     s->p.await_answer = s->peer_known;
     colo__control_send(s, COLO_MSG_GUEST_END, s->epoch,
                        (uint64_t)s->guest_reason, NULL, 0);
-    s->state_deadline_us = colo__now_us(s->clock) + ANSWER_MS * 1000;
+    s->state_deadline_us = answer_us(s);
     return 0;
 }
 
@@ -126,6 +133,10 @@ void colo__primary_end_further(struct colo_session *s)
 
     if (p->await_answer && !s->link_dead && !late)
         return;
+    if (p->await_answer && s->stock)
+        colo__session_warn(s, "the stock Xen at the peer has not confirmed "
+                              "that it has destroyed its replica: look there "
+                              "for NAME--incoming, and in this host's syslog");
     p->await_answer = false;
     if (s->guest_reason >= 0 && !s->guest_gone && !p->guest_ended) {
         if (p->guest_ending)

@@ -27,12 +27,24 @@ static uint32_t delta_mib(struct colo_session *s)
     return mib < s->config.delta_mib ? (uint32_t)mib : s->config.delta_mib;
 }
 
+/* What the peer does not understand is not sent. */
+static void keep_to_features(struct colo_session *s)
+{
+    const uint64_t coding = COLO_FEATURE_DELTA | COLO_FEATURE_LZ4;
+
+    if ((s->peer.features & coding) != coding)
+        s->config.compress = 0;
+    if (!(s->peer.features & COLO_FEATURE_AUDIT))
+        s->config.audit_checkpoints = UINT32_MAX;
+}
+
 static int act_seed(struct colo_session *s, struct colo_error *err)
 {
     struct colo_primary *p = &s->p;
     int fds[2] = { -1, -1 };
     int rc;
 
+    keep_to_features(s);
     rc = colo__capture_init(&p->capture, s->parts.hv, s->log, s->clock,
                             s->config.live_round, s->config.audit_checkpoints,
                             err);

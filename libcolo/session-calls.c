@@ -177,6 +177,12 @@ static void fill(struct colo_session *s, struct colo_status *st)
     st->audit_known = s->audit_known;
     st->full_resyncs = s->role == COLO_ROLE_PRIMARY ? s->p.capture.resyncs
                                                     : 0;
+    if (s->role == COLO_ROLE_PRIMARY)
+        st->commit = s->peer.features & COLO_FEATURE_WRITTEN
+                         ? COLO_COMMIT_WRITTEN
+                     : s->peer.features & COLO_FEATURE_UNACKED
+                         ? COLO_COMMIT_UNACKNOWLEDGED
+                         : COLO_COMMIT_ACKNOWLEDGED;
     colo__stats_fill(&s->stats, colo__now_us(s->clock), st);
     st->epoch = s->committed;
     st->lockstep = s->lockstep;

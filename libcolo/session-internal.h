@@ -125,6 +125,8 @@ struct colo_session {
     struct colo_hello peer;
     bool peer_known;                    /* its HELLO came */
     bool link_dead;
+    bool stock;                         /* the peer is stock Xen: the link is
+                                           to a gate on this host */
     bool send_broken;                   /* control takes no more; it may
                                            still have something to say */
     uint64_t bulk_broken_us;            /* 0: it works */

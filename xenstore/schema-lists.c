@@ -59,6 +59,7 @@ static const struct field followers_fields[] = {
     STATUS("held-bytes", held_bytes),
     STATUS("held-max", held_max),
     STATUS("output-lost", output_lost),
+    STATUS("commit", commit),
 };
 
 static const struct field checkpoint_fields[] = {

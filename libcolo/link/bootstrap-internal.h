@@ -53,6 +53,7 @@ struct colo_bootstrap {
     int pump_fd;            /* its end of the control link */
     int pump_done_fd;       /* eventfd: it has ended */
     struct colo_bootstrap_result result;
+    bool absent;            /* primary: there is no such command over there */
     struct colo_error err;
     int rc;
 };

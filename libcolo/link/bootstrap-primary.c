@@ -87,7 +87,8 @@ static int explain_end(struct colo_bootstrap *boot, struct colo_child *child,
         return colo__fail(err, COLO_E_PEER, 0, WHERE,
                           "ssh to %s was killed by signal %d: %s",
                           boot->peer, WTERMSIG(status), said);
-    if (WEXITSTATUS(status) == 127)
+    boot->absent = WEXITSTATUS(status) == 127;
+    if (boot->absent)
         return colo__fail(err, COLO_E_PEER, 0, WHERE,
                           "\"%.40s\" cannot be run on %s: is libcolo "
                           "installed there? %s", boot->remote_command,

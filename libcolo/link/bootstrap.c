@@ -303,6 +303,11 @@ int colo__bootstrap_fd(struct colo_bootstrap *boot)
     return boot->done_fd;
 }
 
+bool colo__bootstrap_absent(const struct colo_bootstrap *boot)
+{
+    return boot->absent;
+}
+
 /* ---- ending ------------------------------------------------------------ */
 
 int colo__bootstrap_finish(struct colo_bootstrap *boot,

@@ -100,6 +100,8 @@ int colo__bootstrap_fd(struct colo_bootstrap *boot);
 int colo__bootstrap_finish(struct colo_bootstrap *boot,
                            struct colo_bootstrap_result *ret_result,
                            struct colo_error *err);
+/* absent - after finish said so: the command was not found at the peer. */
+bool colo__bootstrap_absent(const struct colo_bootstrap *boot);
 /* end - stop it if it runs, end the ssh children, free; NULL is fine.  Call
  * it after the links are closed. */
 void colo__bootstrap_end(struct colo_bootstrap *boot);

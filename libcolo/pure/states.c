@@ -265,6 +265,14 @@ const char *colo_role_name(int role)
     return name_of(names, COLO_ARRAY_LEN(names), role);
 }
 
+const char *colo_commit_name(int commit)
+{
+    static const char *const names[] = { "acknowledged", "unacknowledged",
+                                         "unacknowledged-ssh" };
+
+    return name_of(names, COLO_ARRAY_LEN(names), commit);
+}
+
 const char *colo_reason_name(int reason)
 {
     static const char *const names[] = { "none", "request", "processing",

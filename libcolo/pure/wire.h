@@ -126,6 +126,10 @@ const char *colo__msg_name(uint32_t type); /* "VMSTATE_SEND"; "unknown" */
 #define COLO_FEATURE_LZ4    UINT64_C(2)
 #define COLO_FEATURE_AUDIT  UINT64_C(4)
 #define COLO_FEATURE_COLO   UINT64_C(8)  /* mode colo */
+#define COLO_FEATURE_UNACKED UINT64_C(16) /* behind a gate to stock Xen: what
+                                            RECEIVED says is that its host's
+                                            kernel has the bytes; */
+#define COLO_FEATURE_WRITTEN UINT64_C(32) /* or only that ssh has taken them */
 
 /* hello: u16 major, u16 minor, u32 role, u32 mode, u32 xen version
  * (major << 16 | minor; 0 = none), u64 features, u64 nr_gfns, u32 heartbeat
