@@ -4,77 +4,21 @@
  * Xen's own verify-stream-v2 (python, of Debian's xen-utils) takes what the
  * writer writes, and refuses what the reader refuses.
  *
- * It reads no stream with checkpoints: libxl's records between libxc's are
- * nothing to it.  So of those each layer is given to it alone.  And its check
- * of EMULATOR_XENSTORE_DATA fails with python 3 on any data, so that record is
- * left out.
- *
- * Skipped without it; COLO_XEN_TOOLS: where it is, if not installed.
+ * Its check of EMULATOR_XENSTORE_DATA fails with python 3 on any data, so that
+ * record is left out.  Skipped without it.
  */
-#include <fcntl.h>
-#include <glob.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-#include "stream-common.h"
+#include "stream-verify.h"
 
 #include "../../remus-compat/stream-convert.h"
 #include "../../remus-compat/xl-header.h"
 
-static char tools[512]; /* the folder with bin and lib/python */
 static struct stream s;
-static uint8_t bytes[STREAM_ROOM];
+static uint8_t bytes[STREAM_ROOM + 8];
 static size_t nr_bytes;
 
-static int find_tools(void)
-{
-    static const char *const places[] = {
-        "/usr/lib/xen-*/bin/verify-stream-v2",
-        "/usr/local/lib/colo-tests/xen/bin/verify-stream-v2",
-    };
-    const char *env = getenv("COLO_XEN_TOOLS");
-    glob_t g = { 0 };
-
-    if (env) {
-        snprintf(tools, sizeof(tools), "%s", env);
-        return 0;
-    }
-    for (size_t i = 0; i < COLO_ARRAY_LEN(places); i++) {
-        if (!glob(places[i], 0, NULL, &g)) {
-            snprintf(tools, sizeof(tools), "%s", g.gl_pathv[0]);
-            *strstr(tools, "/bin/verify") = '\0';
-            globfree(&g);
-            return 0;
-        }
-    }
-    return -1;
-}
-
-/* the exit code of verify-stream-v2 over bytes: 0 good, 1 not, 2 its bug */
 static int verify(const char *format)
 {
-    char path[] = "/tmp/colo-stream.XXXXXX", tool[600], lib[600];
-    int fd = mkstemp(path), status = -1;
-    pid_t pid;
-
-    ck_assert_int_ge(fd, 0);
-    ck_assert_int_eq(write(fd, bytes, nr_bytes), (ssize_t)nr_bytes);
-    ck_assert_int_eq(close(fd), 0);
-    snprintf(tool, sizeof(tool), "%s/bin/verify-stream-v2", tools);
-    snprintf(lib, sizeof(lib), "%s/lib/python", tools);
-    pid = fork();
-    ck_assert_int_ge(pid, 0);
-    if (!pid) {
-        setenv("PYTHONPATH", lib, 1);
-        setenv("PYTHONDONTWRITEBYTECODE", "1", 1);
-        execlp("python3", "python3", tool, "-q", "-f", format, "-i", path,
-               (char *)NULL);
-        _exit(99);
-    }
-    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
-    unlink(path);
-    ck_assert(WIFEXITED(status));
-    return WEXITSTATUS(status);
+    return verify_bytes(format, bytes, nr_bytes);
 }
 
 static void put(const void *p, size_t len)
@@ -128,30 +72,9 @@ START_TEST(test_xl)
 }
 END_TEST
 
-/* One layer of a stream with checkpoints, ended for the verifier.  libxl's is
- * without the record that hands over to libxc. */
 static void layer_of(int layer)
 {
-    static struct colo_stream_reader reader;
-    static const uint8_t end[8];
-    struct colo_error err;
-    size_t pos = 0;
-
-    nr_bytes = 0;
-    colo__stream_reader_init(&reader, COLO_STREAM_REMUS, NULL);
-    while (pos < s.len) {
-        struct colo_stream_item item;
-        int used = colo__stream_read(&reader, s.bytes + pos, s.len - pos,
-                                     &item, &err);
-
-        ck_assert_msg(used > 0, "%s", err.text);
-        if (item.layer == layer &&
-            !(item.layer == COLO_STREAM_LIBXL && item.rule &&
-              item.type == COLO_LIBXL_LIBXC_CONTEXT))
-            put(s.bytes + pos, (size_t)used);
-        pos += (size_t)used;
-    }
-    put(end, sizeof(end));
+    nr_bytes = verify_layer(s.bytes, s.len, layer, bytes);
 }
 
 START_TEST(test_checkpoints)
@@ -292,7 +215,7 @@ int main(void)
         test_cut,
     };
 
-    if (find_tools()) {
+    if (!verify_find()) {
         printf("skipped: no verify-stream-v2, see tools/install-deps\n");
         return 77;
     }

@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Copyright (C) libcolo developers
+ *
+ * colo-stock: the process of a gate (gate.h).  Sessions start it; not for
+ * users.
+ *
+ *   to-backup SSH... HOST COMMAND   in place of ssh, by a primary whose backup
+ *                                   has only stock Xen: stdin and stdout are
+ *                                   the bootstrap, SSH... is how to reach HOST,
+ *                                   COMMAND is its xl
+ *   guard NAME SSH... HOST COMMAND  host_guard()
+ *
+ * What it has to say goes to syslog once it has left its starter.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <syslog.h>
+#include <unistd.h>
+
+#include "gate.h"
+#include "host.h"
+#include "talk.h"
+
+#define GREET_MS 30000u
+#define SEND_MS 10000u
+#define END_MS 30000u
+#define BOOT_MS 30000u
+
+static void to_syslog(void *user, int level, int sys_errno,
+                      const char *context, const char *text)
+{
+    (void)user;
+    (void)sys_errno;
+    syslog(level >= COLO_LOG_ERROR ? LOG_ERR :
+           level == COLO_LOG_WARNING ? LOG_WARNING : LOG_NOTICE, "%s: %s",
+           context, text);
+}
+
+static const struct colo_log syslog_log = {
+    to_syslog, NULL, COLO_LOG_NOTICE
+};
+
+/* It ends with its session, in order; and its guard when nothing is left to
+ * guard. */
+static void ignore_signals(void)
+{
+    static const int list[] = {
+        SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGPIPE, SIGUSR1, SIGUSR2, SIGALRM,
+        SIGTSTP, SIGTTIN, SIGTTOU,
+    };
+
+    for (size_t i = 0; i < COLO_ARRAY_LEN(list); i++)
+        signal(list[i], SIG_IGN);
+}
+
+static void leave_stdio(void)
+{
+    int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+    for (int i = 0; i < 3 && fd >= 0; i++)
+        dup2(fd, i);
+    if (fd > 2)
+        close(fd);
+}
+
+/* ---- in place of ssh -------------------------------------------------- */
+
+static int boot(struct colo_bootstrap **ret_boot,
+                struct colo_bootstrap_result *ret, struct colo_error *err)
+{
+    const struct colo_bootstrap_config config = {
+        .address = "127.0.0.1", .in_fd = STDIN_FILENO,
+        .out_fd = STDOUT_FILENO, .timeout_ms = BOOT_MS,
+    };
+    struct pollfd pfd = { .events = POLLIN };
+    int rc = colo__bootstrap_start(&config, false, NULL, ret_boot, err);
+
+    if (rc)
+        return rc;
+    pfd.fd = colo__bootstrap_fd(*ret_boot);
+    while (poll(&pfd, 1, -1) < 0 && errno == EINTR)
+        ;
+    rc = colo__bootstrap_finish(*ret_boot, ret, err);
+    if (!rc && ret->streams)
+        rc = colo__fail(err, COLO_E_UNSUPPORTED, 0, "gate",
+                        "stock Xen keeps no disks in step");
+    return rc;
+}
+
+/* The session hears why. */
+static void refuse(const struct gate *gate, const struct colo_error *why)
+{
+    struct colo_error ignored;
+    struct talk talk;
+
+    talk_init(&talk, gate->control, COLO_ROLE_SECONDARY, gate->session, 0,
+              gate->log);
+    (void)talk_send(&talk, COLO_MSG_ERROR, 0, (uint64_t)(int64_t)why->code,
+                    why->text, &ignored);
+}
+
+static int run_gate(struct host *host,
+                    const struct colo_bootstrap_result *links)
+{
+    struct gate gate = {
+        .control = links->control, .bulk = links->bulk, .log = &syslog_log,
+        .greet_ms = GREET_MS, .send_ms = SEND_MS, .end_ms = END_MS,
+        .user = host, .armed = host_armed, .destroy = host_destroy,
+        .ended = host_ended, .fd = -1,
+    };
+    struct colo_error err = { 0 };
+    int rc;
+
+    memcpy(gate.session, links->session, sizeof(gate.session));
+    rc = host_connect(host, &gate.fd, &err);
+    if (rc)
+        refuse(&gate, &err);
+    else
+        rc = gate_to_backup(&gate, &err);
+    if (rc)
+        syslog(LOG_ERR, "%s", err.text);
+    host_end(host, !rc);
+    return rc ? 1 : 0;
+}
+
+/* The child; report: a byte, once the session has no more use for its "ssh". */
+static int child_main(struct host *host, int report)
+{
+    struct colo_bootstrap_result links = { 0 };
+    struct colo_bootstrap *b = NULL;
+    struct colo_error err = { 0 };
+    int rc;
+
+    ignore_signals();
+    rc = boot(&b, &links, &err);
+    if (rc) {
+        fprintf(stderr, "colo-stock: %s\n", err.text);
+        goto out;
+    }
+    leave_stdio();
+    (void)!write(report, "", 1);
+    close(report);
+    rc = run_gate(host, &links);
+out:
+    if (links.control)
+        colo__link_ops(links.control)->close(links.control);
+    if (links.bulk)
+        colo__link_ops(links.bulk)->close(links.bulk);
+    colo__bootstrap_end(b);
+    return rc ? 1 : 0;
+}
+
+/* What the session takes for ssh, and ends as soon as it has its links. */
+static int parent_main(pid_t child, int report)
+{
+    int status = 0;
+    char byte;
+    ssize_t n;
+
+    do {
+        n = read(report, &byte, 1);
+    } while (n < 0 && errno == EINTR);
+    if (n == 1)
+        return 0;
+    while (waitpid(child, &status, 0) < 0 && errno == EINTR)
+        ;
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
+}
+
+static int to_backup(struct host *host)
+{
+    int report[2];
+    pid_t pid;
+
+    if (pipe2(report, O_CLOEXEC)) {
+        perror("colo-stock: pipe");
+        return 1;
+    }
+    pid = fork();
+    if (pid < 0) {
+        perror("colo-stock: fork");
+        return 1;
+    }
+    close(report[pid ? 1 : 0]);
+    if (pid)
+        return parent_main(pid, report[0]);
+    setsid();
+    return child_main(host, report[1]);
+}
+
+/* ---- main ------------------------------------------------------------- */
+
+static int guard(struct host *host, const char *name)
+{
+    struct colo_error err = { 0 };
+
+    ignore_signals();
+    if (host_guard(host, name, STDIN_FILENO, &err)) {
+        syslog(LOG_ERR, "%s: %s", name, err.text);
+        return 1;
+    }
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    bool guarding = argc > 1 && !strcmp(argv[1], "guard");
+    int first = guarding ? 3 : 2;
+    const char *ssh[HOST_WORDS + 1] = { NULL };
+    struct host host;
+    int words = argc - 2 - first;
+
+    if (words < 1 || words > HOST_WORDS ||
+        (!guarding && strcmp(argv[1], "to-backup"))) {
+        fprintf(stderr, "colo-stock: `colo protect --peer stock` runs "
+                "this\n");
+        return 2;
+    }
+    for (int i = 0; i < words; i++)
+        ssh[i] = argv[first + i];
+    host_init(&host, ssh, argv[argc - 2], argv[argc - 1], &syslog_log);
+    host.guard = "/proc/self/exe";
+    openlog("colo-stock", LOG_PID, LOG_DAEMON);
+    if (guarding)
+        return guard(&host, argv[2]);
+    return to_backup(&host);
+}

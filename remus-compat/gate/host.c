@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Copyright (C) libcolo developers
+ *
+ * See host.h.
+ */
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "host.h"
+#include "hv/watchdog.h"
+#include "link/link-internal.h"
+#include "run.h"
+
+#define WHERE "host"
+#define EXIT_MS 1000u       /* from the end of ssh's stream to its exit */
+#define DESTROY_MS 20000u
+#define GUARD_TRIES 60
+#define GUARD_PAUSE_MS 10000
+#define SSH_FAILED 255      /* ssh's own errors */
+
+void host_init(struct host *host, const char *const *ssh, const char *name,
+               const char *command, const struct colo_log *log)
+{
+    memset(host, 0, sizeof(*host));
+    host->ssh = ssh;
+    host->name = name;
+    host->command = command;
+    host->log = log;
+    host->child = (struct colo_child)COLO_CHILD_INIT;
+    host->guard_fd = -1;
+}
+
+/* ---- ssh -------------------------------------------------------------- */
+
+static int start(struct host *host, const char *command,
+                 struct colo_child *ret_child, struct colo_error *err)
+{
+    char *argv[HOST_WORDS + 3];
+    size_t n = 0;
+
+    for (; host->ssh[n]; n++) {
+        if (n == HOST_WORDS)
+            return colo__fail(err, COLO_E_INVAL, 0, WHERE,
+                              "the ssh command has too many words");
+        argv[n] = (char *)(uintptr_t)host->ssh[n];
+    }
+    if (!n)
+        return colo__fail(err, COLO_E_INVAL, 0, WHERE,
+                          "the ssh command is empty");
+    argv[n++] = (char *)(uintptr_t)host->name;
+    argv[n++] = (char *)(uintptr_t)command;
+    argv[n] = NULL;
+    return colo__child_start(argv, ret_child, err);
+}
+
+int host_connect(struct host *host, int *ret_fd, struct colo_error *err)
+{
+    int rc = start(host, host->command, &host->child, err);
+
+    if (rc)
+        return rc;
+    *ret_fd = host->child.stdio;
+    host->child.stdio = -1;
+    return 0;
+}
+
+/* What xl's end says: an error is what a replica that cannot be loaded comes
+ * to, and xl destroys it before it ends; a good end is that of a guest that was
+ * started. */
+int host_ended(void *user, struct colo_error *err)
+{
+    struct host *host = user;
+    bool over = colo__child_wait(&host->child, colo__deadline_us(EXIT_MS));
+    int status = host->child.status;
+    char said[120];
+
+    colo__child_said(&host->child, said, sizeof(said));
+    if (!over || status == -1 || !WIFEXITED(status) ||
+        WEXITSTATUS(status) == SSH_FAILED)
+        return colo__fail(err, COLO_E_PEER, 0, WHERE,
+                          "the connection to %s is lost%s%s", host->name,
+                          said[0] ? ": " : "", said);
+    if (WEXITSTATUS(status) == 0)
+        return colo__fail(err, COLO_E_PEER, 0, WHERE,
+                          "xl at %s has STARTED the guest: it runs on both "
+                          "hosts", host->name);
+    return colo__fail(err, COLO_E_PEER_SAID, 0, WHERE,
+                      "\"%.40s\" at %s has ended with status %d: %s",
+                      host->command, host->name, WEXITSTATUS(status), said);
+}
+
+/* ---- another way to end the replica ----------------------------------- */
+
+/* A word for the other host's shell. */
+static bool quote(char *buf, size_t cap, const char *xl, int xl_len,
+                  const char *name)
+{
+    for (const char *p = name; *p; p++) {
+        if ((unsigned char)*p < ' ' || *p == '\'')
+            return false;
+    }
+    return snprintf(buf, cap, "%.*s destroy '%s--incoming'", xl_len, xl,
+                    name) < (int)cap;
+}
+
+int host_destroy(void *user, const char *name, struct colo_error *err)
+{
+    struct host *host = user;
+    struct colo_child child = COLO_CHILD_INIT;
+    char command[400], said[120];
+    bool over;
+    int status, rc;
+
+    /* with the program that received it: "/usr/sbin/xl", ... */
+    if (!quote(command, sizeof(command), host->command,
+               (int)strcspn(host->command, " "), name))
+        return colo__fail(err, COLO_E_INVAL, 0, WHERE,
+                          "%s may start the guest: destroy its replica there",
+                          host->name);
+    rc = start(host, command, &child, err);
+    if (rc)
+        return rc;
+    over = colo__child_wait(&child, colo__deadline_us(DESTROY_MS));
+    status = child.status;
+    colo__child_said(&child, said, sizeof(said));
+    colo__child_end(&child, 0);
+    if (over && WIFEXITED(status) && WEXITSTATUS(status) == 0) {
+        colo__log(host->log, COLO_LOG_NOTICE, -1, WHERE, "\"%s\" at %s: done",
+                  command, host->name);
+        return 0;
+    }
+    return colo__fail(err, COLO_E_PEER, 0, WHERE, "%s MAY START THE GUEST, "
+                      "which runs here: \"%.60s\" there did not work: %s",
+                      host->name, command, said);
+}
+
+/* ---- the guard -------------------------------------------------------- */
+
+/* Its words are ours, with the name of the guest. */
+int host_armed(void *user, const char *name, int fd, struct colo_error *err)
+{
+    struct host *host = user;
+    char *argv[HOST_WORDS + 6];
+    int pair[2] = { -1, -1 }, e, rc;
+    size_t n = 0;
+    pid_t pid = 0;
+
+    if (!host->guard)
+        return 0;
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+        return colo__fail(err, COLO_E_SYS, errno, WHERE, "socketpair");
+    argv[n++] = (char *)(uintptr_t)host->guard;
+    argv[n++] = (char *)(uintptr_t)"guard";
+    argv[n++] = (char *)(uintptr_t)name;
+    for (size_t i = 0; host->ssh[i] && i < HOST_WORDS; i++)
+        argv[n++] = (char *)(uintptr_t)host->ssh[i];
+    argv[n++] = (char *)(uintptr_t)host->name;
+    argv[n++] = (char *)(uintptr_t)host->command;
+    argv[n] = NULL;
+    e = colo__run_tool(argv, pair[0], &pid);
+    close(pair[0]);
+    if (e) {
+        close(pair[1]);
+        return colo__fail(err, COLO_E_SYS, e, WHERE, "%s", host->guard);
+    }
+    rc = colo__watchdog_lend(pair[1], fd, err);
+    host->guard_fd = pair[1];
+    host->guard_pid = pid;
+    return rc;
+}
+
+void host_end(struct host *host, bool certain)
+{
+    if (host->guard_fd >= 0 && certain)
+        colo__watchdog_disarm(host->guard_fd, host->guard_pid);
+    else if (host->guard_fd >= 0)
+        close(host->guard_fd); /* it goes on when we are gone, and so does
+                                  ssh */
+    if (certain || host->guard_fd < 0)
+        colo__child_end(&host->child, 0);
+    host->guard_fd = -1;
+}
+
+int host_guard(struct host *host, const char *name, int fd,
+               struct colo_error *err)
+{
+    int held = -1, rc = 0;
+
+    if (!colo__watchdog_wait(fd, &held))
+        return 0;
+    for (int i = 0; i < GUARD_TRIES; i++) {
+        struct pollfd pfd = { held, POLLRDHUP, 0 };
+
+        rc = host_destroy(host, name, err);
+        /* a connection that has ended cannot be held any longer */
+        if (!rc || held < 0 || poll(&pfd, 1, GUARD_PAUSE_MS) > 0)
+            break;
+    }
+    if (held >= 0)
+        close(held);
+    return rc;
+}

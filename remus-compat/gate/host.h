@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Copyright (C) libcolo developers
+ *
+ * The host with stock Xen: xl over there, reached by ssh, and the guard, a
+ * process of this host that holds the connection when the gate has died.  One
+ * thread at a time.
+ */
+#ifndef COLO_HOST_H
+#define COLO_HOST_H
+
+#include "link/child.h"
+
+#define HOST_WORDS 64
+
+struct host {
+    const char *const *ssh;  /* words, NULL behind the last; borrowed */
+    const char *name;
+    const char *command;     /* "xl migrate-receive -r" */
+    const char *guard;       /* our own program; NULL: without a guard */
+    const struct colo_log *log;
+    struct colo_child child; /* ssh */
+    int guard_fd, guard_pid;
+};
+
+void host_init(struct host *host, const char *const *ssh, const char *name,
+               const char *command, const struct colo_log *log);
+
+/* host_connect - xl over there.
+ * *ret_fd  a connected local socket, the caller's */
+int host_connect(struct host *host, int *ret_fd, struct colo_error *err);
+
+/* host_end - ssh and guard; certain: there is no replica, so the guard has
+ * nothing to do. */
+void host_end(struct host *host, bool certain);
+
+/* ---- what struct gate wants; user is a struct host -------------------- */
+
+int host_armed(void *user, const char *name, int fd, struct colo_error *err);
+int host_destroy(void *user, const char *name, struct colo_error *err);
+int host_ended(void *user, struct colo_error *err);
+
+/* ---- the guard's own side --------------------------------------------- */
+
+/* host_guard - fd: what host_armed() gave it.  Until the gate has ended; when
+ * that was not in order it destroys the replica, tried again and again while
+ * the connection is held.
+ * Returns  0, or why there may be a replica */
+int host_guard(struct host *host, const char *name, int fd,
+               struct colo_error *err);
+
+#endif
