@@ -44,6 +44,10 @@ bool check_peer(struct check_report *report, const char *ssh,
     free(answer);
     if (asked || status == CLI_CANCELLED)
         return asked;
+    if (status == 127 && report->stock_ok) {
+        report->absent = true;
+        return false;
+    }
     snprintf(text, sizeof(text), "`%s %s %s version` does not work (exit "
              "status %d)", ssh, host, remote, status);
     refuse(report, "peer-unreachable", text,

@@ -16,7 +16,7 @@
  * check of domain here what the guest needs there.  Waits for up to a minute,
  * or until cancel_fd (-1: none) is readable.
  * Returns  false: the host could not be asked; that is a finding too, unless
- *          it was cancelled. */
+ *          it was cancelled, or report->absent. */
 bool check_peer(struct check_report *report, const char *ssh,
                 const char *remote, const char *host, const char *domain,
                 int cancel_fd);

@@ -13,6 +13,8 @@ struct check_report {
     bool verbose;        /* text: also what is fine */
     const char *where;   /* "local" or the peer, for the items that follow */
     unsigned refused, warnings;
+    bool stock_ok;       /* a peer without libcolo is no finding, but: */
+    bool absent;         /* it has none */
     uint64_t need_pages; /* from the finding "memory-needed"; 0 = unknown */
     char needs[1024];    /* options for the peer's check, from "...-needed" */
     /* NULL, or shows an item instead of both forms */

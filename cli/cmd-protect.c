@@ -216,17 +216,26 @@ static int check(struct protect *protect, int signal_fd)
                            &err);
     if (rc < 0)
         return cli_fail(&err, "%s", config->domain);
-    asked = check_peer(&report, config->ssh_command ? config->ssh_command
+    report.stock_ok = config->peer_kind == COLO_PEER_AUTO;
+    asked = config->peer_kind == COLO_PEER_STOCK ||
+            check_peer(&report, config->ssh_command ? config->ssh_command
                                                     : CHECK_SSH,
                        protect->colo, config->peer, config->domain,
                        signal_fd);
+    if (report.absent)
+        protect->config.peer_kind = COLO_PEER_STOCK;
     if (signal_came(signal_fd)) {
         cli_say("%s: NOT protected: told to end. The guest runs on here as "
                 "before", config->domain);
         return CLI_FAILED;
     }
-    if (!report.refused)
+    if (!report.refused) {
+        if (config->peer_kind == COLO_PEER_STOCK)
+            cli_say("%s: warning: %s is taken for a host with stock Xen: what "
+                    "is committed there is not acknowledged (see --peer in "
+                    "colo(1))", config->domain, config->peer);
         return CLI_OK;
+    }
     cli_say("%s: NOT protected on %s (%u reason%s above). The guest runs on "
             "here as before", config->domain, config->peer,
             report.refused, report.refused == 1 ? "" : "s");
@@ -266,7 +275,7 @@ enum {
     OPT_ADDRESS = 256, OPT_AUDIT, OPT_COMPRESS, OPT_DEAD, OPT_DISK_MEMORY,
     OPT_DISK_SPILL, OPT_DISK_SPILL_DIR, OPT_HEARTBEAT,
     OPT_LIVE_ROUND, OPT_MODE, OPT_NO_AUDIT, OPT_NO_CHECK, OPT_NO_DISKS,
-    OPT_NO_NETWORK_BUFFER, OPT_REMOTE, OPT_SSH, OPT_TRANSPORT
+    OPT_NO_NETWORK_BUFFER, OPT_PEER, OPT_REMOTE, OPT_SSH, OPT_TRANSPORT
 };
 
 static const struct option options[] = {
@@ -287,6 +296,7 @@ static const struct option options[] = {
     { "no-check", no_argument, NULL, OPT_NO_CHECK },
     { "no-disks", no_argument, NULL, OPT_NO_DISKS },
     { "no-network-buffer", no_argument, NULL, OPT_NO_NETWORK_BUFFER },
+    { "peer", required_argument, NULL, OPT_PEER },
     { "remote", required_argument, NULL, OPT_REMOTE },
     { "ssh", required_argument, NULL, OPT_SSH },
     { "transport", required_argument, NULL, OPT_TRANSPORT },
@@ -355,6 +365,7 @@ static bool set_option(struct protect *protect, int c)
 {
     static const char *const transports[] = { "tls", "ssh", NULL };
     static const char *const modes[] = { "remus", "colo", NULL };
+    static const char *const peers[] = { "libcolo", "auto", "stock", NULL };
     struct colo_config *config = &protect->config;
 
     switch (c) {
@@ -400,6 +411,9 @@ static bool set_option(struct protect *protect, int c)
     case OPT_TRANSPORT:
         config->transport = cli_choice("--transport", optarg, transports);
         return config->transport >= 0;
+    case OPT_PEER:
+        config->peer_kind = cli_choice("--peer", optarg, peers);
+        return config->peer_kind >= COLO_PEER_LIBCOLO;
     case OPT_ADDRESS:
         config->address = optarg;
         return true;
@@ -448,6 +462,7 @@ static int run(int argc, char **argv)
         cli_say("protect: the installed libcolo is older than this program");
         return CLI_FAILED;
     }
+    protect.config.peer_kind = COLO_PEER_AUTO;
     while ((c = getopt_long(argc, argv, "di:vh", options, NULL)) != -1) {
         if (c == 'h' || c == '?')
             return cli_option(&cli_cmd_protect, c);
@@ -493,6 +508,8 @@ const struct cli_command cli_cmd_protect = {
     "                           (remus)\n"
     "  -i, --interval MS        time between checkpoints (100; colo: 20000)\n"
     "  -d, --daemon             come back once the guest is protected\n"
+    "      --peer auto|libcolo|stock  what HOST has: libcolo, or only stock "
+    "Xen (auto)\n"
     "      --transport tls|ssh  TLS after a start over ssh, or all through "
     "ssh (tls)\n"
     "      --address A          TLS: connect to this address of HOST\n"

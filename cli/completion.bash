@@ -33,7 +33,7 @@ _colo_operands() {
             --interval | -i | --transport | --address | --ssh | --remote | \
             --heartbeat | --dead | --audit | --live-round | --compress | \
             --disk-memory | --disk-spill | --disk-spill-dir | \
-            --mode | --pages | --name | --bridge | --file | --timeout | -t | --attach) ((i++)) ;;
+            --mode | --peer | --pages | --name | --bridge | --file | --timeout | -t | --attach) ((i++)) ;;
             -*) ;;
             *) n=$((n + 1)) ;;
         esac
@@ -54,6 +54,7 @@ _colo() {
             --transport) words="tls ssh" ;;
             --live-round | --compress) words="auto never always" ;;
             --mode) words="remus colo" ;;
+            --peer) words="auto libcolo stock" ;;
             -i | --interval | --address | --ssh | --remote | --heartbeat | \
             --dead | --audit | --pages | --name | --bridge | -t | --timeout | \
             --disk-memory | --disk-spill | --attach)

@@ -21,6 +21,12 @@ static void put_commit(const struct colo_status *status, FILE *out)
     fprintf(out, ROW "epoch %" PRIu64 ", %s ago (%" PRIu64 " in all)\n",
             "last commit", status->epoch,
             cli_format_age(status->last_commit_ms, age), status->checkpoints);
+    if (status->commit != COLO_COMMIT_ACKNOWLEDGED)
+        fprintf(out, ROW "%s (stock Xen: %s)\n", "commit:",
+                colo_commit_name(status->commit),
+                status->commit == COLO_COMMIT_WRITTEN
+                    ? "this host's ssh has it, no more is known"
+                    : "the kernel of its host has it");
 }
 
 /* What went over the link in place of all that either copy had written. */
