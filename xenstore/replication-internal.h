@@ -16,6 +16,7 @@
 
 struct colo_rx_expected {
     char class_name[COLO_XS_WORD_MAX], id[COLO_XS_WORD_MAX];
+    uint64_t since_us;
 };
 
 struct replication_xenstore {

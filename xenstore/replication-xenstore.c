@@ -370,10 +370,13 @@ static bool await_expected(struct replication_xenstore *rx, uint64_t now)
 {
     for (unsigned int i = 0; i < rx->expected_count; i++) {
         const struct colo_rx_expected *e = &rx->expected[i];
+        /* a replica's cards are known long after its first copy began */
+        uint64_t since_us = e->since_us > rx->prepared_us ? e->since_us
+                                                          : rx->prepared_us;
 
         if (colo__rx_find(rx, e->class_name, e->id))
             continue;
-        if (now - rx->prepared_us > JOIN_MS * UINT64_C(1000) &&
+        if (now - since_us > JOIN_MS * UINT64_C(1000) &&
             rx->failure.code == 0)
             colo__fail(&rx->failure, COLO_E_TIMEOUT, 0, "replication",
                        "proxy %s/%s did not join within %d s", e->class_name,
@@ -401,6 +404,7 @@ int colo__replication_xenstore_expect(struct colo_replication *replication,
     e = &rx->expected[rx->expected_count++];
     strcpy(e->class_name, class_name);
     strcpy(e->id, id);
+    e->since_us = colo__now_us(&colo__clock_monotonic);
     return 0;
 }
 
