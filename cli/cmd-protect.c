@@ -222,8 +222,10 @@ static int check(struct protect *protect, int signal_fd)
                                                     : CHECK_SSH,
                        protect->colo, config->peer, config->domain,
                        signal_fd);
-    if (report.absent)
+    if (report.absent) {
         protect->config.peer_kind = COLO_PEER_STOCK;
+        asked = true;
+    }
     if (signal_came(signal_fd)) {
         cli_say("%s: NOT protected: told to end. The guest runs on here as "
                 "before", config->domain);
