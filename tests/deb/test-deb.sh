@@ -141,17 +141,19 @@ echo "$*" >>"$0.calls"
 exit 3
 COLO
 chmod +x "$work/colo"
-wait_calls() { # absent seconds expected
+wait_calls() { # absent seconds expected [at-most]
+    local calls
     rm -f "$work/colo.calls"
     echo "$1" >"$work/colo.absent"
     COLO=$work/colo timeout 20 "$root/usr/libexec/libcolo/colo-wait" "web 1" "$2" \
         2>/dev/null || bad "colo-wait fails"
-    [ "$(grep -cx 'check web 1' "$work/colo.calls")" = "$3" ] ||
-        bad "colo-wait: $(wc -l <"$work/colo.calls") calls, not $3"
+    calls=$(grep -cx 'check web 1' "$work/colo.calls")
+    [ "$calls" -ge "$3" ] && [ "$calls" -le "${4:-$3}" ] ||
+        bad "colo-wait: $calls calls, not $3"
 }
 wait_calls 0 5 1
 wait_calls 1 5 2
-wait_calls 9 2 2
+wait_calls 9 2 2 4
 
 # Who publishes packages gives an address; ours are built by their users.
 if command -v lintian >/dev/null; then
