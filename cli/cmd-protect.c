@@ -275,7 +275,7 @@ static int protect_guest(struct protect *protect, int signal_fd)
 
 enum {
     OPT_ADDRESS = 256, OPT_AUDIT, OPT_COMPRESS, OPT_DEAD, OPT_DISK_MEMORY,
-    OPT_DISK_SPILL, OPT_DISK_SPILL_DIR, OPT_HEARTBEAT,
+    OPT_DISK_SPILL, OPT_DISK_SPILL_DIR, OPT_HEARTBEAT, OPT_HOLD,
     OPT_LIVE_ROUND, OPT_MODE, OPT_NO_AUDIT, OPT_NO_CHECK, OPT_NO_DISKS,
     OPT_NO_NETWORK_BUFFER, OPT_PEER, OPT_REMOTE, OPT_SSH, OPT_TRANSPORT
 };
@@ -290,6 +290,7 @@ static const struct option options[] = {
     { "disk-spill", required_argument, NULL, OPT_DISK_SPILL },
     { "disk-spill-dir", required_argument, NULL, OPT_DISK_SPILL_DIR },
     { "heartbeat", required_argument, NULL, OPT_HEARTBEAT },
+    { "hold", required_argument, NULL, OPT_HOLD },
     { "help", no_argument, NULL, 'h' },
     { "interval", required_argument, NULL, 'i' },
     { "live-round", required_argument, NULL, OPT_LIVE_ROUND },
@@ -384,6 +385,8 @@ static bool set_option(struct protect *protect, int c)
         return config->mode >= COLO_MODE_REMUS;
     case OPT_HEARTBEAT:
         return number("--heartbeat", 10, 60000, &config->heartbeat_ms);
+    case OPT_HOLD:
+        return number("--hold", 100, 60000, &config->hold_ms);
     case OPT_DEAD:
         return number("--dead", 50, 600000, &config->dead_ms);
     case OPT_AUDIT:
@@ -519,6 +522,8 @@ const struct cli_command cli_cmd_protect = {
     "      --remote CMD         the colo command on HOST (colo)\n"
     "      --heartbeat MS       time between signs of life (100)\n"
     "      --dead MS            silence that means dead (1000)\n"
+    "      --hold MS            colo: what one copy sent waits so long for the\n"
+    "                           other's (3000)\n"
     "      --audit N            compare every page within N checkpoints "
     "(256)\n"
     "      --no-audit           do not compare\n"

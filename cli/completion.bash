@@ -31,7 +31,7 @@ _colo_operands() {
         case ${COMP_WORDS[i]} in
             --*=*) ;;
             --interval | -i | --transport | --address | --ssh | --remote | \
-            --heartbeat | --dead | --audit | --live-round | --compress | \
+            --heartbeat | --dead | --hold | --audit | --live-round | --compress | \
             --disk-memory | --disk-spill | --disk-spill-dir | \
             --mode | --peer | --pages | --name | --bridge | --file | --timeout | -t | --attach) ((i++)) ;;
             -*) ;;
@@ -56,7 +56,7 @@ _colo() {
             --mode) words="remus colo" ;;
             --peer) words="auto libcolo stock" ;;
             -i | --interval | --address | --ssh | --remote | --heartbeat | \
-            --dead | --audit | --pages | --name | --bridge | -t | --timeout | \
+            --dead | --hold | --audit | --pages | --name | --bridge | -t | --timeout | \
             --disk-memory | --disk-spill | --attach)
                 return ;;
             *)

@@ -307,6 +307,11 @@ struct colo_config {
                                    at the other end.  Stock Xen: mode remus
                                    only, no disks, and commits mean less, see
                                    COLO_COMMIT_* and colo(1) */
+    uint32_t hold_ms;           /* primary, mode colo: what one copy has sent
+                                   waits so long for the other's, then a
+                                   checkpoint makes them equal; default 3000.
+                                   An acknowledgement: an eighth of it, and
+                                   at least 400 */
 };
 
 /* colo_config_init - fill a config with the defaults.

@@ -132,15 +132,17 @@ int colo__nets_take(struct colo_session *s, const struct colo_msg *msg,
 static int start_one(struct colo_session *s, struct colo_net *net,
                      struct colo_error *err)
 {
-    char path[512], uuid[COLO_UUID_TEXT], vif[NAME_MAX_VIF];
+    char path[512], uuid[COLO_UUID_TEXT], vif[NAME_MAX_VIF], hold[16];
     const char *const argv[] = {
         path, "serve", "--role", colo_role_name(s->role), "--domain", uuid,
-        "--vif", vif, "--id", net->id, NULL,
+        "--vif", vif, "--id", net->id, s->config.hold_ms ? "--hold" : NULL,
+        hold, NULL,
     };
 
     colo__proxy_process_path(s, "colo-net", path, sizeof(path));
     colo__uuid_text(s->info.uuid, uuid);
     vif_of(s->parts.store, s->info.domid, &net->name, vif);
+    snprintf(hold, sizeof(hold), "%u", s->config.hold_ms);
     return colo__proxy_process_start(s, &net->process, CLASS, net->id, argv,
                                      err);
 }

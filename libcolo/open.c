@@ -47,6 +47,8 @@ static int check_config(const struct colo_config *c, struct colo_error *err)
     }
     if (c->interval_ms > 600000)
         return bad(err, "interval_ms is over 600000");
+    if (c->hold_ms > 60000)
+        return bad(err, "hold_ms is over 60000");
     if (c->live_round < -1 || c->live_round > 1 || c->compress < -1 ||
         c->compress > 1)
         return bad(err, "live_round and compress are -1, 0 or 1");

@@ -93,7 +93,7 @@ int net_flow_new(struct net *n, struct colo_error *err)
         cs.vnet = NET_VNET;
         cs.seed = random_seed();
         if (n->options->hold_ms)
-            cs.hold_ms = n->options->hold_ms;
+            colo__compare_hold(&cs, n->options->hold_ms);
         for (int i = 0; i < COLO_CLASSES; i++)
             if (n->options->policy[i])
                 cs.policy[i] = (uint8_t)(n->options->policy[i] - 1);

@@ -9,6 +9,8 @@
 
 #include "compare-internal.h"
 
+#define ACK_MS 400 /* a delayed acknowledgement of Linux: 200 */
+
 void colo__compare_defaults(struct colo_compare_settings *s)
 {
     memset(s, 0, sizeof(*s));
@@ -17,10 +19,16 @@ void colo__compare_defaults(struct colo_compare_settings *s)
     s->max_frames = 16384;
     s->max_bytes = 64u << 20;
     s->hold_ms = 3000;
-    s->ack_ms = 400; /* a delayed acknowledgement of Linux: 200 */
+    s->ack_ms = ACK_MS;
     s->idle_s = 3600;
     s->closed_s = 60;
     s->policy[COLO_CLASS_LINK] = COLO_POLICY_PASS;
+}
+
+void colo__compare_hold(struct colo_compare_settings *s, uint32_t hold_ms)
+{
+    s->hold_ms = hold_ms;
+    s->ack_ms = hold_ms / 8 > ACK_MS ? hold_ms / 8 : ACK_MS;
 }
 
 int colo__compare_new(const struct colo_compare_settings *settings,
