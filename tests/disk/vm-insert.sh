@@ -7,7 +7,10 @@
 # plugin stands in for the real one.  Starts itself in a machine of
 # tests/lab/vm.
 #
-#   tests/disk/vm-insert.sh [BUILD-DIR]       77: cannot run here
+#   tests/disk/vm-insert.sh [BUILD-DIR] [EVERY]      77: cannot run here
+#
+# EVERY: of the calls before which it is killed, every so many-th, from a
+# random one on (1: all of them).
 set -u
 
 if [ "${1:-}" != inside ]; then
@@ -21,7 +24,7 @@ if [ "${1:-}" != inside ]; then
     gcc -D_GNU_SOURCE -O2 -shared -fPIC $(pkg-config --cflags nbdkit) \
         -o "$tmp/plain-plugin.so" "$here/plain-plugin.c" || exit 1
     "$here/../lab/vm" run --limit 1100 --copy "$build/disk-proxy/colo-disk" \
-        --copy "$tmp/plain-plugin.so" "$0" inside
+        --copy "$tmp/plain-plugin.so" "$0" inside "${2:-1}"
     exit
 fi
 
@@ -255,18 +258,19 @@ for ms in 0.2 0.4 0.6 0.9; do
 done
 io_end killed-while
 
-say "killed before each call that changes something"
+every=${2:-1}
+say "killed before calls that change something, every $every."
 steps=0
 io_begin
 for call in clone rename sendmsg unlink ioctl; do
     # the count of one that comes through is too high
-    for ((n = 1; ; n++, steps++)); do
+    for ((n = 1 + RANDOM % every; ; n += every, steps++)); do
         killed "before $call $n" strace -qq -o /dev/null -e "trace=$call" \
             -e "inject=$call:signal=KILL:when=$n" "${supervise[@]}" && break
     done
 done
 echo "$steps steps"
-[ $steps -gt 12 ] || bad "killed before: $steps steps"
+[ $steps -gt $((every == 1 ? 12 : 0)) ] || bad "killed before: $steps steps"
 io_end killed-before
 
 say "a dead time that passes: errors, not a hang for ever"
