@@ -74,8 +74,8 @@ struct colo_compare_settings {
  * hour, one minute; everything is compared, LINK passes. */
 void colo__compare_defaults(struct colo_compare_settings *s);
 
-/* colo__compare_hold - patience as a user gives it: an acknowledgement waits for
- * an eighth of that, but not less than by default. */
+/* colo__compare_hold - patience as a user gives it; an acknowledgement waits
+ * for an eighth of that, but not less than by default. */
 void colo__compare_hold(struct colo_compare_settings *s, uint32_t hold_ms);
 
 /* colo__compare_policy - "CLASS=POLICY", e.g. "dns=pass".  False: it is not. */
