@@ -18,7 +18,7 @@
 
 #include "serve.h"
 
-#define HELLO_US 60000000u
+#define HELLO_US 10000000u
 #define LOOK_MS 500
 
 void net_say(const char *fmt, ...)
@@ -201,9 +201,9 @@ static bool may_leave(struct net *n)
 static void look_after_twin(struct net *n, uint64_t now)
 {
     net_twin_flush(&n->twin, now);
-    if (n->started_us && n->twin.hello)
-        n->started_us = 0;
-    if (n->started_us && now - n->started_us > HELLO_US && n->twin.fd >= 0) {
+    if (n->twin.hello)
+        n->hello_us = 0;
+    if (n->hello_us && now - n->hello_us > HELLO_US && n->twin.fd >= 0) {
         snprintf(n->twin.why, sizeof(n->twin.why), "the twin is silent");
         close(n->twin.fd);
         n->twin.fd = -1;
