@@ -15,11 +15,15 @@ if [ "${1:-}" != inside ]; then
     work=$(mktemp -d) || exit 1
     timeout -k 5 120 unshare -m -p -f --mount-proc "$0" inside "$work"
     r=$?
-    mkdir "$work/cgroup" # its groups outlive the namespaces
+    mkdir "$work/cgroup" # its groups outlive the namespaces, not by much
     # shellcheck disable=SC2016 # $1 is the inner shell's
-    unshare -m sh -c 'mount -t cgroup2 cgroup2 "$1/cgroup" &&
-        find "$1/cgroup/$(basename "$1")" -depth -type d -exec rmdir {} ";"' \
-        sh "$work" 2>/dev/null
+    unshare -m sh -c 'mount -t cgroup2 cgroup2 "$1/cgroup" || exit
+        group=$1/cgroup/$(basename "$1")
+        for i in 1 2 3 4 5 6 7 8 9 10; do
+            find "$group" -depth -type d -exec rmdir {} ";"
+            [ -d "$group" ] || break
+            sleep 0.2
+        done' sh "$work" 2>/dev/null
     [ $r -ne 77 ] || cat "$work/why"
     rm -rf "$work"
     exit $r
