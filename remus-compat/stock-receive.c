@@ -65,6 +65,11 @@ int colo__stock_rx_fd(struct colo_stock_rx *rx)
     return colo__link_ops(rx->link)->fd(rx->link);
 }
 
+bool colo__stock_rx_pending(const struct colo_stock_rx *rx)
+{
+    return colo__window_left(&rx->window) > 0;
+}
+
 static int broken(struct colo_stock_rx *rx, int rc)
 {
     rx->stage = STAGE_BROKEN;

@@ -9,27 +9,39 @@
  *                                   the bootstrap, SSH... is how to reach HOST,
  *                                   COMMAND is its xl
  *   guard NAME SSH... HOST COMMAND  host_guard()
+ *   from-primary NAME UUID CONFIG   by the session of a backup whose primary
+ *                                   has only stock Xen: 0 is xl's stream, 1 and
+ *                                   2 the control and bulk link; UUID: 32
+ *                                   digits, CONFIG: JSON, as xl has said it
  *
  * What it has to say goes to syslog once it has left its starter.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <syslog.h>
 #include <unistd.h>
 
 #include "gate.h"
 #include "host.h"
+#include "hv/watchdog.h"
+#include "link/bootstrap-internal.h"
 #include "talk.h"
 
 #define GREET_MS 30000u
 #define SEND_MS 10000u
 #define END_MS 30000u
 #define BOOT_MS 30000u
+#define SILENT_MS 10000u   /* of a stock primary; more if it is slower */
+#define GATE_DEAD_MS 3000u /* of this process, to its session */
+#define MAX_PFN ((UINT64_C(1) << 26) - 1)
 
 static void to_syslog(void *user, int level, int sys_errno,
                       const char *context, const char *text)
@@ -193,6 +205,98 @@ static int to_backup(struct host *host)
     return child_main(host, report[1]);
 }
 
+/* ---- a stock primary -------------------------------------------------- */
+
+struct pump {
+    int in_fd, null_fd, sock;
+};
+
+static void *pump_main(void *arg)
+{
+    const struct pump *pump = arg;
+
+    colo__boot_copy(pump->in_fd, pump->null_fd, pump->sock, -1);
+    return NULL;
+}
+
+/* xl gets pipes of sshd, and a gate has a socket. */
+static int stream_of(int fd, struct pump *pump, int *ret_fd,
+                     struct colo_error *err)
+{
+    struct stat st;
+    pthread_t thread;
+    int pair[2], e;
+
+    if (!fstat(fd, &st) && S_ISSOCK(st.st_mode)) {
+        *ret_fd = fd;
+        return 0;
+    }
+    pump->in_fd = fd;
+    pump->null_fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    if (pump->null_fd < 0 ||
+        socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+        return colo__fail(err, COLO_E_SYS, errno, "gate", "xl's stream");
+    pump->sock = pair[1];
+    e = pthread_create(&thread, NULL, pump_main, pump);
+    if (e)
+        return colo__fail(err, COLO_E_SYS, e, "gate", "xl's stream");
+    pthread_detach(thread);
+    *ret_fd = pair[0];
+    return 0;
+}
+
+static int run_from(char **words)
+{
+    /* out of the way of what is printed */
+    int stream = fcntl(0, F_DUPFD_CLOEXEC, 3);
+    int control = fcntl(1, F_DUPFD_CLOEXEC, 3);
+    int bulk = fcntl(2, F_DUPFD_CLOEXEC, 3);
+    struct gate_from gate = {
+        .config = words[2], .name = words[0], .max_pfn = MAX_PFN,
+        .log = &syslog_log, .silent_ms = SILENT_MS, .send_ms = SEND_MS,
+        .dead_ms = GATE_DEAD_MS,
+    };
+    static struct pump pump;
+    struct colo_error err = { 0 };
+    int rc;
+
+    leave_stdio();
+    if (!colo__hex_decode(words[1], strlen(words[1]), gate.uuid,
+                          sizeof(gate.uuid)))
+        return 2;
+    rc = colo__link_fd_new(control, &gate.control, &err);
+    if (!rc)
+        rc = colo__link_fd_new(bulk, &gate.bulk, &err);
+    if (!rc)
+        rc = stream_of(stream, &pump, &gate.fd, &err);
+    if (!rc)
+        rc = gate_from_primary(&gate, &err);
+    syslog(rc ? LOG_ERR : LOG_WARNING, "%s: %s", words[0], err.text);
+    return rc ? 1 : 0;
+}
+
+/* This process is killed: not the primary, so the session must not take
+ * over. */
+static int from_primary(char **words)
+{
+    int status = 0, control;
+    pid_t pid;
+
+    ignore_signals();
+    pid = fork();
+    if (pid < 0)
+        return 1;
+    if (!pid)
+        return run_from(words);
+    control = fcntl(1, F_DUPFD_CLOEXEC, 3);
+    leave_stdio();
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        ;
+    if (!WIFEXITED(status))
+        colo__watchdog_last_words(control);
+    return 0;
+}
+
 /* ---- main ------------------------------------------------------------- */
 
 static int guard(struct host *host, const char *name)
@@ -215,6 +319,10 @@ int main(int argc, char **argv)
     struct host host;
     int words = argc - 2 - first;
 
+    if (argc == 5 && !strcmp(argv[1], "from-primary")) {
+        openlog("colo-stock", LOG_PID, LOG_DAEMON);
+        return from_primary(argv + 2);
+    }
     if (words < 1 || words > HOST_WORDS ||
         (!guarding && strcmp(argv[1], "to-backup"))) {
         fprintf(stderr, "colo-stock: `colo protect --peer stock` runs "

@@ -43,4 +43,27 @@ struct gate {
  * Errors   there may be one: text says why */
 int gate_to_backup(const struct gate *gate, struct colo_error *err);
 
+/* gate_from - everything is borrowed, but fd.
+ * Units    *_ms: silent: without a byte from xl, at least; send: without
+ *          progress of the session; dead: what the session takes for our end */
+struct gate_from {
+    struct colo_link *control, *bulk; /* to the session */
+    uint8_t session[16];
+    int fd;                           /* from xl: a connected stream socket */
+    const char *config;               /* of the guest, JSON; NULL: xl has yet to
+                                         be greeted and says it */
+    const char *name;
+    uint8_t uuid[16];
+    uint64_t max_pfn;                 /* the last frame that is taken */
+    const struct colo_log *log;
+    uint32_t silent_ms, send_ms, dead_ms;
+};
+
+/* gate_from_primary - a stock primary's guest to the session of a backup, until
+ * either has ended.  0: the primary is lost, and the links must be closed
+ * without a word.
+ * Errors   it is not, as far as is known: the session has been told why, or
+ *          has ended by itself */
+int gate_from_primary(const struct gate_from *gate, struct colo_error *err);
+
 #endif

@@ -36,6 +36,11 @@ struct stock_hv {
     int seed_fd, drain_fd;
     pthread_t drain;
     bool draining;
+    /* the simulation's own seed is carried in pages of the stream, so that a
+     * simulated backup can be made of it; else pages are the guest's */
+    bool carry;
+    uint8_t *carried;
+    size_t carried_len;
 };
 static struct stock_hv stock_hv;
 
@@ -79,10 +84,17 @@ static inline int stock_get(struct colo_hv *hv, uint8_t *buf, uint32_t cap,
 
 static inline void *stock_drain(void *arg)
 {
-    char buf[65536];
+    uint8_t buf[65536];
+    ssize_t n;
 
-    while (read(stock_hv.drain_fd, buf, sizeof(buf)) > 0)
-        ;
+    while ((n = read(stock_hv.drain_fd, buf, sizeof(buf))) > 0) {
+        if (!stock_hv.carry)
+            continue;
+        stock_hv.carried = realloc(stock_hv.carried,
+                                   stock_hv.carried_len + (size_t)n);
+        memcpy(stock_hv.carried + stock_hv.carried_len, buf, (size_t)n);
+        stock_hv.carried_len += (size_t)n;
+    }
     close(stock_hv.drain_fd);
     return arg;
 }
@@ -117,23 +129,56 @@ static inline bool stock_put(const void *p, size_t len)
     return true;
 }
 
-static inline bool stock_put_memory(struct colo_hv *hv)
+static inline bool stock_put_page(uint64_t gfn, const uint8_t *page)
 {
-    uint8_t page[COLO_PAGE_SIZE], head[COLO_STREAM_PAGES_HEAD(1)], kind;
-    struct colo_hv_info info;
+    uint8_t head[COLO_STREAM_PAGES_HEAD(1)];
     struct colo_stream_out out;
     size_t len = 0;
 
+    colo__stream_out_init(&out, head, sizeof(head));
+    colo__stream_out_frames(&out, &gfn, 1, false);
+    ck_assert_int_eq(colo__stream_out_end(&out, &len, NULL), 0);
+    return stock_put(head, len) && stock_put(page, COLO_PAGE_SIZE);
+}
+
+/* the first page says how many bytes follow in the others */
+static inline bool stock_put_carried(void)
+{
+    uint8_t page[COLO_PAGE_SIZE] = { 0 };
+    bool ok;
+
+    pthread_join(stock_hv.drain, NULL);
+    stock_hv.draining = false;
+    colo__put_le(page, stock_hv.carried_len, 8);
+    ok = stock_put_page(0, page);
+    for (size_t at = 0; ok && at < stock_hv.carried_len;
+         at += COLO_PAGE_SIZE) {
+        size_t n = stock_hv.carried_len - at;
+
+        memcpy(page, stock_hv.carried + at, n < sizeof(page) ? n
+                                                             : sizeof(page));
+        ok = stock_put_page(1 + at / COLO_PAGE_SIZE, page);
+    }
+    free(stock_hv.carried);
+    stock_hv.carried = NULL;
+    stock_hv.carried_len = 0;
+    return ok;
+}
+
+static inline bool stock_put_memory(struct colo_hv *hv)
+{
+    uint8_t page[COLO_PAGE_SIZE], kind;
+    struct colo_hv_info info;
+
+    if (stock_hv.carry)
+        return stock_put_carried();
     ck_assert_int_eq(stock_hv.sim->info(hv, &info, NULL), 0);
     for (uint64_t gfn = 0; gfn < info.nr_gfns; gfn++) {
         ck_assert_int_eq(stock_hv.sim->read(hv, &gfn, 1, page, &kind, NULL),
                          0);
         if (kind != COLO_PAGE_DATA)
             continue;
-        colo__stream_out_init(&out, head, sizeof(head));
-        colo__stream_out_frames(&out, &gfn, 1, false);
-        ck_assert_int_eq(colo__stream_out_end(&out, &len, NULL), 0);
-        if (!stock_put(head, len) || !stock_put(page, sizeof(page)))
+        if (!stock_put_page(gfn, page))
             return false;
     }
     return true;
