@@ -20,6 +20,7 @@
 #define XL_SEND_FD 3
 #define XL_RECV_FD 4
 #define XL_LINE_MAX 400
+#define XL_WORD_MAX 100000u /* what the system takes as one word, and less */
 #define XL_TAKEN_OVER 1 /* the guest runs here, and all is done */
 
 typedef void xl_say_fn(void *user, int level, const char *text);

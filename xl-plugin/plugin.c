@@ -15,6 +15,8 @@
 #include <dlfcn.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 /* what this header declares is what the map lets out */
@@ -176,18 +178,84 @@ static bool wants_checkpoints(const libxl_domain_restore_params *params,
 /* xl has nothing to do afterwards: the replica has its name, and, when it took
  * over, runs and is watched.  So this never says 0, after which xl would rename
  * it, start it and watch it, too; and without a domid xl destroys nothing. */
+static int receive_end(libxl_ctx *ctx, int rc, const struct colo_error *err)
+{
+    if (rc < 0)
+        return fail(ctx, rc, err);
+    say(ctx, COLO_LOG_NOTICE, "%s", rc == XL_TAKEN_OVER ?
+        "the guest runs on this host now, and xl has no more to do" :
+        "protection has ended as asked");
+    return ERROR_ABORTED;
+}
+
 static int receive(libxl_ctx *ctx, int restore_fd, int send_back_fd)
 {
     struct colo_error err;
     int rc = xl_helper_run((const char *const[]){ "secondary", NULL },
                            send_back_fd, restore_fd, on_say, ctx, &err);
 
-    if (rc < 0)
-        return fail(ctx, rc, &err);
-    say(ctx, COLO_LOG_NOTICE, "%s", rc == XL_TAKEN_OVER ?
-        "the guest runs on this host now, and xl has no more to do" :
-        "protection has ended as asked");
-    return ERROR_ABORTED;
+    return receive_end(ctx, rc, &err);
+}
+
+/* ---- a sender with only stock Xen --------------------------------------- */
+
+#define INCOMING "--incoming"
+
+/* What the helper is told of the guest.  xl has given it another name than it
+ * has; the restore does so, too. */
+struct guest {
+    char *json;
+    char name[128];
+    char uuid[2 * 16 + 1];
+};
+
+static bool cut_name(struct guest *guest, const char *name)
+{
+    size_t len = name ? strlen(name) : 0, tail = strlen(INCOMING);
+
+    if (len > tail && !strcmp(name + len - tail, INCOMING))
+        len -= tail;
+    if (!len || len >= sizeof(guest->name))
+        return false;
+    memcpy(guest->name, name, len);
+    guest->name[len] = '\0';
+    return true;
+}
+
+/* libxl's own text of it; false: it cannot be had, or passed on */
+static bool describe(libxl_ctx *ctx, libxl_domain_config *config,
+                     struct guest *guest)
+{
+    char *(*to_json)(libxl_ctx *, libxl_domain_config *) =
+        (char *(*)(libxl_ctx *, libxl_domain_config *))
+        dlsym(RTLD_NEXT, "libxl_domain_config_to_json");
+    char *name = config->c_info.name;
+
+    if (!to_json || config->c_info.type == LIBXL_DOMAIN_TYPE_PV ||
+        !cut_name(guest, name))
+        return false;
+    for (size_t i = 0; i < 16; i++)
+        snprintf(guest->uuid + 2 * i, 3, "%02x",
+                 config->c_info.uuid.uuid[i]);
+    config->c_info.name = guest->name;
+    guest->json = to_json(ctx, config);
+    config->c_info.name = name;
+    return guest->json && strlen(guest->json) < XL_WORD_MAX;
+}
+
+/* The stream goes on to a session, if it is one that libcolo can follow. */
+static int receive_stock(libxl_ctx *ctx, const struct guest *guest,
+                         int restore_fd, int send_back_fd)
+{
+    struct colo_error err;
+    int rc;
+
+    say(ctx, COLO_LOG_NOTICE, "the sender has only stock Xen: its checkpoints "
+        "are held by libcolo");
+    rc = xl_helper_run((const char *const[]){
+        "stock-secondary", guest->name, guest->uuid, guest->json, NULL
+    }, send_back_fd, restore_fd, on_say, ctx, &err);
+    return receive_end(ctx, rc, &err);
 }
 
 /* In mode Remus a stock sender does not mind what it is told.  In mode COLO it
@@ -219,6 +287,7 @@ int libxl_domain_create_restore(libxl_ctx *ctx, libxl_domain_config *d_config,
                                 const libxl_asyncprogress_how *aop_console_how)
 {
     struct colo_error err;
+    struct guest guest = { 0 };
     bool stock = true;
     int rc;
 
@@ -232,6 +301,12 @@ int libxl_domain_create_restore(libxl_ctx *ctx, libxl_domain_config *d_config,
         return fail(ctx, rc, &err);
     if (!stock)
         return receive(ctx, restore_fd, send_back_fd);
+    if (params->checkpointed_stream == LIBXL_CHECKPOINTED_STREAM_REMUS &&
+        describe(ctx, d_config, &guest))
+        rc = receive_stock(ctx, &guest, restore_fd, send_back_fd);
+    free(guest.json);
+    if (rc)
+        return rc;
     say(ctx, COLO_LOG_WARNING, "the sender has only stock Xen: so this is "
         "stock Remus, with what it can do");
     return stock_create_restore(ctx, d_config, domid, restore_fd,

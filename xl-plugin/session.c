@@ -2,11 +2,15 @@
 /* Copyright (C) libcolo developers
  *
  * colo-xl-session: runs the session for xl, see helper.h.  Started by the
- * plug-in; not for users.  Uses libcolo's public interface only.
+ * plug-in; not for users.  Uses libcolo's public interface only, and its way to
+ * start a program.
  *
  *   primary DOMID PEER remus|colo INTERVAL buffer|no-buffer disks|no-disks
  *           compress|no-compress
  *   secondary
+ *   stock-secondary NAME UUID CONFIG   of a primary with only stock Xen, whose
+ *                   stream is XL_RECV_FD: through colo-stock, see
+ *                   remus-compat/gate
  *   relay PID       libcolo's way to the peer, in place of ssh: relay.c
  */
 #include <fcntl.h>
@@ -15,11 +19,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "colo.h"
 #include "helper.h"
 #include "relay.h"
+#include "run.h"
 #include "session-wait.h"
 
 #define LIFE_FD 0
@@ -173,6 +179,51 @@ static int run_secondary(void)
     return run(&config);
 }
 
+/* The links are two sockets to colo-stock, which reads xl's stream. */
+static int start_gate(char **words, int control, int bulk,
+                      struct colo_error *err)
+{
+    const char *dir = getenv("COLO_XL_LIBEXECDIR");
+    const int fds[] = { XL_RECV_FD, control, bulk };
+    char path[512];
+    char *argv[] = { path, (char *)(uintptr_t)"from-primary", words[0],
+                     words[1], words[2], NULL };
+    pid_t pid;
+    int e;
+
+    snprintf(path, sizeof(path), "%s/colo-stock", dir ? dir : COLO_LIBEXECDIR);
+    e = colo__run(argv, false, NULL, fds, 3, &pid);
+    return e ? colo__fail(err, COLO_E_SYS, e, "xl", "%s", path) : 0;
+}
+
+static int run_stock_secondary(char **words)
+{
+    struct colo_config config;
+    struct colo_error err = { 0 };
+    int control[2] = { -1, -1 }, bulk[2] = { -1, -1 }, rc;
+
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, control) < 0 ||
+        socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, bulk) < 0)
+        rc = colo__fail(&err, COLO_E_SYS, errno, "xl", "socketpair");
+    else
+        rc = start_gate(words, control[1], bulk[1], &err);
+    if (rc) {
+        report_end(rc, err.text);
+        return 1;
+    }
+    /* its ends are its alone, or nobody would see them close */
+    close(control[1]);
+    close(bulk[1]);
+    close(XL_RECV_FD);
+    close(XL_SEND_FD);
+    colo_config_init(&config, sizeof(config));
+    config.role = COLO_ROLE_SECONDARY;
+    config.transport = COLO_TRANSPORT_FD;
+    config.control_fd = control[0];
+    config.bulk_fd = bulk[0];
+    return run(&config);
+}
+
 static bool keep_from_children(int fd)
 {
     int flags = fcntl(fd, F_GETFD);
@@ -199,5 +250,7 @@ int main(int argc, char **argv)
         return run_primary(argv + 2);
     if (argc == 2 && !strcmp(argv[1], "secondary"))
         return run_secondary();
+    if (argc == 5 && !strcmp(argv[1], "stock-secondary"))
+        return run_stock_secondary(argv + 2);
     return 2;
 }

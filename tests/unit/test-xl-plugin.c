@@ -380,6 +380,34 @@ START_TEST(test_receive_from_stock)
 }
 END_TEST
 
+/* of which libcolo can hold the checkpoints: xl's name of it is not its own */
+START_TEST(test_receive_from_stock_held)
+{
+    char name[] = "guest--incoming";
+
+    config.c_info.name = name;
+    config.c_info.type = LIBXL_DOMAIN_TYPE_PVH;
+    for (uint8_t i = 0; i < 16; i++)
+        config.c_info.uuid.uuid[i] = i;
+    make_session("read word <&4; echo \"$word\" >&9; echo 'end 1'");
+    peer_says("LibxlFmt...\n");
+    ck_assert_int_eq(receive(LIBXL_CHECKPOINTED_STREAM_REMUS), ERROR_ABORTED);
+    ck_assert_uint_eq(domid, 99);
+    ck_assert_int_eq(fake_libxl_calls()->create_restore, 0);
+    ck_assert_ptr_nonnull(strstr(session_said(), "stock-secondary guest "
+                                 "000102030405060708090a0b0c0d0e0f "
+                                 "{\"name\":\"guest\"}\n"));
+    /* not a byte of the sender's was taken */
+    ck_assert_ptr_nonnull(strstr(session_said(), "LibxlFmt...\n"));
+    ck_assert_ptr_nonnull(strstr(logger.text, "runs on this host now"));
+    ck_assert_str_eq(config.c_info.name, "guest--incoming");
+    /* what only libxl can restore is left to it */
+    config.c_info.type = LIBXL_DOMAIN_TYPE_PV;
+    peer_says("LibxlFmt");
+    ck_assert_int_eq(receive(LIBXL_CHECKPOINTED_STREAM_REMUS), -1002);
+}
+END_TEST
+
 /* a stock sender of mode COLO listens: it hears nothing */
 START_TEST(test_receive_colo_from_stock)
 {
@@ -473,7 +501,8 @@ int main(int argc, char **argv)
         test_protect_options, test_pipes, test_how_it_ends,
         test_stock_receiver, test_blackhole, test_asynchronous, test_refused,
         test_peer_gone, test_receive, test_receive_from_stock,
-        test_receive_colo_from_stock, test_plain_restore, test_two, test_xl_killed,
+        test_receive_from_stock_held, test_receive_colo_from_stock,
+        test_plain_restore, test_two, test_xl_killed,
     };
     Suite *suite = suite_create("xl-plugin");
     TCase *tcase = tcase_create("xl-plugin");
