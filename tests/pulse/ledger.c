@@ -11,6 +11,7 @@
  *   GET /check         "integrity=ok count=C max=M"
  *   GET /missing/UPTO  "missing=K", then the first of those ids of 1..UPTO
  *   GET /bulk/BYTES    that many bytes
+ *   GET /random        "random=N": no two copies of this guest say the same
  *   GET /              a page that counts requests
  *
  * S counts answers and lives in memory only: it goes back exactly if a client
@@ -29,6 +30,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -193,6 +195,16 @@ static int do_page(struct ledger *l, struct text *body)
     return 200;
 }
 
+static int do_random(struct text *body)
+{
+    uint32_t n = 0;
+
+    if (getrandom(&n, sizeof(n), 0) != sizeof(n))
+        return 500;
+    say(body, "random=%010" PRIu32 "\n", n);
+    return 200;
+}
+
 /* ---- HTTP -------------------------------------------------------------- */
 
 /* "/add/17" with prefix "/add/": 17.  Nothing but digits. */
@@ -229,6 +241,8 @@ static void answer(struct ledger *l, struct conn *c, const char *path)
         status = do_check(l, &body);
     else if (number_after(path, "/missing/", &n))
         status = do_missing(l, n, &body);
+    else if (strcmp(path, "/random") == 0)
+        status = do_random(&body);
     else if (number_after(path, "/bulk/", &n) && n <= BULK_MAX)
         status = 200, bulk = n;
     say(&out,
