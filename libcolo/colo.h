@@ -268,7 +268,9 @@ struct colo_config {
     int32_t arbiter;            /* COLO_ARBITER_NONE (default) */
     const char *domain;         /* primary: name or domid of the guest */
     const char *peer;           /* primary: host name for ssh */
-    const char *address;        /* TLS: connect here (NULL: as ssh reached) */
+    const char *address;        /* TLS: connect here (NULL: as ssh reached);
+                                   stock peer: ADDRESS:PORT of its xl, without
+                                   ssh (NULL: through ssh) */
     const char *ssh_command;    /* NULL: "ssh -o BatchMode=yes" */
     const char *remote_command; /* NULL: "colo receive" */
     int32_t control_fd, bulk_fd;   /* COLO_TRANSPORT_FD, else -1 */

@@ -47,6 +47,7 @@ static int use_gate(struct colo_session *s, struct colo_bootstrap_config *boot,
                     char *words, size_t cap, struct colo_error *err)
 {
     const char *dir = s->config.libexecdir, *ssh = s->config.ssh_command;
+    const char *to = s->config.address;
 
     s->stock = true;
     if (s->config.mode != COLO_MODE_REMUS)
@@ -59,9 +60,12 @@ static int use_gate(struct colo_session *s, struct colo_bootstrap_config *boot,
                           " put them where both hosts reach them and leave "
                           "them alone, or install libcolo there",
                           s->config.peer);
-    if (snprintf(words, cap, "%s/colo-stock to-backup %s",
-                 dir ? dir : COLO_LIBEXECDIR, ssh ? ssh : SSH_COMMAND) >=
-        (int)cap)
+    if (to && (!strchr(to, ':') || strpbrk(to, " \t")))
+        return colo__fail(err, COLO_E_INVAL, 0, "session", "stock Xen at \"%s\""
+                          ": it must be ADDRESS:PORT", to);
+    if (snprintf(words, cap, "%s/colo-stock to-backup %s%s%s%s",
+                 dir ? dir : COLO_LIBEXECDIR, to ? "tcp=" : "", to ? to : "",
+                 to ? " " : "", ssh ? ssh : SSH_COMMAND) >= (int)cap)
         return colo__fail(err, COLO_E_INVAL, 0, "session",
                           "the ssh command is too long");
     boot->ssh_command = words;

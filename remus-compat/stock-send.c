@@ -30,6 +30,7 @@ struct colo_stock {
     struct colo_link *link;
     struct colo_acked acked;
     enum stage stage;
+    bool banner; /* came */
     bool armed; /* the last bytes of the seed are on their way */
     bool torn;  /* a record was begun and not ended */
 };
@@ -173,6 +174,18 @@ static int wait_banner(struct colo_stock *stock, uint32_t timeout_ms,
     }
 }
 
+int colo__stock_wait(struct colo_stock *stock, uint32_t timeout_ms,
+                     struct colo_error *err)
+{
+    int rc = check_stage(stock, STAGE_OPEN, err);
+
+    if (rc || stock->banner)
+        return rc;
+    rc = wait_banner(stock, timeout_ms, err);
+    stock->banner = !rc;
+    return rc ? broken(stock, rc) : 0;
+}
+
 int colo__stock_greet(struct colo_stock *stock, const char *config,
                       uint32_t len, uint32_t timeout_ms,
                       struct colo_error *err)
@@ -189,9 +202,10 @@ int colo__stock_greet(struct colo_stock *stock, const char *config,
     if (len >= COLO_XL_CONFIG_MAX || config[len])
         return colo__fail(err, COLO_E_LIMIT, 0, WHERE,
                           "a configuration of %u bytes", len);
+    rc = colo__stock_wait(stock, timeout_ms, err);
+    if (rc)
+        return rc;
     rc = colo__xl_put_header(header, len + 1, err);
-    if (!rc)
-        rc = wait_banner(stock, timeout_ms, err);
     if (rc)
         return broken(stock, rc);
     rc = send_all(stock, parts, 2, timeout_ms, err);
@@ -375,6 +389,7 @@ static int wait_end(struct colo_stock *stock, uint32_t timeout_ms,
 
     for (;;) {
         uint64_t now = colo__now_us(clock);
+        struct colo_error why = { 0 };
         uint8_t buf[256];
         size_t n = 0;
         int rc;
@@ -385,9 +400,11 @@ static int wait_end(struct colo_stock *stock, uint32_t timeout_ms,
                               timeout_ms);
         rc = colo__link_ops(stock->link)->recv(
             stock->link, buf, sizeof(buf), (uint32_t)((end - now) / 1000) + 1,
-            &n, err);
-        if (rc == COLO_E_PEER)
-            return 0;
+            &n, &why);
+        if (rc == COLO_E_PEER && !why.sys_errno)
+            return 0; /* in order */
+        if (rc && err)
+            *err = why;
         if (rc && rc != COLO_E_TIMEOUT)
             return rc;
     }

@@ -39,10 +39,15 @@ bool colo__stock_armed(const struct colo_stock *stock);
 /* colo__stock_word - what commit means with this peer, see acked.h. */
 const char *colo__stock_word(const struct colo_stock *stock);
 
-/* colo__stock_greet - waits for xl's banner, sends header and configuration.
- * config   JSON of libxl; len: without its 0
+/* colo__stock_wait - for xl's banner: then it is xl, and takes what comes.
  * Errors   COLO_E_PROTO the peer is something else; COLO_E_TIMEOUT it says
- *          nothing; COLO_E_PEER it is gone; COLO_E_LIMIT config is too long */
+ *          nothing; COLO_E_PEER it is gone */
+int colo__stock_wait(struct colo_stock *stock, uint32_t timeout_ms,
+                     struct colo_error *err);
+
+/* colo__stock_greet - that if it was not done, then header and configuration.
+ * config   JSON of libxl; len: without its 0
+ * Errors   as colo__stock_wait(); COLO_E_LIMIT config is too long */
 int colo__stock_greet(struct colo_stock *stock, const char *config,
                       uint32_t len, uint32_t timeout_ms,
                       struct colo_error *err);

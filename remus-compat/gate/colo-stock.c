@@ -4,7 +4,8 @@
  * colo-stock: the process of a gate (gate.h).  Sessions start it; not for
  * users.
  *
- *   to-backup SSH... HOST COMMAND   in place of ssh, by a primary whose backup
+ *   to-backup [tcp=ADDRESS:PORT] SSH... HOST COMMAND
+ *                                   in place of ssh, by a primary whose backup
  *                                   has only stock Xen: stdin and stdout are
  *                                   the bootstrap, SSH... is how to reach HOST,
  *                                   COMMAND is its xl
@@ -35,6 +36,7 @@
 #include "link/bootstrap-internal.h"
 #include "talk.h"
 
+#define TCP_WORD "tcp="
 #define GREET_MS 30000u
 #define SEND_MS 10000u
 #define END_MS 30000u
@@ -129,7 +131,7 @@ static int run_gate(struct host *host,
     int rc;
 
     memcpy(gate.session, links->session, sizeof(gate.session));
-    rc = host_connect(host, &gate.fd, &err);
+    rc = host_connect(host, GREET_MS, &gate.fd, &err);
     if (rc)
         refuse(&gate, &err);
     else
@@ -317,6 +319,7 @@ int main(int argc, char **argv)
     int first = guarding ? 3 : 2;
     const char *ssh[HOST_WORDS + 1] = { NULL };
     struct host host;
+    bool tcp;
     int words = argc - 2 - first;
 
     if (argc == 5 && !strcmp(argv[1], "from-primary")) {
@@ -331,7 +334,10 @@ int main(int argc, char **argv)
     }
     for (int i = 0; i < words; i++)
         ssh[i] = argv[first + i];
-    host_init(&host, ssh, argv[argc - 2], argv[argc - 1], &syslog_log);
+    tcp = !strncmp(ssh[0], TCP_WORD, strlen(TCP_WORD));
+    host_init(&host, ssh + tcp, argv[argc - 2], argv[argc - 1], &syslog_log);
+    if (tcp)
+        host.tcp = ssh[0] + strlen(TCP_WORD);
     host.guard = "/proc/self/exe";
     openlog("colo-stock", LOG_PID, LOG_DAEMON);
     if (guarding)

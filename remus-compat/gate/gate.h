@@ -30,12 +30,13 @@ struct gate {
     int (*armed)(void *user, const char *name, int fd,
                  struct colo_error *err);
     /* destroy - the replica, by other means than the connection, which is
-     * held open meanwhile. */
+     * held open meanwhile.  COLO_E_NOTFOUND: there is none of its name. */
     int (*destroy)(void *user, const char *name, struct colo_error *err);
-    /* ended - the connection has, or does not work: COLO_E_PEER_SAID xl has
-     * given up by itself, so it has destroyed the replica; COLO_E_PEER it may
-     * have done anything.  text in *err. */
-    int (*ended)(void *user, struct colo_error *err);
+    /* ended - the connection has, or does not work; revoked: in order, after
+     * xl was told to give up.  COLO_E_PEER_SAID xl has given up by itself, so
+     * it has destroyed the replica; COLO_E_PEER it may have done anything.
+     * text in *err. */
+    int (*ended)(void *user, bool revoked, struct colo_error *err);
 };
 
 /* gate_to_backup - the session's guest to a stock backup, until either has

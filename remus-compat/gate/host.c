@@ -3,6 +3,7 @@
  *
  * See host.h.
  */
+#include <netdb.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,8 +20,11 @@
 #define WHERE "host"
 #define EXIT_MS 1000u       /* from the end of ssh's stream to its exit */
 #define DESTROY_MS 20000u
-#define GUARD_TRIES 60
-#define GUARD_PAUSE_MS 10000
+/* a day: soon at first, since a link that has broken often comes back */
+#define GUARD_TRIES 1500
+#define GUARD_SOON 60
+#define GUARD_SOON_MS 10000
+#define GUARD_LATER_MS 60000
 #define SSH_FAILED 255      /* ssh's own errors */
 
 void host_init(struct host *host, const char *const *ssh, const char *name,
@@ -58,10 +62,67 @@ static int start(struct host *host, const char *command,
     return colo__child_start(argv, ret_child, err);
 }
 
-int host_connect(struct host *host, int *ret_fd, struct colo_error *err)
+/* One of the addresses of a name. */
+static int connect_one(const struct addrinfo *ai, uint64_t deadline_us,
+                       int *ret_fd)
 {
-    int rc = start(host, host->command, &host->child, err);
+    int fd = socket(ai->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK,
+                    0), e = 0;
+    socklen_t len = sizeof(e);
 
+    if (fd < 0)
+        return errno;
+    if (connect(fd, ai->ai_addr, ai->ai_addrlen) < 0)
+        e = errno;
+    if (e == EINPROGRESS) {
+        e = colo__fd_wait(fd, POLLOUT, -1, deadline_us);
+        if (!e && getsockopt(fd, SOL_SOCKET, SO_ERROR, &e, &len))
+            e = errno;
+    }
+    if (e)
+        close(fd);
+    else
+        *ret_fd = fd;
+    return e;
+}
+
+static int connect_tcp(struct host *host, uint32_t timeout_ms, int *ret_fd,
+                       struct colo_error *err)
+{
+    const struct addrinfo hints = {
+        .ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG,
+    };
+    const char *colon = strrchr(host->tcp, ':');
+    struct addrinfo *list = NULL;
+    char name[256];
+    int e = ENOENT;
+
+    if (!colon || colon == host->tcp ||
+        colon - host->tcp >= (int)sizeof(name))
+        return colo__fail(err, COLO_E_INVAL, 0, WHERE,
+                          "\"%s\" is not ADDRESS:PORT", host->tcp);
+    snprintf(name, sizeof(name), "%.*s", (int)(colon - host->tcp), host->tcp);
+    if (getaddrinfo(name, colon + 1, &hints, &list))
+        return colo__fail(err, COLO_E_PEER, 0, WHERE,
+                          "%s: no such address", host->tcp);
+    for (struct addrinfo *ai = list; ai && e; ai = ai->ai_next)
+        e = connect_one(ai, colo__deadline_us(timeout_ms), ret_fd);
+    freeaddrinfo(list);
+    if (e)
+        return colo__fail(err, COLO_E_PEER, e, WHERE, "cannot connect to %s",
+                          host->tcp);
+    colo__link_tune(*ret_fd, timeout_ms);
+    return 0;
+}
+
+int host_connect(struct host *host, uint32_t timeout_ms, int *ret_fd,
+                 struct colo_error *err)
+{
+    int rc;
+
+    if (host->tcp)
+        return connect_tcp(host, timeout_ms, ret_fd, err);
+    rc = start(host, host->command, &host->child, err);
     if (rc)
         return rc;
     *ret_fd = host->child.stdio;
@@ -72,9 +133,8 @@ int host_connect(struct host *host, int *ret_fd, struct colo_error *err)
 /* What xl's end says: an error is what a replica that cannot be loaded comes
  * to, and xl destroys it before it ends; a good end is that of a guest that was
  * started. */
-int host_ended(void *user, struct colo_error *err)
+static int ssh_ended(struct host *host, struct colo_error *err)
 {
-    struct host *host = user;
     bool over = colo__child_wait(&host->child, colo__deadline_us(EXIT_MS));
     int status = host->child.status;
     char said[120];
@@ -92,6 +152,20 @@ int host_ended(void *user, struct colo_error *err)
     return colo__fail(err, COLO_E_PEER_SAID, 0, WHERE,
                       "\"%.40s\" at %s has ended with status %d: %s",
                       host->command, host->name, WEXITSTATUS(status), said);
+}
+
+int host_ended(void *user, bool revoked, struct colo_error *err)
+{
+    struct host *host = user;
+
+    if (!host->tcp)
+        return ssh_ended(host, err);
+    /* no status comes this way, but nobody ends a connection in order that
+     * still waits for more of a checkpoint */
+    return revoked ? colo__fail(err, COLO_E_PEER_SAID, 0, WHERE,
+                                "xl at %s has given up", host->tcp)
+                   : colo__fail(err, COLO_E_PEER, 0, WHERE,
+                                "the connection to %s is lost", host->tcp);
 }
 
 /* ---- another way to end the replica ----------------------------------- */
@@ -134,6 +208,10 @@ int host_destroy(void *user, const char *name, struct colo_error *err)
                   command, host->name);
         return 0;
     }
+    if (over && WIFEXITED(status) && WEXITSTATUS(status) != SSH_FAILED)
+        return colo__fail(err, COLO_E_NOTFOUND, 0, WHERE, "has %s STARTED THE "
+                          "GUEST, which runs here?  \"%.60s\" there: %s",
+                          host->name, command, said);
     return colo__fail(err, COLO_E_PEER, 0, WHERE, "%s MAY START THE GUEST, "
                       "which runs here: \"%.60s\" there did not work: %s",
                       host->name, command, said);
@@ -194,12 +272,10 @@ int host_guard(struct host *host, const char *name, int fd,
     if (!colo__watchdog_wait(fd, &held))
         return 0;
     for (int i = 0; i < GUARD_TRIES; i++) {
-        struct pollfd pfd = { held, POLLRDHUP, 0 };
-
         rc = host_destroy(host, name, err);
-        /* a connection that has ended cannot be held any longer */
-        if (!rc || held < 0 || poll(&pfd, 1, GUARD_PAUSE_MS) > 0)
-            break;
+        if (rc != COLO_E_PEER)
+            break; /* done, or there is nothing to be done */
+        (void)poll(NULL, 0, i < GUARD_SOON ? GUARD_SOON_MS : GUARD_LATER_MS);
     }
     if (held >= 0)
         close(held);

@@ -13,6 +13,8 @@
 #define HOST_WORDS 64
 
 struct host {
+    const char *tcp;         /* "ADDRESS:PORT": xl is there, and ssh only for
+                                what else is to be done; NULL: through ssh */
     const char *const *ssh;  /* words, NULL behind the last; borrowed */
     const char *name;
     const char *command;     /* "xl migrate-receive -r" */
@@ -26,8 +28,9 @@ void host_init(struct host *host, const char *const *ssh, const char *name,
                const char *command, const struct colo_log *log);
 
 /* host_connect - xl over there.
- * *ret_fd  a connected local socket, the caller's */
-int host_connect(struct host *host, int *ret_fd, struct colo_error *err);
+ * *ret_fd  a connected socket, the caller's: local, or TCP */
+int host_connect(struct host *host, uint32_t timeout_ms, int *ret_fd,
+                 struct colo_error *err);
 
 /* host_end - ssh and guard; certain: there is no replica, so the guard has
  * nothing to do. */
@@ -37,7 +40,7 @@ void host_end(struct host *host, bool certain);
 
 int host_armed(void *user, const char *name, int fd, struct colo_error *err);
 int host_destroy(void *user, const char *name, struct colo_error *err);
-int host_ended(void *user, struct colo_error *err);
+int host_ended(void *user, bool revoked, struct colo_error *err);
 
 /* ---- the guard's own side --------------------------------------------- */
 

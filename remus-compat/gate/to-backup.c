@@ -30,7 +30,7 @@
 /* the session's pages of one record of stock Xen after another */
 #define PAGES_AT_ONCE (UINT64_C(1) << 20)
 
-enum step { STEP_HELLO, STEP_SEED, STEP_READY, STEP_RECEIVE, STEP_SEND };
+enum step { STEP_HELLO, STEP_BANNER, STEP_SEED, STEP_READY, STEP_RECEIVE, STEP_SEND };
 enum end { END_NOT, END_ASKED, END_SESSION, END_FAILED, END_HOST };
 
 struct backup {
@@ -114,6 +114,13 @@ static int greet(struct backup *b, struct colo_error *err)
     return rc;
 }
 
+static int banner_job(void *arg, struct colo_error *err)
+{
+    struct backup *b = arg;
+
+    return colo__stock_wait(b->stock, b->gate->greet_ms, err);
+}
+
 /* The reader of the pipe goes when it does not need more, or the session's
  * bytes would wait for it. */
 static int seed_job(void *arg, struct colo_error *err)
@@ -125,7 +132,7 @@ static int seed_job(void *arg, struct colo_error *err)
         rc = b->gate->armed(b->gate->user, b->talk.peer.name,
                             colo__stock_fd(b->stock), err);
     if (!rc)
-        rc = colo__stock_seed(b->stock, read_seed, b, b->gate->send_ms, err);
+        rc = colo__stock_seed(b->stock, read_seed, b, b->gate->greet_ms, err);
     close(b->seed_fd);
     b->seed_fd = -1;
     return rc;
@@ -158,15 +165,21 @@ static int epoch_job(void *arg, struct colo_error *err)
 
 /* ---- what the session says -------------------------------------------- */
 
-static int begin_seed(struct backup *b, struct colo_error *err)
+/* HELLO is not answered before xl is there: until then the session is patient,
+ * and says that it is connecting. */
+static int begin_banner(struct backup *b, struct colo_error *err)
 {
-    const struct colo_hello *peer = &b->talk.peer;
-    int fds[2] = { -1, -1 }, rc;
-
-    if (peer->mode != COLO_MODE_REMUS)
+    if (b->talk.peer.mode != COLO_MODE_REMUS)
         return colo__fail(err, COLO_E_UNSUPPORTED, 0, WHERE, "a backup of "
                           "stock Xen knows mode remus only");
-    rc = talk_hello(&b->talk, peer, err);
+    b->step = STEP_BANNER;
+    return colo__worker_submit(b->out, banner_job, b, err);
+}
+
+static int begin_seed(struct backup *b, struct colo_error *err)
+{
+    int fds[2] = { -1, -1 }, rc = talk_hello(&b->talk, &b->talk.peer, err);
+
     if (!rc)
         rc = colo__seed_pipe(true, fds, err);
     if (rc)
@@ -237,7 +250,7 @@ static void take_control(struct backup *b)
         }
     }
     if (b->end == END_NOT && !rc && b->talk.known && b->step == STEP_HELLO) {
-        rc = begin_seed(b, &err);
+        rc = begin_banner(b, &err);
         if (rc)
             end_by(b, END_FAILED, &err);
     } else if (rc < 0) {
@@ -273,6 +286,8 @@ static int out_done(struct backup *b, struct colo_error *err)
 {
     int rc;
 
+    if (b->step == STEP_BANNER)
+        return begin_seed(b, err);
     if (b->step == STEP_SEED) {
         b->seed_out = true;
         return seed_done(b, err);
@@ -383,7 +398,7 @@ static int undo(struct backup *b, struct colo_error *err)
     rc = b->end == END_HOST ? 0 : colo__stock_revoke(b->stock, gate->end_ms,
                                                      &why);
     if (!rc)
-        rc = gate->ended(gate->user, &why);
+        rc = gate->ended(gate->user, b->end != END_HOST, &why);
     if (b->end == END_HOST && why.code)
         b->why = why;
     if (rc == COLO_E_PEER_SAID || !colo__stock_armed(b->stock)) {

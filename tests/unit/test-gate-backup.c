@@ -42,11 +42,12 @@ static int on_destroy(void *user, const char *name, struct colo_error *err)
 }
 
 /* as ssh hands it on */
-static int on_ended(void *user, struct colo_error *err)
+static int on_ended(void *user, bool revoked, struct colo_error *err)
 {
     struct all *a = user;
     int end = atomic_load(&a->xl.end);
 
+    (void)revoked;
     if (end == XL_GAVE_UP || end == XL_CONFUSED)
         return colo__fail(err, COLO_E_PEER_SAID, 0, "test", "xl has ended");
     return colo__fail(err, COLO_E_PEER, 0, "test", "the connection is lost");

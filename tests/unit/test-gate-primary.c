@@ -197,9 +197,10 @@ static int on_destroy(void *user, const char *name, struct colo_error *err)
     return colo__fail(err, COLO_E_PEER, 0, "test", "%s is out of reach", name);
 }
 
-static int on_ended(void *user, struct colo_error *err)
+static int on_ended(void *user, bool revoked, struct colo_error *err)
 {
     (void)user;
+    (void)revoked;
     return colo__fail(err, COLO_E_PEER, 0, "test", "the connection is lost");
 }
 

@@ -6,6 +6,7 @@
  * "TEST fake-ssh FOLDER HOST COMMAND", whose xl does what stock Xen does.
  * FOLDER is where it leaves what became of it.
  */
+#include <netinet/in.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -218,6 +219,73 @@ START_TEST(remus_only)
 }
 END_TEST
 
+static int listen_at(char *text, size_t cap)
+{
+    struct sockaddr_in sin = {
+        .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) },
+    };
+    socklen_t len = sizeof(sin);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    ck_assert_int_eq(bind(fd, (struct sockaddr *)&sin, sizeof(sin)), 0);
+    ck_assert_int_eq(listen(fd, 1), 0);
+    ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&sin, &len), 0);
+    snprintf(text, cap, "127.0.0.1:%d", ntohs(sin.sin_port));
+    return fd;
+}
+
+static void *serve(void *arg)
+{
+    struct xl *xl = arg;
+    int listener = xl->fd;
+
+    xl->fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+    xl_main(xl);
+    close(xl->fd);
+    return NULL;
+}
+
+/* no ssh between: the kernel of the other host is what is asked */
+START_TEST(tcp)
+{
+    for (int dies = 0; dies < 2; dies++) {
+        struct colo_status st = { .size = sizeof(st) };
+        static struct xl xl;
+        struct session_pair t;
+        char address[64];
+        int listener;
+
+        memset(&xl, 0, sizeof(xl));
+        init(&t, COLO_PEER_STOCK);
+        listener = xl.fd = listen_at(address, sizeof(address));
+        xl_make(&xl, &t.sim);
+        ck_assert_int_eq(pthread_create(&xl.thread, NULL, serve, &xl), 0);
+        t.p.config.address = address;
+        xl.stop_after = dies ? 8 : 0;
+        xl.stop_how = XL_DIE;
+        open_session(&t);
+        pair_until(&t, 20000, t.p.checkpoints >= 5 || t.p.rc <= 0);
+        ck_assert_msg(t.p.rc == 1, "%s", t.p.err.text);
+        ck_assert_int_eq(colo_query_status(t.p.session, &st, NULL), 0);
+        ck_assert_int_eq(st.commit, COLO_COMMIT_UNACKNOWLEDGED);
+        if (!dies)
+            ck_assert_int_eq(colo_session_stop(t.p.session, NULL), 0);
+        pair_until(&t, 12000, t.p.rc <= 0);
+        pthread_join(xl.thread, NULL);
+        close(listener);
+        ck_assert_int_eq(atomic_load(&xl.end), XL_GAVE_UP);
+        ck_assert_msg(dies ? t.p.rc < 0 : t.p.rc == 0, "%s", t.p.err.text);
+        ck_assert_str_eq(t.p.warning, "");
+        /* who ended it cannot be known: ssh is asked */
+        for (int i = 0; dies && i < 500 && !is_noted(folder, "destroyed"); i++)
+            poll(NULL, 0, 10);
+        ck_assert_int_eq(is_noted(folder, "destroyed"), dies);
+        xl_free(&xl);
+        finish(&t);
+    }
+}
+END_TEST
+
 /* killed with all that it had: the gate lives, and so does this host */
 START_TEST(session_killed)
 {
@@ -269,7 +337,7 @@ END_TEST
 int main(int argc, char **argv)
 {
     const TTest *const tests[] = {
-        found_out, libcolo_or_nothing, remus_only, session_killed,
+        found_out, libcolo_or_nothing, remus_only, tcp, session_killed,
         gate_killed,
     };
     ssize_t n;
