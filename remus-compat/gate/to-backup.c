@@ -30,7 +30,8 @@
 /* the session's pages of one record of stock Xen after another */
 #define PAGES_AT_ONCE (UINT64_C(1) << 20)
 
-enum step { STEP_HELLO, STEP_BANNER, STEP_SEED, STEP_READY, STEP_RECEIVE, STEP_SEND };
+enum step { STEP_HELLO, STEP_BANNER, STEP_SEED, STEP_READY, STEP_RECEIVE,
+            STEP_SEND };
 enum end { END_NOT, END_ASKED, END_SESSION, END_FAILED, END_HOST };
 
 struct backup {

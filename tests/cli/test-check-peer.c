@@ -75,6 +75,20 @@ START_TEST(not_asked)
 }
 END_TEST
 
+/* no libcolo there: stock Xen may be, where that will do */
+START_TEST(stock_will_do)
+{
+    report.stock_ok = true;
+    ck_assert(!ask("exit 127", -1));
+    ck_assert(report.absent);
+    ck_assert_uint_eq(report.refused, 0);
+    report.absent = false;
+    ck_assert(!ask("exit 255", -1));
+    ck_assert(!report.absent);
+    ck_assert_uint_eq(report.refused, 1);
+}
+END_TEST
+
 START_TEST(cancelled)
 {
     int fds[2];
@@ -89,4 +103,4 @@ START_TEST(cancelled)
 END_TEST
 
 PURE_MAIN("cli-check-peer", answers, asks_for_what_is_needed, not_asked,
-          cancelled)
+          stock_will_do, cancelled)

@@ -71,5 +71,7 @@ complete_line() { # words...; the last one is completed
     bad "completion of an option"
 [ "$(complete_line colo protect --transport t)" = tls ] ||
     bad "completion of a value"
+[ "$(complete_line colo protect --peer s)" = stock ] ||
+    bad "completion of a peer"
 [ "$(complete_line colo check --mo)" = --mode ] || bad "completion of check"
 exit $failed
