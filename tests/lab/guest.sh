@@ -17,7 +17,6 @@ hosts_up() { local n; for n in 1 2; do host_pid $n >/dev/null && echo $n; done; 
 # Shell text for a host: the guest's console logs, the newest first.
 logs_of() { # name
     echo "ls -t /var/log/xen/console/guest-$1.log \
-/var/log/xen/console/guest-$1-pulse.log \
 /var/log/xen/console/guest-$1-serial.log \
 /var/log/xen/console/guest-$1--incoming.log 2>/dev/null"
 }

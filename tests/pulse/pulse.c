@@ -8,8 +8,7 @@
  * pulse.KEY=VALUE); README.md lists them.  One thread: between two looks at
  * the TSC lies at most one page of work, so a longer time is a gap, that is,
  * the vCPU did not run.  (CLOCK_MONOTONIC stands still while a guest is
- * suspended and cannot tell.)  Commands come from stdin, lines go to stdout, or
- * to an I/O port.
+ * suspended and cannot tell.)  Commands come from stdin, lines go to stdout.
  */
 #include "pulse-core.h"
 #include "samples.h"
@@ -24,7 +23,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/io.h>
 #include <sys/mman.h>
 #include <sys/reboot.h>
 #include <sys/socket.h>
@@ -40,7 +38,7 @@ struct options {
     uint64_t seed;
     uint64_t pages, rate, hot, cold;
     uint64_t tick_us, gap_us, report_ms, udp_ms;
-    uint64_t idle, verify, port;
+    uint64_t idle, verify, brief;
     const char *udp, *name;
 };
 
@@ -61,10 +59,6 @@ struct pulse {
     size_t word_len;
 };
 
-/* 0: stdout.  An emulated serial line takes a visit to its device model for
- * each byte, a second for a line; this takes one. */
-static uint16_t debug_port;
-
 /* One line in one write. */
 __attribute__((format(printf, 1, 2)))
 static void say(const char *format, ...)
@@ -79,10 +73,6 @@ static void say(const char *format, ...)
     if (n > (int)sizeof(line) - 2)
         n = sizeof(line) - 2;
     line[n++] = '\n';
-    if (debug_port) {
-        outsb(debug_port, line, n);
-        return;
-    }
     for (int done = 0; done < n;) {
         ssize_t w = write(1, line + done, n - done);
 
@@ -180,6 +170,14 @@ static void verify_slice(struct pulse *p)
 }
 
 /* ---- lines ------------------------------------------------------------------ */
+
+static void report_brief(const struct pulse *p)
+{
+    say("PULSE name=%s step=%llu verified=%llu passes=%llu bad=%llu",
+        p->opt.name, (unsigned long long)p->st.step,
+        (unsigned long long)p->verified, (unsigned long long)p->passes,
+        (unsigned long long)p->bad);
+}
 
 static void report(struct pulse *p)
 {
@@ -324,7 +322,7 @@ static void parse(struct options *opt, int argc, char **argv)
         { "seed", &opt->seed },       { "tick_us", &opt->tick_us },
         { "gap_us", &opt->gap_us },   { "report_ms", &opt->report_ms },
         { "udp_ms", &opt->udp_ms },   { "idle", &opt->idle },
-        { "verify", &opt->verify },   { "port", &opt->port },
+        { "verify", &opt->verify },   { "brief", &opt->brief },
     };
 
     for (int i = 1; i < argc; i++) {
@@ -346,17 +344,6 @@ static void parse(struct options *opt, int argc, char **argv)
         if (!known)
             say("PULSE-ERROR unknown argument: %.40s", argv[i]);
     }
-}
-
-static void open_port(uint64_t port)
-{
-    if (!port)
-        return;
-    if (port > UINT16_MAX || ioperm(port, 1, 1) < 0) {
-        say("PULSE-ERROR no I/O port %llu", (unsigned long long)port);
-        return;
-    }
-    debug_port = port;
 }
 
 static int start(struct pulse *p)
@@ -439,7 +426,7 @@ static void loop(struct pulse *p)
             read_commands(p);
             if (due(now, &p->next_report,
                     p->opt.report_ms * 1000 * p->per_us))
-                report(p);
+                p->opt.brief ? report_brief(p) : report(p);
             if (p->opt.verify)
                 verify_slice(p);
         } else if (p->opt.idle) {
@@ -460,7 +447,6 @@ int main(int argc, char **argv)
 
     signal(SIGPIPE, SIG_IGN);
     parse(&p.opt, argc, argv);
-    open_port(p.opt.port);
     if (start(&p))
         return 1;
     loop(&p);
