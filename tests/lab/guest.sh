@@ -143,7 +143,7 @@ guest_pulse() { # name [host]; the last PULSE line
     n=$(on_which "$@")
     on_host "$n" "log=\$($(logs_of "$1") | head -n 1)
         [ -n \"\$log\" ] || { echo 'no console log' >&2; exit 1; }
-        tr -d '\r' <\"\$log\" | grep -a '^PULSE ' | tail -n 1 | grep ." ||
+        tr -d '\r' <\"\$log\" | grep -a '^PULSE .* bad=[0-9]' | tail -n 1 | grep ." ||
         die "host$n has no PULSE line of '$1'"
 }
 
