@@ -15,7 +15,8 @@
  *                                   2 the control and bulk link; UUID: 32
  *                                   digits, CONFIG: JSON, as xl has said it
  *
- * What it has to say goes to syslog once it has left its starter.
+ * What it has to say goes to syslog once it has left its starter, and to
+ * /var/log/libcolo/colo-stock.log where there is such a folder.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -42,7 +43,8 @@
 #define END_MS 30000u
 #define BOOT_MS 30000u
 #define SILENT_MS 10000u   /* of a stock primary; more if it is slower */
-#define GATE_DEAD_MS 3000u /* of this process, to its session */
+#define GATE_DEAD_MS 10000u /* of this process, to its session: no host is
+                               dead that does not get to send a heartbeat */
 #define MAX_PFN ((UINT64_C(1) << 26) - 1)
 
 static void to_syslog(void *user, int level, int sys_errno,
@@ -72,14 +74,26 @@ static void ignore_signals(void)
         signal(list[i], SIG_IGN);
 }
 
-static void leave_stdio(void)
+static void become(int fd, int number)
 {
-    int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-
-    for (int i = 0; i < 3 && fd >= 0; i++)
-        dup2(fd, i);
+    if (fd < 0)
+        return;
+    dup2(fd, number);
     if (fd > 2)
         close(fd);
+}
+
+/* syslog writes to stderr, too: see openlog in main. */
+static void leave_stdio(void)
+{
+    int log_fd;
+
+    become(open("/dev/null", O_RDWR | O_CLOEXEC), 0);
+    dup2(0, 1);
+    dup2(0, 2);
+    log_fd = open("/var/log/libcolo/colo-stock.log",
+                  O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+    become(log_fd, 2);
 }
 
 /* ---- in place of ssh -------------------------------------------------- */
@@ -323,7 +337,7 @@ int main(int argc, char **argv)
     int words = argc - 2 - first;
 
     if (argc == 5 && !strcmp(argv[1], "from-primary")) {
-        openlog("colo-stock", LOG_PID, LOG_DAEMON);
+        openlog("colo-stock", LOG_PID | LOG_PERROR, LOG_DAEMON);
         return from_primary(argv + 2);
     }
     if (words < 1 || words > HOST_WORDS ||
@@ -339,7 +353,7 @@ int main(int argc, char **argv)
     if (tcp)
         host.tcp = ssh[0] + strlen(TCP_WORD);
     host.guard = "/proc/self/exe";
-    openlog("colo-stock", LOG_PID, LOG_DAEMON);
+    openlog("colo-stock", LOG_PID | LOG_PERROR, LOG_DAEMON);
     if (guarding)
         return guard(&host, argv[2]);
     return to_backup(&host);

@@ -112,25 +112,6 @@ static int put_config(struct from *f, const char *config,
     return rc ? rc : write_seed(f, (const uint8_t *)config, len, err);
 }
 
-static int seed_job(void *arg, struct colo_error *err)
-{
-    struct from *f = arg;
-    char *config = NULL;
-    int rc = 0;
-
-    if (!f->gate->config)
-        rc = colo__stock_rx_greet(f->rx, &config, f->gate->silent_ms, err);
-    if (!rc)
-        rc = put_config(f, config ? config : f->gate->config, err);
-    if (!rc)
-        rc = colo__stock_rx_seed(f->rx, write_seed, f, f->gate->silent_ms,
-                                 err);
-    free(config);
-    close(f->seed_fd); /* its end for the other worker */
-    f->seed_fd = -1;
-    return rc;
-}
-
 /* Its interval is not said: so what was seen of it decides, and before two
  * checkpoints were seen there is more patience. */
 static uint32_t silent_ms(const struct from *f)
@@ -141,6 +122,24 @@ static uint32_t silent_ms(const struct from *f)
     if (ms > MAX_SILENT_MS)
         ms = MAX_SILENT_MS;
     return ms > f->gate->silent_ms ? (uint32_t)ms : f->gate->silent_ms;
+}
+
+static int seed_job(void *arg, struct colo_error *err)
+{
+    struct from *f = arg;
+    char *config = NULL;
+    int rc = 0;
+
+    if (!f->gate->config)
+        rc = colo__stock_rx_greet(f->rx, &config, silent_ms(f), err);
+    if (!rc)
+        rc = put_config(f, config ? config : f->gate->config, err);
+    if (!rc)
+        rc = colo__stock_rx_seed(f->rx, write_seed, f, silent_ms(f), err);
+    free(config);
+    close(f->seed_fd); /* its end for the other worker */
+    f->seed_fd = -1;
+    return rc;
 }
 
 static void note_checkpoint(struct from *f)

@@ -253,6 +253,9 @@ static inline void stock_hv_join(void)
     if (stock_hv.draining)
         pthread_join(stock_hv.drain, NULL);
     stock_hv.draining = false;
+    free(stock_hv.carried);
+    stock_hv.carried = NULL;
+    stock_hv.carried_len = 0;
 }
 
 /* ---- xl over there ---------------------------------------------------- */
