@@ -2,7 +2,6 @@
 # One host with libcolo, the other with what stock Xen has: first as the backup
 # (colo protect --peer stock), where the replica must not start while host 1
 # lives, and must when it does not; then as the primary (xl remus).
-# shellcheck shell=bash
 . "$(dirname "$0")/lib.sh"
 
 # host 2's sshd notices that host 1 is dead
@@ -13,7 +12,7 @@ set_alive() {
 }
 
 protect_stock() {
-    protect g1 1 2 --peer stock --no-disks "$@"
+    protect g1 1 2 --peer stock --no-disks
     on 2 "xl list g1--incoming" >/dev/null 2>&1 || fail "no replica on host2"
     [ "$(status_field g1 1 commit)" = unacknowledged-ssh ] ||
         fail "commit: $(status_field g1 1 commit)"
