@@ -10,7 +10,7 @@ asked() {
     say "the guest answers"
 }
 both_run() {
-    protect h1 1 2 --mode colo --hold 30000
+    protect h1 1 2 --mode colo --interval 20000 --hold 30000
     epochs_pass h1 1 1
     asked
 }

@@ -14,7 +14,7 @@ asked() { # HOST
 
 both_run() {
     # the emulated hosts take seconds for what others do in a millisecond
-    protect h1 1 2 --mode colo --hold 30000
+    protect h1 1 2 --mode colo --interval 20000 --hold 30000
     [ "$(status_field h1 1 mode)" = colo ] || fail "mode"
     epochs_pass h1 1 2
     pulse_good h1 1
