@@ -498,8 +498,8 @@ static int run(int argc, char **argv)
     if (!build_remote(&protect))
         return CLI_USAGE;
     if (protect.config.mode == COLO_MODE_COLO)
-        cli_say("warning: mode colo is new and has not been proven on Xen: "
-                "use it with a guest that you can lose, or --mode remus");
+        cli_say("warning: mode colo is new, and has run on two emulated hosts "
+                "only: try it with a guest that you can lose");
     protect.config.event_fn = on_event;
     protect.config.event_user = &protect;
     protect.config.log = cli_log(protect.verbose);

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Mode colo: both copies of an HVM guest without PV drivers run, a client gets
 # what both agree on, and either host may go.  First the backup is switched off
-# and the primary's copy goes on alone, then the primary is.  Only when named:
-# mode colo has not been proven on Xen, and this case has not passed yet.
+# and the primary's copy goes on alone, then the primary is.
 . "$(dirname "$0")/lib.sh"
 
 # A session over TCP, whose answer no copy can give before it has the question.
