@@ -132,9 +132,9 @@ clean_host() { # NAME HOST
     on "$2" "for u in \$(xenstore-list /libcolo 2>/dev/null); do
         [ \"\$(xenstore-read /libcolo/\$u/name 2>/dev/null)\" = '$1' ] && exit 1
         done; exit 0" || fail "nodes of $1 are left in xenstore of host$2"
-    on "$2" "! id=\$(xl domid $1 2>/dev/null) ||
-        ! xenstore-exists /local/domain/\$id/device/suspend" ||
-        fail "other tools are still kept from suspending $1 on host$2"
+    until_true 30 "leave for other tools to suspend $1 on host$2" on "$2" \
+        "! id=\$(xl domid $1 2>/dev/null) ||
+        ! xenstore-exists /local/domain/\$id/device/suspend"
     on "$2" "! xl list $1--incoming >/dev/null 2>&1" ||
         fail "a replica of $1 is left on host$2"
 }
