@@ -213,7 +213,7 @@ static int attach(const char *session_hex, int in_fd, int out_fd,
 
     rc = connect_to(session_hex, &sock, &why);
     if (!rc) {
-        colo__boot_copy(in_fd, out_fd, sock, -1);
+        colo__link_copy(in_fd, out_fd, sock, -1);
         return 0;
     }
     say_why(out_fd, &why);

@@ -81,10 +81,6 @@ int colo__boot_read_line(int fd, int cancel_fd, uint64_t deadline_us,
 int colo__boot_write_line(int fd, int cancel_fd, uint64_t deadline_us,
                           const struct colo_boot_line *line,
                           struct colo_error *err);
-/* copy - in_fd to sock and sock to out_fd until sock has ended, one breaks
- * or cancel_fd (or -1) is readable.  Owns in_fd, out_fd and sock.  SIGPIPE
- * must be blocked. */
-void colo__boot_copy(int in_fd, int out_fd, int sock, int cancel_fd);
 /* wait - colo__fd_wait with its errors. */
 int colo__boot_wait(int fd, short events, int cancel_fd, uint64_t deadline_us,
                     const char *what, struct colo_error *err);

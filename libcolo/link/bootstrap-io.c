@@ -193,7 +193,7 @@ static void copy_both(struct stream *remote, struct stream *local,
     }
 }
 
-void colo__boot_copy(int in_fd, int out_fd, int sock, int cancel_fd)
+void colo__link_copy(int in_fd, int out_fd, int sock, int cancel_fd)
 {
     struct stream *s = calloc(2, sizeof(*s));
 

@@ -94,7 +94,7 @@ static void *pump_main(void *arg)
 {
     struct colo_bootstrap *boot = arg;
 
-    colo__boot_copy(boot->in_fd, boot->out_fd, boot->pump_fd,
+    colo__link_copy(boot->in_fd, boot->out_fd, boot->pump_fd,
                     boot->cancel_fd);
     colo__boot_raise(boot->pump_done_fd);
     return NULL;

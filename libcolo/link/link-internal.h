@@ -12,9 +12,6 @@
 
 #include "link.h"
 
-/* colo__deadline_us - now + ms, in microseconds of the monotonic clock. */
-uint64_t colo__deadline_us(uint32_t ms);
-
 /* colo__fd_wait - until fd has one of events (or an error or hangup).
  * cancel_fd: -1, or a descriptor that calls the wait off when readable.
  * Returns  0, ETIMEDOUT, ECANCELED, or the errno of poll. */

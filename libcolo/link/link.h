@@ -55,6 +55,14 @@ int colo__link_tls_new(int fd, bool server, const uint8_t *key,
  * an acknowledgement or with a closed window.  Other sockets: nothing. */
 void colo__link_tune(int fd, uint32_t dead_ms);
 
+/* colo__link_copy - in_fd to sock and sock to out_fd until sock has ended, one
+ * breaks or cancel_fd (or -1) is readable.  Owns in_fd, out_fd and sock.
+ * SIGPIPE must be blocked. */
+void colo__link_copy(int in_fd, int out_fd, int sock, int cancel_fd);
+
+/* colo__deadline_us - now + ms, in microseconds of the monotonic clock. */
+uint64_t colo__deadline_us(uint32_t ms);
+
 /* ---- bootstrap: from "ssh HOST colo receive" to two links -------------- */
 
 /* Links beside control and bulk: one for each disk, so that a burst of pages

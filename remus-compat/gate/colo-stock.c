@@ -34,7 +34,7 @@
 #include "gate.h"
 #include "host.h"
 #include "hv/watchdog.h"
-#include "link/bootstrap-internal.h"
+#include "link/bootstrap-line.h"
 #include "talk.h"
 
 #define TCP_WORD "tcp="
@@ -231,7 +231,7 @@ static void *pump_main(void *arg)
 {
     const struct pump *pump = arg;
 
-    colo__boot_copy(pump->in_fd, pump->null_fd, pump->sock, -1);
+    colo__link_copy(pump->in_fd, pump->null_fd, pump->sock, -1);
     return NULL;
 }
 

@@ -3,7 +3,6 @@
  *
  * See host.h.
  */
-#include <netdb.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,7 +13,8 @@
 
 #include "host.h"
 #include "hv/watchdog.h"
-#include "link/link-internal.h"
+#include "link/link.h"
+#include "link/tcp.h"
 #include "run.h"
 
 #define WHERE "host"
@@ -41,10 +41,10 @@ void host_init(struct host *host, const char *const *ssh, const char *name,
 
 /* ---- ssh -------------------------------------------------------------- */
 
-static int start(struct host *host, const char *command,
-                 struct colo_child *ret_child, struct colo_error *err)
+/* ssh's words, the host and a command, and NULL behind them. */
+static int put_words(const struct host *host, const char *command,
+                     char *argv[HOST_WORDS + 3], struct colo_error *err)
 {
-    char *argv[HOST_WORDS + 3];
     size_t n = 0;
 
     for (; host->ssh[n]; n++) {
@@ -59,60 +59,45 @@ static int start(struct host *host, const char *command,
     argv[n++] = (char *)(uintptr_t)host->name;
     argv[n++] = (char *)(uintptr_t)command;
     argv[n] = NULL;
-    return colo__child_start(argv, ret_child, err);
+    return 0;
 }
 
-/* One of the addresses of a name. */
-static int connect_one(const struct addrinfo *ai, uint64_t deadline_us,
-                       int *ret_fd)
+static int start(struct host *host, const char *command,
+                 struct colo_child *ret_child, struct colo_error *err)
 {
-    int fd = socket(ai->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK,
-                    0), e = 0;
-    socklen_t len = sizeof(e);
+    char *argv[HOST_WORDS + 3];
+    int rc = put_words(host, command, argv, err);
 
-    if (fd < 0)
-        return errno;
-    if (connect(fd, ai->ai_addr, ai->ai_addrlen) < 0)
-        e = errno;
-    if (e == EINPROGRESS) {
-        e = colo__fd_wait(fd, POLLOUT, -1, deadline_us);
-        if (!e && getsockopt(fd, SOL_SOCKET, SO_ERROR, &e, &len))
-            e = errno;
-    }
-    if (e)
-        close(fd);
-    else
-        *ret_fd = fd;
-    return e;
+    return rc ? rc : colo__child_start(argv, ret_child, err);
 }
 
 static int connect_tcp(struct host *host, uint32_t timeout_ms, int *ret_fd,
                        struct colo_error *err)
 {
-    const struct addrinfo hints = {
-        .ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG,
-    };
     const char *colon = strrchr(host->tcp, ':');
-    struct addrinfo *list = NULL;
-    char name[256];
-    int e = ENOENT;
+    unsigned long port = 0;
+    char name[256], *end;
+    int rc;
 
-    if (!colon || colon == host->tcp ||
-        colon - host->tcp >= (int)sizeof(name))
+    if (colon && colon != host->tcp && colon - host->tcp < (int)sizeof(name)) {
+        snprintf(name, sizeof(name), "%.*s", (int)(colon - host->tcp),
+                 host->tcp);
+        port = strtoul(colon + 1, &end, 10);
+        if (*end || colon[1] < '0' || colon[1] > '9')
+            port = 0;
+    }
+    if (!port || port > UINT16_MAX)
         return colo__fail(err, COLO_E_INVAL, 0, WHERE,
                           "\"%s\" is not ADDRESS:PORT", host->tcp);
-    snprintf(name, sizeof(name), "%.*s", (int)(colon - host->tcp), host->tcp);
-    if (getaddrinfo(name, colon + 1, &hints, &list))
-        return colo__fail(err, COLO_E_PEER, 0, WHERE,
-                          "%s: no such address", host->tcp);
-    for (struct addrinfo *ai = list; ai && e; ai = ai->ai_next)
-        e = connect_one(ai, colo__deadline_us(timeout_ms), ret_fd);
-    freeaddrinfo(list);
-    if (e)
-        return colo__fail(err, COLO_E_PEER, e, WHERE, "cannot connect to %s",
+    rc = colo__tcp_connect(name, (uint16_t)port, -1,
+                           colo__deadline_us(timeout_ms), "", ret_fd, err);
+    /* to the session it is its peer that is not reached */
+    if (rc == COLO_E_NOTFOUND)
+        return colo__fail(err, COLO_E_PEER, 0, WHERE, "%s: no such address",
                           host->tcp);
-    colo__link_tune(*ret_fd, timeout_ms);
-    return 0;
+    if (!rc)
+        colo__link_tune(*ret_fd, timeout_ms);
+    return rc;
 }
 
 int host_connect(struct host *host, uint32_t timeout_ms, int *ret_fd,
@@ -170,9 +155,9 @@ int host_ended(void *user, bool revoked, struct colo_error *err)
 
 /* ---- another way to end the replica ----------------------------------- */
 
-/* A word for the other host's shell. */
-static bool quote(char *buf, size_t cap, const char *xl, int xl_len,
-                  const char *name)
+/* For the other host's shell; false: the name cannot be quoted. */
+static bool put_destroy(char *buf, size_t cap, const char *xl, int xl_len,
+                        const char *name)
 {
     for (const char *p = name; *p; p++) {
         if ((unsigned char)*p < ' ' || *p == '\'')
@@ -191,8 +176,8 @@ int host_destroy(void *user, const char *name, struct colo_error *err)
     int status, rc;
 
     /* with the program that received it: "/usr/sbin/xl", ... */
-    if (!quote(command, sizeof(command), host->command,
-               (int)strcspn(host->command, " "), name))
+    if (!put_destroy(command, sizeof(command), host->command,
+                     (int)strcspn(host->command, " "), name))
         return colo__fail(err, COLO_E_INVAL, 0, WHERE,
                           "%s may start the guest: destroy its replica there",
                           host->name);
@@ -223,23 +208,20 @@ int host_destroy(void *user, const char *name, struct colo_error *err)
 int host_armed(void *user, const char *name, int fd, struct colo_error *err)
 {
     struct host *host = user;
-    char *argv[HOST_WORDS + 6];
+    char *argv[3 + HOST_WORDS + 3] = {
+        (char *)(uintptr_t)host->guard, (char *)(uintptr_t)"guard",
+        (char *)(uintptr_t)name,
+    };
     int pair[2] = { -1, -1 }, e, rc;
-    size_t n = 0;
     pid_t pid = 0;
 
     if (!host->guard)
         return 0;
+    rc = put_words(host, host->command, argv + 3, err);
+    if (rc)
+        return rc;
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
         return colo__fail(err, COLO_E_SYS, errno, WHERE, "socketpair");
-    argv[n++] = (char *)(uintptr_t)host->guard;
-    argv[n++] = (char *)(uintptr_t)"guard";
-    argv[n++] = (char *)(uintptr_t)name;
-    for (size_t i = 0; host->ssh[i] && i < HOST_WORDS; i++)
-        argv[n++] = (char *)(uintptr_t)host->ssh[i];
-    argv[n++] = (char *)(uintptr_t)host->name;
-    argv[n++] = (char *)(uintptr_t)host->command;
-    argv[n] = NULL;
     e = colo__run_tool(argv, pair[0], &pid);
     close(pair[0]);
     if (e) {
