@@ -39,7 +39,7 @@ static char **make_env(void)
 static int start(const char *const *args, int life, int report, int send_fd,
                  int recv_fd, pid_t *ret_pid, struct colo_error *err)
 {
-    const char *dir = getenv("COLO_XL_LIBEXECDIR"), *words[MAX_ARGS + 2];
+    const char *words[MAX_ARGS + 2];
     const int fds[] = {
         life, report, -1, [XL_SEND_FD] = send_fd, [XL_RECV_FD] = recv_fd,
     };
@@ -47,8 +47,7 @@ static int start(const char *const *args, int life, int report, int send_fd,
     size_t n = 1;
     int e;
 
-    if (snprintf(path, sizeof(path), "%s/" PROGRAM,
-                 dir ? dir : COLO_LIBEXECDIR) >= (int)sizeof(path))
+    if (!xl_program(path, sizeof(path), PROGRAM))
         return colo__fail(err, COLO_E_INVAL, 0, WHERE, "the path of "
                           PROGRAM " is too long");
     words[0] = path;

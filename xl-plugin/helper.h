@@ -15,6 +15,9 @@
 #ifndef XL_HELPER_H
 #define XL_HELPER_H
 
+#include <stdio.h>
+#include <stdlib.h>
+
 #include "internal.h"
 
 #define XL_SEND_FD 3
@@ -22,6 +25,15 @@
 #define XL_LINE_MAX 400
 #define XL_WORD_MAX 100000u /* what the system takes as one word, and less */
 #define XL_TAKEN_OVER 1 /* the guest runs here, and all is done */
+
+/* The path of one of our programs; false: it is too long. */
+static inline bool xl_program(char *buf, size_t cap, const char *name)
+{
+    const char *dir = getenv("COLO_XL_LIBEXECDIR");
+
+    return snprintf(buf, cap, "%s/%s", dir ? dir : COLO_LIBEXECDIR, name) <
+           (int)cap;
+}
 
 typedef void xl_say_fn(void *user, int level, const char *text);
 

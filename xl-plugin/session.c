@@ -183,7 +183,6 @@ static int run_secondary(void)
 static int start_gate(char **words, int control, int bulk,
                       struct colo_error *err)
 {
-    const char *dir = getenv("COLO_XL_LIBEXECDIR");
     const int fds[] = { XL_RECV_FD, control, bulk };
     char path[512];
     char *argv[] = { path, (char *)(uintptr_t)"from-primary", words[0],
@@ -191,7 +190,9 @@ static int start_gate(char **words, int control, int bulk,
     pid_t pid;
     int e;
 
-    snprintf(path, sizeof(path), "%s/colo-stock", dir ? dir : COLO_LIBEXECDIR);
+    if (!xl_program(path, sizeof(path), "colo-stock"))
+        return colo__fail(err, COLO_E_INVAL, 0, "xl", "the path of colo-stock "
+                          "is too long");
     e = colo__run(argv, false, NULL, fds, 3, &pid);
     return e ? colo__fail(err, COLO_E_SYS, e, "xl", "%s", path) : 0;
 }
