@@ -148,6 +148,14 @@ host_ready() { # HOST
         "ssh -o BatchMode=yes -o ConnectTimeout=10 host$1 true"
 }
 
+# asked NAME HOST: a session over TCP, whose answer no copy can give before it
+# has the question
+asked() {
+    [ "$("$lab" guest sh "$1" 'echo $((6 * 7)); exit' | tr -d '\r\n')" = 42 ] ||
+        fail "$1 does not answer on host$2"
+    say "$1 answers, on host$2"
+}
+
 # ---- HVM guests ------------------------------------------------------------------
 
 # hvm_goes_over [key=value...]: a session that is killed at a checkpoint, mostly

@@ -8,6 +8,7 @@
 #define STREAM_COMMON_H
 
 #include <stdio.h>
+#include <unistd.h>
 
 #include "pure-common.h"
 
@@ -199,6 +200,20 @@ static inline void seen_add(struct seen *seen, const uint8_t *buf, int used,
         (unsigned long long)item->entry, sum);
     ck_assert_uint_lt(seen->n, sizeof(seen->text));
     seen->items++;
+}
+
+/* all of it, by waiting; false: the end came before */
+static inline bool read_fully(int fd, uint8_t *buf, size_t len)
+{
+    while (len) {
+        ssize_t n = read(fd, buf, len);
+
+        if (n <= 0)
+            return false;
+        buf += n;
+        len -= (size_t)n;
+    }
+    return true;
 }
 
 /* Reads bytes that arrive step at a time; the first error, or 0. */

@@ -57,19 +57,6 @@ static int replica_set(struct colo_hv *hv, const uint8_t *buf, uint32_t len,
     return rc ? rc : replica_hv.sim->machine->set(hv, p, n, err);
 }
 
-static bool read_fully(int fd, uint8_t *buf, size_t len)
-{
-    while (len) {
-        ssize_t n = read(fd, buf, len);
-
-        if (n <= 0)
-            return false;
-        buf += n;
-        len -= (size_t)n;
-    }
-    return true;
-}
-
 /* The stream in front of which the configuration is, to its end; what was
  * carried in its pages goes to the simulation. */
 static bool unpack(void)

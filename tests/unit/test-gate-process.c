@@ -146,6 +146,12 @@ static void open_session(struct session_pair *t)
     ck_assert_int_eq(sim_guest_run(t->guest, NULL), 0);
 }
 
+static void goes_on(struct session_pair *t, uint64_t checkpoints)
+{
+    pair_until(t, 20000, t->p.checkpoints >= checkpoints || t->p.rc <= 0);
+    ck_assert_msg(t->p.rc == 1, "%s", t->p.err.text);
+}
+
 static void finish(struct session_pair *t)
 {
     static const char *const names[] = {
@@ -172,8 +178,7 @@ START_TEST(found_out)
 
         init(&t, kinds[i]);
         open_session(&t);
-        pair_until(&t, 20000, t.p.checkpoints >= 10 || t.p.rc <= 0);
-        ck_assert_msg(t.p.rc == 1, "%s", t.p.err.text);
+        goes_on(&t, 10);
         ck_assert_int_eq(!!strstr(t.p.warning, "there has no libcolo"),
                          kinds[i] == COLO_PEER_AUTO);
         t.p.warning[0] = '\0';
@@ -264,8 +269,7 @@ START_TEST(tcp)
         xl.stop_after = dies ? 8 : 0;
         xl.stop_how = XL_DIE;
         open_session(&t);
-        pair_until(&t, 20000, t.p.checkpoints >= 5 || t.p.rc <= 0);
-        ck_assert_msg(t.p.rc == 1, "%s", t.p.err.text);
+        goes_on(&t, 5);
         ck_assert_int_eq(colo_query_status(t.p.session, &st, NULL), 0);
         ck_assert_int_eq(st.commit, COLO_COMMIT_UNACKNOWLEDGED);
         if (!dies)
@@ -322,8 +326,7 @@ START_TEST(gate_killed)
 
     init(&t, COLO_PEER_STOCK);
     open_session(&t);
-    pair_until(&t, 20000, t.p.checkpoints >= 10 || t.p.rc <= 0);
-    ck_assert_msg(t.p.rc == 1, "%s", t.p.err.text);
+    goes_on(&t, 10);
     ck_assert_int_eq(kill(gate_pid(), SIGKILL), 0);
     pair_until(&t, 10000, t.p.rc <= 0);
     ck_assert_int_eq(t.p.rc, COLO_E_PEER);

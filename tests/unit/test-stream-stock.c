@@ -41,19 +41,6 @@ struct peer {
     pthread_t thread;
 };
 
-static bool read_fully(int fd, uint8_t *buf, size_t len)
-{
-    while (len) {
-        ssize_t n = read(fd, buf, len);
-
-        if (n <= 0)
-            return false;
-        buf += n;
-        len -= (size_t)n;
-    }
-    return true;
-}
-
 static bool read_xl(struct peer *peer)
 {
     uint8_t header[COLO_XL_HEADER], rest[512];
