@@ -6,6 +6,7 @@
  */
 #include "pure-common.h"
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include "dm/dm.h"
@@ -138,6 +139,52 @@ START_TEST(test_excluded_by_others)
     fake.foreign_lock = false;
     stop(&t);
     resume(&t);
+    end(&t);
+}
+END_TEST
+
+/* one line of a helper that is under way */
+static int helper_says(struct setup *t, int what, const char *line)
+{
+    struct colo_xen_child *child = &colo__hv_xen(t->hv)->child;
+    struct colo_hv_event event = { 0 };
+    int p[2], rc;
+
+    ck_assert_int_eq(pipe2(p, O_CLOEXEC | O_NONBLOCK), 0);
+    ck_assert_int_gt(write(p[1], line, strlen(line)), 0);
+    child->pid = 1;
+    child->what = what;
+    child->report_fd = p[0];
+    rc = colo__hv_xen_life_poll(colo__hv_xen(t->hv), &event, &t->err);
+    child->pid = 0;
+    child->report_fd = -1;
+    close(p[0]);
+    close(p[1]);
+    return rc;
+}
+
+/* From the seed's first pages on: libxl has looked at the lock by then, and
+ * hears of suspends from xenstored, as without us. */
+START_TEST(test_excludes_others_while_seeding)
+{
+    struct setup t;
+
+    begin(&t);
+    ck_assert_int_eq(helper_says(&t, COLO_XEN_CHILD_SAVE, "warning w\n"), 0);
+    ck_assert(!fake.locked);
+    ck_assert_int_eq(helper_says(&t, COLO_XEN_CHILD_END, "progress 5 9\n"), 0);
+    ck_assert(!fake.locked);
+    ck_assert_int_eq(helper_says(&t, COLO_XEN_CHILD_SAVE, "progress 5 9\n"),
+                     0);
+    ck_assert(fake.locked);
+    ck_assert_str_eq(fake.channel, "50");
+    ck_assert_uint_eq(fake.subscribed, 0);
+    end(&t);
+
+    begin(&t);
+    fake.foreign_lock = true;
+    ck_assert_int_eq(helper_says(&t, COLO_XEN_CHILD_SAVE, "progress 5 9\n"),
+                     COLO_E_EXISTS);
     end(&t);
 }
 END_TEST
@@ -475,7 +522,8 @@ START_TEST(test_recover)
 END_TEST
 
 PURE_MAIN("hv-xen-stop", test_cycle, test_old_port, test_excludes_others,
-          test_excluded_by_others, test_resumed_by_others,
+          test_excludes_others_while_seeding, test_excluded_by_others,
+          test_resumed_by_others,
           test_wide_registers,
           test_runs_without_devices, test_resume_is_tried_again,
           test_close_while_stopped,
