@@ -10,6 +10,7 @@
 #include "../../xenstore/local-socket.h"
 #include "../../xenstore/proxy.h"
 #include "../../xenstore/publish.h"
+#include "../../xenstore/replication-internal.h"
 #include "xenstore-common.h"
 
 #define DIR "/libcolo/u1"
@@ -86,6 +87,25 @@ START_TEST(expected)
     colo__replication_xenstore_progress(rep, &done, &total);
     ck_assert_uint_eq(done, 4096);
     ck_assert_uint_eq(total, 8192);
+}
+END_TEST
+
+/* Its time begins when it is expected: a replica's cards are known when the
+ * first copy is over, however long that took. */
+START_TEST(expected_late)
+{
+    const uint64_t long_us = 61000000;
+    struct replication_xenstore *rx = (struct replication_xenstore *)rep;
+
+    ck_assert_int_eq(ops->prepare(rep, COLO_MODE_COLO, &err), 0);
+    rx->prepared_us -= long_us;
+    ck_assert_int_eq(colo__replication_xenstore_expect(rep, "net", "0-emu",
+                                                       &err), 0);
+    ck_assert_int_eq(pending(), 1);
+    rx->expected[0].since_us -= long_us;
+    (void)pending();
+    ck_assert_int_eq(pending(), COLO_E_TIMEOUT);
+    ck_assert_ptr_nonnull(strstr(err.text, "net/0-emu did not join"));
 }
 END_TEST
 
@@ -213,6 +233,7 @@ int main(void)
 
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, expected);
+    tcase_add_test(tc, expected_late);
     tcase_add_loop_test(tc, expected_answers, 0, 2);
     tcase_add_test(tc, error_event);
     tcase_add_loop_test(tc, takeover_after_an_error, 0, 2);
