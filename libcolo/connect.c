@@ -39,7 +39,6 @@ static void have_links(struct colo_session *s)
 
 /* xl over there, as stock Xen has it. */
 #define STOCK_COMMAND "xl migrate-receive -r"
-#define SSH_COMMAND "ssh -o BatchMode=yes" /* the bootstrap's, too */
 
 /* A gate (remus-compat/gate) stands in for the peer: it is started as ssh would
  * be, on this host. */
@@ -65,7 +64,7 @@ static int use_gate(struct colo_session *s, struct colo_bootstrap_config *boot,
                           ": it must be ADDRESS:PORT", to);
     if (snprintf(words, cap, "%s/colo-stock to-backup %s%s%s%s",
                  dir ? dir : COLO_LIBEXECDIR, to ? "tcp=" : "", to ? to : "",
-                 to ? " " : "", ssh ? ssh : SSH_COMMAND) >= (int)cap)
+                 to ? " " : "", ssh ? ssh : COLO_BOOTSTRAP_SSH) >= (int)cap)
         return colo__fail(err, COLO_E_INVAL, 0, "session",
                           "the ssh command is too long");
     boot->ssh_command = words;

@@ -212,7 +212,7 @@ static bool copy_config(struct colo_bootstrap *boot,
     return copy_string(&boot->peer, config->peer) &&
            copy_string(&boot->address, config->address) &&
            copy_string(&boot->ssh_command,
-                       ssh ? ssh : "ssh -o BatchMode=yes") &&
+                       ssh ? ssh : COLO_BOOTSTRAP_SSH) &&
            copy_string(&boot->remote_command,
                        remote ? remote : "colo receive");
 }

@@ -65,6 +65,8 @@ uint64_t colo__deadline_us(uint32_t ms);
 
 /* ---- bootstrap: from "ssh HOST colo receive" to two links -------------- */
 
+#define COLO_BOOTSTRAP_SSH "ssh -o BatchMode=yes" /* where none is named */
+
 /* Links beside control and bulk: one for each disk, so that a burst of pages
  * does not delay its writes. */
 #define COLO_MAX_STREAMS 8
