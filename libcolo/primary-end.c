@@ -101,7 +101,25 @@ int colo__primary_end_guest(struct colo_session *s, struct colo_error *err)
     return 0;
 }
 
-/* The other side has the guest: what was not committed is dropped. */
+/* A stock peer knows only the loss of this host, which has not been lost. */
+bool colo__primary_hands_over(struct colo_session *s)
+{
+    const struct colo_life_ops *life;
+
+    if (!s->committed || s->stock || s->link_dead || s->guest_reason >= 0 ||
+        s->guest_gone ||
+        !colo__transition(s->table, s->state, COLO_EV_CRIPPLED))
+        return false;
+    life = colo__session_hv(s)->life;
+    if (!s->p.crippled && (!life->crippled || !life->crippled(s->parts.hv)))
+        return false;
+    s->p.crippled = true;
+    colo__session_raise(s, COLO_EV_CRIPPLED);
+    return true;
+}
+
+/* The other side has the guest, or gets it: what was not committed is
+ * dropped. */
 int colo__primary_yield(struct colo_session *s, struct colo_error *err)
 {
     struct colo_error ignored;
@@ -117,8 +135,10 @@ int colo__primary_yield(struct colo_session *s, struct colo_error *err)
     if (rc)
         return rc;
     s->guest_gone = true;
-    colo__fail(&s->outcome, COLO_E_REFUSED, 0, "primary",
-               "the guest was taken over by the other side");
+    colo__fail(&s->outcome, COLO_E_REFUSED, 0, "primary", "%s",
+               s->p.crippled ? "the guest's device model (QEMU) has ended "
+                               "here: the other side goes on with the guest"
+                             : "the guest was taken over by the other side");
     colo__control_send(s, COLO_MSG_STOP, s->epoch, 1, NULL, 0);
     colo__session_raise(s, COLO_EV_DONE);
     return 0;

@@ -282,6 +282,21 @@ static void guest_changed(struct colo_session *s)
     colo__session_raise(s, COLO_EV_GUEST_END);
 }
 
+/* Where nobody can go on with it, that is said; the guest stays as it is. */
+static void devices_ended(struct colo_session *s)
+{
+    const struct colo_life_ops *life = colo__session_hv(s)->life;
+    struct colo_error err;
+
+    if (s->state >= COLO_STATE_ARBITRATING || !life->crippled ||
+        !life->crippled(s->parts.hv))
+        return;
+    colo__fail(&err, COLO_E_HV, 0, "primary", "the guest's device model "
+               "(QEMU) has ended, and no replica can go on: shut the guest "
+               "down or destroy it, and start it again");
+    colo__session_error(s, &err);
+}
+
 void colo__primary_hv(struct colo_session *s)
 {
     struct colo_hv_event ev = { 0 };
@@ -313,6 +328,8 @@ void colo__primary_hv(struct colo_session *s)
     }
     if (ev.events & COLO_HV_EV_GUEST)
         guest_changed(s);
+    if (ev.events & COLO_HV_EV_DEVICES)
+        devices_ended(s);
     if (ev.events & COLO_HV_EV_ENDED)
         s->p.guest_ended = true;
 }

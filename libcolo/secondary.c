@@ -314,7 +314,10 @@ void colo__secondary_message(struct colo_session *s,
         break;
     case COLO_MSG_STOP:
         if (msg->value == 1) {
-            s->s.await_yield = false; /* its guest has ended */
+            /* its guest has ended: as we asked, or it hands it over */
+            if (!s->s.await_yield && s->state < COLO_STATE_TAKEOVER)
+                colo__session_raise(s, COLO_EV_FAILOVER);
+            s->s.await_yield = false;
             return;
         }
         s->s.answer_stop = true;
@@ -378,6 +381,20 @@ static void replica_changed(struct colo_session *s)
     }
 }
 
+/* It could not take over any more: the primary must know, at once. */
+static void devices_ended(struct colo_session *s)
+{
+    const struct colo_life_ops *life = colo__session_hv(s)->life;
+    struct colo_error err;
+
+    if (s->state >= COLO_STATE_TAKEOVER || !life->crippled ||
+        !life->crippled(s->parts.hv))
+        return;
+    colo__fail(&err, COLO_E_HV, 0, "secondary",
+               "the replica's device model (QEMU) has ended");
+    colo__session_error(s, &err);
+}
+
 void colo__secondary_hv(struct colo_session *s)
 {
     struct colo_hv_event ev = { 0 };
@@ -406,6 +423,8 @@ void colo__secondary_hv(struct colo_session *s)
         else if (s->s.runs && !s->s.halting)
             colo__secondary_foreign_stop(s);
     }
+    if (ev.events & COLO_HV_EV_DEVICES)
+        devices_ended(s);
     if ((ev.events & COLO_HV_EV_GUEST) &&
         (s->state == COLO_STATE_READY ||
          (s->s.runs && s->state < COLO_STATE_TAKEOVER)))

@@ -54,6 +54,7 @@ struct colo_primary {
     bool resend;                        /* it is wanted once more */
     bool followers_wait;                /* no checkpoint before they answer */
     bool guest_stopping;                /* a stop was asked for */
+    bool crippled;                      /* the guest is, and is handed over */
     /* mode colo */
     struct colo_match match;
     uint64_t send_us;                   /* sending of the epoch began */
@@ -286,6 +287,9 @@ void colo__primary_message(struct colo_session *s, const struct colo_msg *msg);
 void colo__primary_hv(struct colo_session *s);
 void colo__primary_worker(struct colo_session *s, int rc,
                           const struct colo_error *err);
+/* The guest's devices are gone, whatever error showed it, and the backup can go
+ * on with the guest: then that is raised, and it is no error. */
+bool colo__primary_hands_over(struct colo_session *s);
 void colo__primary_poll(struct colo_session *s); /* after anything happened */
 void colo__primary_finish(struct colo_session *s);
 uint64_t colo__primary_deadline(struct colo_session *s);

@@ -62,6 +62,8 @@ void colo__session_error(struct colo_session *s, const struct colo_error *err)
 {
     colo__log(s->log, COLO_LOG_DEBUG, err->sys_errno ? err->sys_errno : -1,
               err->where, "%s", err->text);
+    if (s->role == COLO_ROLE_PRIMARY && colo__primary_hands_over(s))
+        return;
     /* that the peer is lost is no news while taking over: why this fails is */
     if (!s->error.code || (s->state == COLO_STATE_TAKEOVER &&
                            s->error.code == COLO_E_PEER))

@@ -22,6 +22,7 @@
 
 #define NODE_PREFIX "colo-ds-" /* our block nodes, of this and past clients */
 #define JOB_PREFIX "colo-load-"
+#define ENDING_US 500000       /* a killed QEMU has closed all by then */
 #define MAGIC "QEVM"           /* what a device state begins with */
 
 struct dm_qmp {
@@ -153,6 +154,29 @@ static int dm_cont(struct colo_dm *base, struct colo_error *err)
         rc = colo__fail(err, COLO_E_HV, 0, "dm",
                         "QEMU does not go on: its state is %s", state);
     return rc;
+}
+
+/* ---- its end ------------------------------------------------------------ */
+
+static int dm_fd(struct colo_dm *base)
+{
+    return colo__qmp_fd(of(base)->qmp);
+}
+
+/* A process that is being killed closes one thing after the other, and what
+ * was told of another one may look here before its monitor's turn has come.
+ * One that lives answers at once. */
+static bool dm_gone(struct colo_dm *base)
+{
+    struct dm_qmp *dm = of(base);
+    uint64_t until = colo__now_us(&colo__clock_monotonic) + ENDING_US;
+    bool running;
+    char state[40];
+
+    if (colo__qmp_closed(dm->qmp, 0))
+        return true;
+    return get_status(dm, until, &running, state, sizeof(state), NULL) &&
+           colo__qmp_closed(dm->qmp, until);
 }
 
 /* ---- save --------------------------------------------------------------- */
@@ -459,6 +483,8 @@ static const struct colo_dm_ops qmp_ops = {
     .save = dm_save,
     .load = dm_load,
     .cont = dm_cont,
+    .fd = dm_fd,
+    .gone = dm_gone,
 };
 
 int colo__dm_qmp_open(const char *socket, uint32_t timeout_ms,

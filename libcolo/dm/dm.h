@@ -10,6 +10,8 @@
  * is read: stopping drains what devices still write into the guest's memory.
  * Order, secondary: open, (stop, load, [cont])*, close.
  *
+ * fd and gone are for any time.
+ *
  * All calls are synchronous, end by the deadline that open was given, and leave
  * the device model usable or say COLO_E_HV.  Called where hv is called: one
  * thread at a time.
@@ -40,6 +42,11 @@ struct colo_dm_ops {
                 struct colo_error *err);
     /* cont - devices go on; fine if they do */
     int (*cont)(struct colo_dm *dm, struct colo_error *err);
+    /* fd - EPOLLRDHUP on it, and nothing else, says: look at gone */
+    int (*fd)(struct colo_dm *dm);
+    /* gone - the device model has ended: nothing brings this guest's devices
+     * back.  One that is ending right now takes up to half a second. */
+    bool (*gone)(struct colo_dm *dm);
 };
 
 /* colo__dm_qmp_open - QEMU over QMP.  socket: a monitor of our own, or the one

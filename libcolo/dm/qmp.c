@@ -228,6 +228,25 @@ int colo__qmp_run(struct colo_qmp *qmp, const char *command, int fd,
     return await_answer(qmp, command, deadline_us, ret, err);
 }
 
+int colo__qmp_fd(const struct colo_qmp *qmp)
+{
+    return qmp->fd;
+}
+
+bool colo__qmp_closed(struct colo_qmp *qmp, uint64_t deadline_us)
+{
+    for (;;) {
+        struct pollfd pfd = { qmp->fd, POLLRDHUP, 0 };
+        uint64_t now = colo__now_us(&colo__clock_monotonic);
+        int ms = deadline_us > now ? (int)((deadline_us - now) / 1000) + 1 : 0;
+
+        if (poll(&pfd, 1, ms) > 0)
+            return (pfd.revents & (POLLRDHUP | POLLHUP)) != 0;
+        if (!ms)
+            return false;
+    }
+}
+
 int colo__qmp_wait(struct colo_qmp *qmp, uint64_t deadline_us,
                    struct colo_error *err)
 {

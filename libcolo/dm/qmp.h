@@ -36,6 +36,12 @@ int colo__qmp_run(struct colo_qmp *qmp, const char *command, int fd,
                   const char *args, uint64_t deadline_us,
                   struct colo_qmp_msg *ret, struct colo_error *err);
 
+/* colo__qmp_fd - what is ready for EPOLLRDHUP once the other end is closed */
+int colo__qmp_fd(const struct colo_qmp *qmp);
+
+/* colo__qmp_closed - is the other end closed, or will it be by then? */
+bool colo__qmp_closed(struct colo_qmp *qmp, uint64_t deadline_us);
+
 /* colo__qmp_wait - take what comes until one event was handed on. */
 int colo__qmp_wait(struct colo_qmp *qmp, uint64_t deadline_us,
                    struct colo_error *err);

@@ -15,6 +15,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 
 #include "../dm/dm-find.h"
 #include "../dm/dm.h"
@@ -44,19 +45,91 @@ void colo__hv_xen_set_quiet(struct colo_hv *chv, uint32_t ms)
     colo__hv_xen(chv)->devices.quiet_ms = ms;
 }
 
+/* Its end shows as that of the connection.  What it says meanwhile must not
+ * wake anybody: that is read with the next answer. */
+static int watch(struct colo_hv_xen *hv, struct colo_error *err)
+{
+    int fd = colo__dm_ops(hv->devices.dm)->fd(hv->devices.dm);
+    struct epoll_event ev = { .events = EPOLLRDHUP, .data.fd = fd };
+
+    if (!epoll_ctl(hv->epoll_fd, EPOLL_CTL_ADD, fd, &ev))
+        return 0;
+    return colo__fail(err, COLO_E_SYS, errno, "hv-xen",
+                      "cannot wait for the device model");
+}
+
+static int ended(const struct colo_hv_xen *hv, struct colo_error *err)
+{
+    return colo__fail(err, COLO_E_HV, 0, "hv-xen", "the device model (QEMU) "
+                      "of domain %u has ended", hv->domid);
+}
+
 int colo__hv_xen_devices_open(struct colo_hv_xen *hv, struct colo_error *err)
 {
+    struct colo_xen_devices *d = &hv->devices;
     char path[COLO_DM_PATH_MAX];
     int rc;
 
-    if (!hv->devices.has_model || hv->devices.dm)
+    if (d->gone)
+        return ended(hv, err);
+    if (!d->has_model || d->dm)
         return 0;
     rc = colo__dm_find(hv->domid, path, err);
     if (!rc)
-        rc = colo__dm_qmp_open(path, hv->devices.quiet_ms ?
-                               hv->devices.quiet_ms : DEVICES_MS,
-                               &hv->log, &hv->devices.dm, err);
+        rc = colo__dm_qmp_open(path, d->quiet_ms ? d->quiet_ms : DEVICES_MS,
+                               &hv->log, &d->dm, err);
+    if (rc == COLO_E_NOTFOUND && d->opened) {
+        d->gone = true;
+        return ended(hv, err);
+    }
+    if (!rc)
+        rc = watch(hv, err);
+    d->opened |= !rc;
     return rc;
+}
+
+int colo__hv_xen_devices_fd(const struct colo_hv_xen *hv)
+{
+    struct colo_dm *dm = hv->devices.dm;
+
+    return dm && !hv->devices.gone ? colo__dm_ops(dm)->fd(dm) : -1;
+}
+
+/* Its descriptor stays ready: nobody is to be woken by it again. */
+static void has_ended(struct colo_hv_xen *hv)
+{
+    int fd = colo__hv_xen_devices_fd(hv);
+
+    if (fd >= 0)
+        (void)epoll_ctl(hv->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
+    hv->devices.gone = true;
+}
+
+void colo__hv_xen_devices_event(struct colo_hv_xen *hv, uint32_t *events)
+{
+    has_ended(hv);
+    *events |= COLO_HV_EV_DEVICES;
+}
+
+/* A toolstack that destroys a guest pauses it and then ends its device model;
+ * a guest that has shut down needs none.  Neither shall go on elsewhere. */
+bool colo__hv_xen_devices_crippled(struct colo_hv *chv)
+{
+    struct colo_hv_xen *hv = colo__hv_xen(chv);
+    struct colo_xen_devices *d = &hv->devices;
+    uint32_t unless = XEN_DOMINF_dying;
+    xc_domaininfo_t info;
+
+    if (!d->gone && (!d->dm || !colo__dm_ops(d->dm)->gone(d->dm)))
+        return false;
+    has_ended(hv);
+    if (colo__hv_xen_getinfo(hv, &info, NULL))
+        return false;
+    if (!hv->is_secondary)
+        unless |= XEN_DOMINF_paused;
+    if (!hv->is_secondary && !colo__hv_xen_is_suspended(&info))
+        unless |= XEN_DOMINF_shutdown;
+    return !(info.flags & unless);
 }
 
 void colo__hv_xen_devices_close(struct colo_hv_xen *hv)

@@ -421,4 +421,5 @@ const struct colo_life_ops colo__hv_xen_life_ops = {
     .destroy = life_destroy,
     .end_guest = life_end_guest,
     .abandon = life_abandon,
+    .crippled = colo__hv_xen_devices_crippled,
 };

@@ -290,13 +290,13 @@ static int take_watches(struct colo_hv_xen *hv, uint32_t *events,
     return rc;
 }
 
-static bool evtchn_is_readable(const struct colo_hv_xen *hv)
+static bool is_ready(const struct colo_hv_xen *hv, int fd)
 {
-    struct epoll_event ev[4];
-    int n = epoll_wait(hv->epoll_fd, ev, 4, 0);
+    struct epoll_event ev[8];
+    int n = epoll_wait(hv->epoll_fd, ev, 8, 0);
 
     for (int i = 0; i < n; i++) {
-        if (ev[i].data.fd == xenevtchn_fd(hv->xce))
+        if (ev[i].data.fd == fd)
             return true;
     }
     return false;
@@ -311,8 +311,10 @@ static int hv_poll(struct colo_hv *chv, struct colo_hv_event *ret_event,
 
     colo__hv_xen_replica_event(hv, &event.events);
     /* The driver's read may block, so only when there is something. */
-    if (evtchn_is_readable(hv))
+    if (is_ready(hv, xenevtchn_fd(hv->xce)))
         rc = colo__hv_xen_stop_event(hv, &event.events, err);
+    if (is_ready(hv, colo__hv_xen_devices_fd(hv)))
+        colo__hv_xen_devices_event(hv, &event.events);
     if (!rc)
         rc = take_watches(hv, &event.events, err);
     if (!rc)

@@ -84,6 +84,8 @@ struct colo_xen_stop {
 struct colo_xen_devices {
     struct colo_dm *dm; /* opened at the first use */
     bool has_model;     /* false: PVH */
+    bool opened;        /* once: then one that is not there has ended */
+    bool gone;          /* it has ended, and will not come back */
     uint32_t size;      /* of the last state; 0 unknown */
     uint32_t quiet_ms;  /* deadline of a call; 0 default */
 };
@@ -250,6 +252,11 @@ void colo__hv_xen_devices_adopt(struct colo_hv_xen *hv,
  * known before the guest depends on it */
 int colo__hv_xen_devices_open(struct colo_hv_xen *hv, struct colo_error *err);
 void colo__hv_xen_devices_close(struct colo_hv_xen *hv);
+/* what is ready when it has ended, and what is to be done then; -1 none */
+int colo__hv_xen_devices_fd(const struct colo_hv_xen *hv);
+void colo__hv_xen_devices_event(struct colo_hv_xen *hv, uint32_t *events);
+/* hv.h's crippled */
+bool colo__hv_xen_devices_crippled(struct colo_hv *chv);
 /* dirty_log - QEMU reports what it writes; on again is fine, and needed after
  * somebody's save */
 int colo__hv_xen_devices_dirty_log(struct colo_hv_xen *hv, bool on,

@@ -62,6 +62,7 @@ struct colo_hv_info {
                                     seed_in: replica is there, paused */
 #define COLO_HV_EV_GUEST    8u   /* look at info: shut down or gone */
 #define COLO_HV_EV_ENDED   16u   /* end_guest has been carried out */
+#define COLO_HV_EV_DEVICES 32u   /* the device model has ended: crippled? */
 
 struct colo_hv_event {
     uint32_t events;
@@ -170,6 +171,9 @@ struct colo_life_ops {
      * back to the toolstack what is needed for its life (somebody who watches
      * for its end). */
     int (*abandon)(struct colo_hv *hv, struct colo_error *err);
+    /* crippled - the guest, or the replica, is there and cannot go on, ever:
+     * its device model has ended, and nobody is about to destroy it. */
+    bool (*crippled)(struct colo_hv *hv);
 };
 
 /* colo__hv_xen_open - domain: name or domid on the primary, NULL on the

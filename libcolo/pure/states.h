@@ -40,6 +40,9 @@ enum {
     COLO_EV_HALT,       /* secondary: REQUEST came, the replica may run */
     COLO_EV_BOTH_STOPPED, /* primary: the guest stands still, too */
     COLO_EV_AGREED,     /* primary: as COMMITTED */
+    /* in both */
+    COLO_EV_CRIPPLED,   /* primary: the guest cannot go on here; the backup has
+                           a whole epoch of it */
     COLO_EV_COUNT
 };
 

@@ -18,6 +18,7 @@ struct sim_hv {
     struct sim_seed *seed;
     bool seeded;
     bool stop_asked, guest_told, ended;
+    bool crippled, cripple_told;
     bool tracking;                 /* we switched it on */
     uint32_t generation;           /* of the switch, at that time */
     uint64_t tot_pages;            /* at the last dirty */
@@ -36,6 +37,9 @@ static inline struct sim_hv *sim(struct colo_hv *hv)
  * also if there is none, or it is gone. */
 int sim__enter(struct sim_hv *h, int op, struct colo_error *err);
 int sim__enter_guest(struct sim_hv *h, int op, struct colo_error *err);
+
+/* an error if its devices are gone */
+int sim__devices(const struct sim_hv *h, struct colo_error *err);
 
 /* hv-memory.c */
 int sim__track(struct colo_hv *hv, int on, struct colo_error *err);

@@ -66,7 +66,7 @@ static int stop_resume(struct colo_hv *hv, struct colo_error *err)
     h->guest_told = false;
     if (sim__run_change(h->guest, SIM_STOPPED, SIM_RUNNING))
         atomic_fetch_add(&h->guest->ctl->resumes, 1);
-    return 0;
+    return sim__devices(h, err);
 }
 
 /* ---- machine ----------------------------------------------------------- */
@@ -79,6 +79,8 @@ static int machine_get(struct colo_hv *hv, uint8_t *buf, uint32_t cap,
     int rc;
 
     rc = sim__enter_guest(h, SIM_OP_GET, err);
+    if (!rc)
+        rc = sim__devices(h, err);
     if (rc)
         return rc;
     if (atomic_load(&h->guest->ctl->run) != SIM_STOPPED)
@@ -133,6 +135,8 @@ static int machine_set(struct colo_hv *hv, const uint8_t *buf, uint32_t len,
     int rc;
 
     rc = sim__enter_guest(h, SIM_OP_SET, err);
+    if (!rc)
+        rc = sim__devices(h, err);
     if (rc)
         return rc;
     rc = stands_still(h->guest, err);
@@ -188,6 +192,8 @@ static int life_run(struct colo_hv *hv, struct colo_error *err)
     int rc;
 
     rc = sim__enter_guest(h, SIM_OP_RUN, err);
+    if (!rc)
+        rc = sim__devices(h, err);
     if (rc)
         return rc;
     h->stop_asked = h->guest_told = false;
@@ -207,6 +213,8 @@ static int life_start(struct colo_hv *hv, struct colo_error *err)
     int rc;
 
     rc = sim__enter_guest(h, SIM_OP_START, err);
+    if (!rc)
+        rc = sim__devices(h, err);
     if (rc)
         return rc;
     atomic_store(&h->guest->ctl->copy, 0);
@@ -277,6 +285,19 @@ static int life_abandon(struct colo_hv *hv, struct colo_error *err)
     return 0;
 }
 
+/* As libxl: what it destroys, it pauses first. */
+static bool life_crippled(struct colo_hv *hv)
+{
+    struct sim_hv *h = sim(hv);
+    struct sim_look look;
+
+    if (!h->crippled || !h->guest)
+        return false;
+    sim_guest_look(h->guest, &look);
+    return look.state == COLO_HV_RUNNING || look.state == COLO_HV_STOPPED ||
+           (h->secondary && look.state != COLO_HV_GONE);
+}
+
 /* ---- the ops ----------------------------------------------------------- */
 
 const struct colo_stop_ops sim__stop_ops = {
@@ -299,4 +320,5 @@ const struct colo_life_ops sim__life_ops = {
     .destroy = life_destroy,
     .end_guest = life_end_guest,
     .abandon = life_abandon,
+    .crippled = life_crippled,
 };

@@ -160,6 +160,10 @@ struct sim_guest *sim_hv_guest(struct colo_hv *hv);
 /* sim_hv_fail - let call number nth (1: the next) of op fail with code, and
  * all after it if `on` is set.  Nothing is done by a call that fails. */
 void sim_hv_fail(struct colo_hv *hv, int op, uint32_t nth, int code, bool on);
+/* sim_hv_cripple - the guest's devices are gone: its state cannot be had or
+ * loaded, and though it can be let go on, that is an error.  tell: an event says
+ * so, too. */
+void sim_hv_cripple(struct colo_hv *hv, bool tell);
 /* how often op was called */
 uint32_t sim_hv_calls(struct colo_hv *hv, int op);
 

@@ -285,6 +285,29 @@ START_TEST(test_hangs)
 }
 END_TEST
 
+/* One that hangs, or says things on its own, is not gone. */
+START_TEST(test_ends)
+{
+    struct colo_dm *dm = open_dm(&b, TIMEOUT_MS);
+    const struct colo_dm_ops *ops = colo__dm_ops(dm);
+    struct pollfd pfd = { ops->fd(dm), POLLRDHUP, 0 };
+    struct colo_error err;
+
+    ck_assert(!ops->gone(dm));
+    ck_assert_int_eq(ops->stop(dm, &err), 0);
+    cont(dm);
+    ck_assert_int_eq(poll(&pfd, 1, 50), 0);
+    ck_assert_int_eq(kill(b.pid, SIGSTOP), 0);
+    ck_assert(!ops->gone(dm));
+    ck_assert_int_eq(kill(b.pid, SIGCONT), 0);
+    ck_assert(!ops->gone(dm));
+    ck_assert_int_eq(kill(b.pid, SIGKILL), 0);
+    ck_assert(ops->gone(dm)); /* at once, however long it takes to die */
+    ck_assert_int_eq(poll(&pfd, 1, 0), 1);
+    ops->close(dm);
+}
+END_TEST
+
 int main(void)
 {
     TCase *tc = tcase_create("dm-qmp");
@@ -304,6 +327,7 @@ int main(void)
     tcase_add_test(tc, test_dirty_log);
     tcase_add_test(tc, test_dirty_log_off_meanwhile);
     tcase_add_test(tc, test_hangs);
+    tcase_add_test(tc, test_ends);
     suite_add_tcase(s, tc);
     runner = srunner_create(s);
     srunner_run_all(runner, CK_NORMAL);

@@ -51,11 +51,25 @@ static void model_close(struct colo_dm *dm)
     (void)dm;
 }
 
+static int model_fd(struct colo_dm *dm)
+{
+    (void)dm;
+    return -1;
+}
+
+static bool model_gone(struct colo_dm *dm)
+{
+    (void)dm;
+    return false;
+}
+
 static const struct colo_dm_ops model_ops = {
     .close = model_close,
     .dirty_log = model_log,
     .stop = model_stop,
     .cont = model_cont,
+    .fd = model_fd,
+    .gone = model_gone,
 };
 
 struct setup {

@@ -7,6 +7,9 @@
 #include "pure-common.h"
 
 #include <fcntl.h>
+#include <poll.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "dm/dm.h"
@@ -251,9 +254,77 @@ static void no_close(struct colo_dm *dm)
     (void)dm;
 }
 
+/* its connection: one end of a pair */
+static int model_ends[2] = { -1, -1 };
+
+static int model_fd(struct colo_dm *dm)
+{
+    (void)dm;
+    return model_ends[0];
+}
+
+static bool model_gone(struct colo_dm *dm)
+{
+    struct pollfd pfd = { model_ends[0], POLLRDHUP, 0 };
+
+    (void)dm;
+    return model_ends[0] >= 0 && poll(&pfd, 1, 0) == 1;
+}
+
 static const struct colo_dm_ops dead_model = {
     .close = no_close, .dirty_log = fine_log, .stop = fine, .cont = no_cont,
+    .fd = model_fd, .gone = model_gone,
 };
+
+/* Its end is told once; and it says that the guest cannot go on, unless somebody
+ * is about to destroy that, or it has shut down. */
+START_TEST(test_devices_end)
+{
+    const struct colo_dm_ops *dm = &dead_model;
+    struct epoll_event ev = { .events = EPOLLRDHUP };
+    struct colo_hv_xen *hv;
+    struct setup t;
+
+    begin(&t);
+    hv = colo__hv_xen(t.hv);
+    ck_assert(!t.ops->life->crippled(t.hv));
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, model_ends), 0);
+    hv->devices.has_model = true;
+    hv->devices.dm = (struct colo_dm *)&dm;
+    ev.data.fd = model_ends[0];
+    ck_assert_int_eq(epoll_ctl(hv->epoll_fd, EPOLL_CTL_ADD, model_ends[0],
+                               &ev), 0);
+    ck_assert_int_eq(write(model_ends[1], "event", 5), 5);
+    ck_assert_uint_eq(fake_xen_poll(t.hv), 0);
+    ck_assert(!t.ops->life->crippled(t.hv));
+    close(model_ends[1]);
+    ck_assert_uint_eq(fake_xen_poll(t.hv), COLO_HV_EV_DEVICES);
+    ck_assert_uint_eq(fake_xen_poll(t.hv), 0);
+    ck_assert_int_eq(epoll_wait(hv->epoll_fd, &ev, 1, 0), 0);
+    ck_assert(t.ops->life->crippled(t.hv));
+    fake.paused = true;
+    ck_assert(!t.ops->life->crippled(t.hv));
+    hv->is_secondary = true; /* a replica is */
+    ck_assert(t.ops->life->crippled(t.hv));
+    hv->is_secondary = fake.paused = false;
+    fake_xen_suspend();
+    ck_assert(t.ops->life->crippled(t.hv));
+    fake.reason = COLO_HV_POWEROFF;
+    ck_assert(!t.ops->life->crippled(t.hv));
+    fake.shutdown = false;
+    fake.dying = true;
+    ck_assert(!t.ops->life->crippled(t.hv));
+    fake.dying = false;
+    /* and nothing brings it back */
+    hv->devices.dm = NULL;
+    ck_assert_int_eq(colo__hv_xen_devices_open(hv, &t.err), COLO_E_HV);
+    ck_text(t.err, "QEMU");
+    ck_assert(t.ops->life->crippled(t.hv));
+    close(model_ends[0]);
+    model_ends[0] = model_ends[1] = -1;
+    end(&t);
+}
+END_TEST
 
 START_TEST(test_runs_without_devices)
 {
@@ -525,7 +596,8 @@ PURE_MAIN("hv-xen-stop", test_cycle, test_old_port, test_excludes_others,
           test_excludes_others_while_seeding, test_excluded_by_others,
           test_resumed_by_others,
           test_wide_registers,
-          test_runs_without_devices, test_resume_is_tried_again,
+          test_devices_end, test_runs_without_devices,
+          test_resume_is_tried_again,
           test_close_while_stopped,
           test_close_while_asked, test_cancel,
           test_cancel_at_the_last_minute, test_cancel_too_late,

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Copyright (C) libcolo developers
+ *
+ * A device model that ends under its guest.  The primary's: the other side goes
+ * on with the guest, from a whole epoch, and it is the only one.  The
+ * replica's: protection ends at once, and the guest goes on where it is.
+ */
+#include "colo-pair.h"
+
+#include "pure-common.h"
+
+static bool both_over(struct session_pair *t)
+{
+    return t->p.rc <= 0 && t->s.rc <= 0;
+}
+
+static void open_mode(struct colo_pair *c, int mode)
+{
+    colo_init(c);
+    c->t.p.config.mode = mode;
+    if (mode == COLO_MODE_REMUS) {
+        c->parts[0].step_fn = c->parts[1].step_fn = NULL;
+        c->t.sim.noise_pages = 0;
+    }
+    colo_open(c);
+}
+
+static void the_other_side_has_it(struct colo_pair *c)
+{
+    pair_until(&c->t, 8000, both_over(&c->t));
+    ck_assert_int_eq(c->t.p.rc, COLO_E_REFUSED);
+    ck_assert_msg(strstr(c->t.p.err.text, "QEMU") != NULL, "%s",
+                  c->t.p.err.text);
+    ck_assert_msg(c->t.s.rc == 0, "%s", c->t.s.err.text);
+    ck_assert_int_eq(guest_state(c->t.guest), COLO_HV_GONE);
+    ck_assert(!is_copy(c));
+    is_whole(c, replica(c));
+}
+
+START_TEST(the_primarys_ends)
+{
+    static const int modes[] = { COLO_MODE_REMUS, COLO_MODE_COLO };
+
+    for (int i = 0; i < 4; i++) {
+        struct colo_pair c;
+
+        open_mode(&c, modes[i % 2]);
+        pair_protected(&c.t, 3);
+        /* told at once, or shown by the next call that fails */
+        sim_hv_cripple(c.t.p.hv, i < 2);
+        the_other_side_has_it(&c);
+        pair_close(&c.t);
+    }
+}
+END_TEST
+
+/* ---- at a step of a checkpoint ----------------------------------------- */
+
+struct at_step {
+    struct colo_pair *c;
+    const char *step;
+    int role, mine;
+    bool done, tell;
+};
+
+static void on_this_step(void *user, const char *step)
+{
+    struct at_step *at = user;
+
+    if (at->done || at->mine != at->role || strcmp(step, at->step) ||
+        at->c->t.p.checkpoints < 2)
+        return;
+    at->done = true;
+    sim_hv_cripple(at->c->t.p.hv, at->tell);
+}
+
+static void ends_at(int role, const char *step, bool tell)
+{
+    struct colo_pair c;
+    struct at_step at[2] = {
+        { .c = &c, .step = step, .role = role, .mine = COLO_ROLE_PRIMARY,
+          .tell = tell },
+        { .c = &c, .step = step, .role = role, .mine = COLO_ROLE_SECONDARY,
+          .tell = tell },
+    };
+
+    colo_init(&c);
+    for (int i = 0; i < 2; i++) {
+        c.parts[i].step_fn = on_this_step;
+        c.parts[i].step_user = &at[i];
+    }
+    colo_open(&c);
+    pair_until(&c.t, 8000, at[0].done || at[1].done);
+    the_other_side_has_it(&c);
+    pair_close(&c.t);
+}
+
+START_TEST(the_primarys_ends_at_any_step)
+{
+    static const char *const p[] = {
+        "live", "stopped", "captured", "compared", "sent", "received",
+        "committed", "resumed",
+    }, *const s[] = {
+        "request", "halted", "reply", "whole", "received", "applied", "set",
+        "loaded",
+    };
+
+    for (size_t i = 0; i < COLO_ARRAY_LEN(p); i++) {
+        ends_at(COLO_ROLE_PRIMARY, p[i], true);
+        ends_at(COLO_ROLE_PRIMARY, p[i], false);
+    }
+    for (size_t i = 0; i < COLO_ARRAY_LEN(s); i++) {
+        ends_at(COLO_ROLE_SECONDARY, s[i], true);
+        ends_at(COLO_ROLE_SECONDARY, s[i], false);
+    }
+}
+END_TEST
+
+/* ---- where nobody is to go on ------------------------------------------ */
+
+/* Before the first epoch there is nothing to go on from. */
+START_TEST(no_epoch_yet)
+{
+    struct colo_pair c;
+
+    colo_init(&c);
+    c.t.p.config.interval_ms = 600000;
+    c.t.sim.stop_delay_us = 200000;
+    colo_open(&c);
+    pair_until(&c.t, 5000, sim_hv_calls(c.t.p.hv, SIM_OP_SEED_OUT));
+    sim_hv_cripple(c.t.p.hv, true);
+    pair_until(&c.t, 8000, both_over(&c.t));
+    ck_assert_int_eq(c.t.p.rc, COLO_E_HV);
+    ck_assert_int_ne(guest_state(c.t.guest), COLO_HV_GONE);
+    ck_assert(!replica(&c) || guest_state(replica(&c)) == COLO_HV_GONE);
+    pair_close(&c.t);
+}
+END_TEST
+
+/* Somebody destroys the guest: it must not come to life on the other side. */
+START_TEST(destroyed)
+{
+    static const int modes[] = { COLO_MODE_REMUS, COLO_MODE_COLO };
+
+    for (int i = 0; i < 2; i++) {
+        struct colo_pair c;
+        uint64_t begin;
+
+        colo_init(&c);
+        c.t.p.config.mode = modes[i];
+        c.t.p.config.interval_ms = 600000;
+        colo_open(&c);
+        pair_protected(&c.t, 1);
+        sim_guest_pause(c.t.guest, true);
+        sim_hv_cripple(c.t.p.hv, true);
+        begin = now_ms();
+        pair_until(&c.t, 2000, now_ms() > begin + 50);
+        ck_assert_int_eq(c.t.p.rc, 1);
+        sim_guest_kill(c.t.guest);
+        pair_until(&c.t, 8000, both_over(&c.t));
+        ck_assert_int_eq(c.t.p.rc, COLO_E_GUEST);
+        ck_assert_int_eq(guest_state(replica(&c)), COLO_HV_GONE);
+        ck_assert_uint_eq(sim_hv_calls(c.t.s.hv, SIM_OP_START), 0);
+        pair_close(&c.t);
+    }
+}
+END_TEST
+
+START_TEST(the_replicas_ends)
+{
+    static const int modes[] = { COLO_MODE_REMUS, COLO_MODE_COLO };
+
+    for (int i = 0; i < 2; i++) {
+        struct colo_pair c;
+
+        open_mode(&c, modes[i]);
+        pair_protected(&c.t, 3);
+        sim_hv_cripple(c.t.s.hv, true);
+        pair_until(&c.t, 8000, both_over(&c.t));
+        ck_assert_int_eq(c.t.s.rc, COLO_E_HV);
+        ck_assert_int_eq(c.t.p.rc, COLO_E_PEER_SAID);
+        ck_assert_msg(strstr(c.t.p.err.text, "QEMU") != NULL, "%s",
+                      c.t.p.err.text);
+        ck_assert_int_eq(guest_state(replica(&c)), COLO_HV_GONE);
+        is_whole(&c, c.t.guest);
+        pair_close(&c.t);
+    }
+}
+END_TEST
+
+PURE_MAIN("session-crippled", the_primarys_ends,
+          the_primarys_ends_at_any_step, no_epoch_yet, destroyed,
+          the_replicas_ends)
