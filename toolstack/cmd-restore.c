@@ -11,7 +11,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "seed-header.h"
+#include "pure/seed-header.h"
 #include "toolstack.h"
 
 #define SUFFIX "--incoming"

@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "hv/watchdog.h"
-#include "seed-header.h"
+#include "pure/seed-header.h"
 #include "toolstack.h"
 
 #define LATE_SUSPEND_MS 10000

@@ -14,6 +14,7 @@
 #include <unistd.h>
 #include <xxhash.h>
 
+#include "../pure/seed-trim.h"
 #include "../pure/wire.h"
 
 #define BUF_SIZE (COLO_WIRE_HEADER + COLO_WIRE_MAX_PAGES *                     \
@@ -331,8 +332,8 @@ int colo__transfer_epoch_job(void *arg, struct colo_error *err)
     return send_msg(t, &msg, err);
 }
 
-/* A freshly booted guest is mostly zeros.  What was read is in the second
- * half of the buffer; what does not get shorter is moved down as it is. */
+/* A freshly booted guest is mostly zeros.  What was read is behind the first
+ * chunk of the buffer; what does not get shorter is moved down as it is. */
 static int send_seed(struct colo_transfer *t, uint32_t len,
                      struct colo_error *err)
 {
@@ -370,7 +371,10 @@ static int wait_seed(struct colo_transfer *t)
 int colo__transfer_seed_job(void *arg, struct colo_error *err)
 {
     struct colo_transfer *t = arg;
+    uint8_t *out = t->buf + COLO_WIRE_HEADER + SEED_CHUNK;
+    uint8_t *in = out + SEED_CHUNK;
     struct colo_msg msg = { .type = COLO_MSG_ATTACH, .len = 16 };
+    struct colo_seed_trim trim = { 0 };
     uint64_t total = 0;
     int rc;
 
@@ -383,9 +387,7 @@ int colo__transfer_seed_job(void *arg, struct colo_error *err)
             rc = colo__fail(err, COLO_E_STATE, 0, "transfer", "seed aborted");
             break;
         }
-        r = read(t->seed_fd, t->buf + COLO_WIRE_HEADER + SEED_CHUNK,
-                 SEED_CHUNK);
-
+        r = read(t->seed_fd, in, SEED_CHUNK - COLO_SEED_TRIM_ROOM);
         if (r < 0 && errno == EINTR)
             continue;
         if (r < 0) {
@@ -395,7 +397,9 @@ int colo__transfer_seed_job(void *arg, struct colo_error *err)
         }
         if (!r)
             break;
-        rc = send_seed(t, (uint32_t)r, err);
+        r = (ssize_t)colo__seed_trim(&trim, in, (size_t)r, out);
+        if (r)
+            rc = send_seed(t, (uint32_t)r, err);
         total += (uint64_t)r;
         atomic_store(&t->seed_bytes, total);
     }

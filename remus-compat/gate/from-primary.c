@@ -22,7 +22,7 @@
 #include <unistd.h>
 
 #include "../stock-receive.h"
-#include "../../toolstack/seed-header.h"
+#include "pure/seed-header.h"
 #include "engine/seed-pipe.h"
 #include "engine/transfer.h"
 #include "engine/worker.h"

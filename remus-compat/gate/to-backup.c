@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 #include "../stock-send.h"
-#include "../../toolstack/seed-header.h"
+#include "pure/seed-header.h"
 #include "engine/receive.h"
 #include "engine/seed-pipe.h"
 #include "engine/worker.h"

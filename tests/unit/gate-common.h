@@ -21,7 +21,7 @@
 #include "../../remus-compat/stream-convert.h"
 #include "../../remus-compat/stream-epoch.h"
 #include "../../remus-compat/xl-header.h"
-#include "../../toolstack/seed-header.h"
+#include "../../libcolo/pure/seed-header.h"
 
 #define GATE_CONFIG "{ \"c_info\": { \"name\": \"sim\" } }"
 

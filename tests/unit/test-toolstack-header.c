@@ -5,7 +5,7 @@
  */
 #include "pure-common.h"
 
-#include "../../toolstack/seed-header.h"
+#include "../../libcolo/pure/seed-header.h"
 
 START_TEST(test_header)
 {

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Copyright (C) libcolo developers
  *
- * See seed-header.h.  Called by cmd-save.c and cmd-restore.c.
+ * See seed-header.h.  Called by colo-toolstack, the gate to stock Xen, and seed-trim.c.
  */
 #include <string.h>
 
-#include "bytes.h"
+#include "../bytes.h"
 #include "seed-header.h"
 
 #define SEED_VERSION 1u
