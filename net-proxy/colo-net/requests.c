@@ -53,7 +53,6 @@ static const char *do_start(struct net *n, char *text, size_t cap)
         snprintf(text, cap, "%s", err.text);
         return text;
     }
-    n->hello_us = 0;
     n->said_lost = n->has_commit = n->stands = false;
     n->committed = n->marked = 0;
     return NULL;
@@ -66,8 +65,7 @@ static const char *do_checkpoint(struct net *n)
         return n->twin.why[0] ? n->twin.why : "no twin";
     /* A replica's twin comes when the first copy is over, however long that
      * takes: but before the first checkpoint. */
-    if (!n->twin.hello && !n->hello_us)
-        n->hello_us = net_now_us();
+    net_twin_await(&n->twin, net_now_us());
     net_drain(n);
     n->stands = true;
     return NULL;

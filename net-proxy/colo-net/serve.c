@@ -18,7 +18,6 @@
 
 #include "serve.h"
 
-#define HELLO_US 10000000u
 #define LOOK_MS 500
 
 void net_say(const char *fmt, ...)
@@ -201,13 +200,6 @@ static bool may_leave(struct net *n)
 static void look_after_twin(struct net *n, uint64_t now)
 {
     net_twin_flush(&n->twin, now);
-    if (n->twin.hello)
-        n->hello_us = 0;
-    if (n->hello_us && now - n->hello_us > HELLO_US && n->twin.fd >= 0) {
-        snprintf(n->twin.why, sizeof(n->twin.why), "the twin is silent");
-        close(n->twin.fd);
-        n->twin.fd = -1;
-    }
     if (n->twin.fd < 0 && n->twin.out)
         net_lost(n);
 }

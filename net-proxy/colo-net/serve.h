@@ -52,7 +52,6 @@ struct net {
     /* control */
     struct colo_source *source;
     bool joined, leaving;
-    uint64_t hello_us;       /* its HELLO is awaited since; 0: it is not */
     bool said_lost;
     /* after a takeover */
     struct colo_learn learn;

@@ -12,6 +12,7 @@
 
 #define IN_MAX (4u << 20)
 #define STUCK_US 10000000u
+#define HELLO_US 10000000u
 #define CHUNK (1u << 20)
 
 static void end(struct net_twin *t, const char *why)
@@ -71,8 +72,20 @@ bool net_twin_put(struct net_twin *t, uint8_t type, uint64_t epoch,
     return true;
 }
 
+void net_twin_await(struct net_twin *t, uint64_t now_us)
+{
+    if (!t->hello && !t->hello_us)
+        t->hello_us = now_us;
+}
+
 void net_twin_flush(struct net_twin *t, uint64_t now_us)
 {
+    if (t->hello)
+        t->hello_us = 0;
+    if (t->hello_us && now_us - t->hello_us > HELLO_US) {
+        end(t, "the twin is silent");
+        return;
+    }
     while (t->fd >= 0 && t->out_len) {
         size_t n = t->out_len < CHUNK ? t->out_len : CHUNK;
         ssize_t r = send(t->fd, t->out + t->out_at, n,

@@ -15,6 +15,7 @@ struct net_twin {
     uint8_t *out, *in;
     size_t out_at, out_len, in_at, in_len;
     bool hello;          /* theirs has come */
+    uint64_t hello_us;   /* it is awaited since; 0: it is not */
     uint64_t stuck_us;   /* since when the queue does not move; 0: it does */
     char why[96];        /* it has ended: the reason */
 };
@@ -35,7 +36,10 @@ static inline bool net_twin_full(const struct net_twin *t)
 {
     return t->out_len > NET_TWIN_FULL;
 }
-/* net_twin_flush - send what can be sent; closes it when that fails. */
+/* net_twin_await - from now on its HELLO has a deadline. */
+void net_twin_await(struct net_twin *t, uint64_t now_us);
+/* net_twin_flush - send what can be sent; closes it when that fails, or when a
+ * deadline has passed. */
 void net_twin_flush(struct net_twin *t, uint64_t now_us);
 /* net_twin_fill - receive what is there; closes it at its end. */
 void net_twin_fill(struct net_twin *t);

@@ -143,6 +143,38 @@ START_TEST(two_of_one_role_are_no_twins)
 }
 END_TEST
 
+/* Nothing is due before it is awaited: that may be hours. */
+START_TEST(a_greeting_has_a_deadline)
+{
+    struct net_twin p, s;
+    struct net_msg m;
+
+    pair(&p, &s, false);
+    net_twin_flush(&p, 1000000);
+    net_twin_flush(&p, 900000000);
+    ck_assert_int_ge(p.fd, 0);
+    net_twin_await(&p, 1000000000);
+    net_twin_await(&p, 1008000000); /* it counts from the first time */
+    net_twin_flush(&p, 1010000000);
+    ck_assert_int_ge(p.fd, 0);
+    net_twin_flush(&p, 1010000001);
+    ck_assert_int_eq(p.fd, -1);
+    ck_assert_str_eq(p.why, "the twin is silent");
+    net_twin_close(&p);
+    net_twin_close(&s);
+    /* one that has greeted may be silent */
+    pair(&p, &s, false);
+    net_twin_await(&p, 1000000);
+    net_twin_flush(&s, 1);
+    net_twin_fill(&p);
+    ck_assert_int_eq(net_twin_peek(&p, false, &m), 0);
+    net_twin_flush(&p, 900000000);
+    ck_assert_int_ge(p.fd, 0);
+    net_twin_close(&p);
+    net_twin_close(&s);
+}
+END_TEST
+
 START_TEST(a_queue_has_an_end_and_a_deadline)
 {
     static uint8_t frame[60000];
@@ -213,5 +245,6 @@ END_TEST
 PURE_MAIN("net-twin", a_message_and_every_beginning_of_it, what_is_never_valid,
           a_frame_s_header_stays_inside_the_frame,
           twins_greet_and_keep_the_order, two_of_one_role_are_no_twins,
-          a_queue_has_an_end_and_a_deadline, a_record_comes_back,
+          a_greeting_has_a_deadline, a_queue_has_an_end_and_a_deadline,
+          a_record_comes_back,
           a_damaged_record_is_none)

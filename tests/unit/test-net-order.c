@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Copyright (C) libcolo developers
+ *
+ * What a guest and its replica are given, through both colo-net of a card: the
+ * same frames in the same order, none that the guest did not take, and none
+ * across a checkpoint.  Sockets stand for vifs, TAPs and the stream.
+ */
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "pure-common.h"
+
+#include "../../net-proxy/colo-net/serve.h"
+#include "compare-frames.h"
+
+/* ---- a session that asks for one thing at a time ----------------------- */
+
+struct colo_source {
+    const struct colo_source_ops *ops;
+    int verb; /* 0: none is due */
+    uint64_t arg;
+    int stream;
+    char error[200];
+};
+
+static int src_join(struct colo_source *s, struct colo_error *err)
+{
+    (void)s, (void)err;
+    return 0;
+}
+
+static int src_fd(struct colo_source *s)
+{
+    (void)s;
+    return -1;
+}
+
+static int src_next(struct colo_source *s, struct colo_proxy_request *ret,
+                    struct colo_error *err)
+{
+    (void)err;
+    ret->verb = s->verb;
+    ret->arg = s->arg;
+    s->verb = 0;
+    return ret->verb != 0;
+}
+
+static int src_reply(struct colo_source *s, uint64_t seq, const char *error)
+{
+    (void)seq;
+    snprintf(s->error, sizeof(s->error), "%s", error ? error : "");
+    return 0;
+}
+
+static int src_event(struct colo_source *s, const char *text)
+{
+    (void)s, (void)text;
+    return 0;
+}
+
+static int src_stream(struct colo_source *s, struct colo_error *err)
+{
+    (void)err;
+    return s->stream;
+}
+
+static void src_none(struct colo_source *s)
+{
+    (void)s;
+}
+
+static const struct colo_source_ops src_ops = {
+    .join = src_join, .fd = src_fd, .next = src_next, .reply = src_reply,
+    .event = src_event, .stream = src_stream, .leave = src_none,
+    .close = src_none,
+};
+
+/* ---- two of them ------------------------------------------------------- */
+
+struct side {
+    struct net_options options;
+    struct colo_source source;
+    struct net net;
+    int guest, world; /* the other ends of vif and TAP */
+};
+
+static void ask(struct side *a, int verb, uint64_t arg)
+{
+    a->source.verb = verb;
+    a->source.arg = arg;
+    net_requests(&a->net);
+    ck_assert_str_eq(a->source.error, "");
+}
+
+static int ends(int *other, int room)
+{
+    int fd[2];
+
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK |
+                                SOCK_CLOEXEC, 0, fd), 0);
+    ck_assert_int_eq(setsockopt(fd[0], SOL_SOCKET, SO_SNDBUF, &room,
+                                sizeof(room)), 0);
+    *other = fd[1];
+    return fd[0];
+}
+
+/* room: of the guest's card, in bytes */
+static void begin(struct side *p, struct side *s, int room)
+{
+    int fd[2];
+
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK |
+                                SOCK_CLOEXEC, 0, fd), 0);
+    for (int i = 0; i < 2; i++) {
+        struct side *a = i ? s : p;
+
+        memset(a, 0, sizeof(*a));
+        a->options.secondary = i;
+        a->source.ops = &src_ops;
+        a->source.stream = fd[i];
+        a->net.options = &a->options;
+        a->net.source = &a->source;
+        a->net.record_fd = a->net.life_fd = a->net.twin.fd = -1;
+        a->net.way = i ? NET_QUIET : NET_PASS;
+        a->net.port.packet = ends(&a->guest, i ? 8 << 20 : room);
+        a->net.port.tap = ends(&a->world, 8 << 20);
+        a->net.port.arena = malloc(NET_BATCH * NET_FRAME_MAX);
+        ck_assert_ptr_nonnull(a->net.port.arena);
+        net_join(&a->net);
+        ask(a, COLO_PROXY_START, 0);
+    }
+}
+
+static void end(struct side *p, struct side *s)
+{
+    for (int i = 0; i < 2; i++) {
+        struct side *a = i ? s : p;
+
+        net_twin_close(&a->net.twin);
+        net_flow_free(a->net.flow);
+        net_port_close(&a->net.port);
+        close(a->guest);
+        close(a->world);
+    }
+}
+
+static void turn(struct side *a)
+{
+    net_twin_flush(&a->net.twin, net_now_us());
+    net_move_twin(&a->net);
+    (void)net_move_in(&a->net);
+    (void)net_move_out(&a->net);
+}
+
+/* As the session does it, up to where the replica has loaded it. */
+static void checkpoint(struct side *p, struct side *s, uint64_t epoch)
+{
+    ask(p, COLO_PROXY_CHECKPOINT, epoch);
+    ask(s, COLO_PROXY_CHECKPOINT, epoch);
+    ask(p, COLO_PROXY_COMMIT, epoch);
+    ask(s, COLO_PROXY_COMMIT, epoch);
+}
+
+static void from_world(struct side *a, uint16_t number)
+{
+    uint8_t buf[NET_VNET + 200] = { 0 };
+    uint8_t text[2] = { (uint8_t)(number >> 8), (uint8_t)number };
+    size_t len = put_udp(buf + NET_VNET, true, 4000, text, sizeof(text));
+
+    ck_assert_int_eq(write(a->world, buf, NET_VNET + len),
+                     (ssize_t)(NET_VNET + len));
+}
+
+/* the numbers of what has come, at most max of them */
+static size_t at_guest(struct side *a, uint16_t *number, size_t max)
+{
+    uint8_t buf[NET_VNET + 200];
+    size_t n = 0;
+    ssize_t r;
+
+    while (n < max && (r = read(a->guest, buf, sizeof(buf))) > 0) {
+        const uint8_t *text = buf + NET_VNET + 14 + 20 + 8;
+
+        ck_assert_int_ge(r, (ssize_t)(NET_VNET + 14 + 20 + 8 + 2));
+        number[n++] = (uint16_t)(text[0] << 8 | text[1]);
+    }
+    return n;
+}
+
+/* ---- the tests --------------------------------------------------------- */
+
+#define FRAMES 3000
+
+static uint16_t at_p[FRAMES], at_s[FRAMES];
+
+/* Whoever's turn it is, and though the guest's card takes not all. */
+START_TEST(both_get_the_same_in_the_same_order)
+{
+    struct side p, s;
+    size_t np = 0, ns = 0;
+
+    begin(&p, &s, 20000);
+    checkpoint(&p, &s, 1);
+    srand(5);
+    for (unsigned i = 0; i < FRAMES; i++) {
+        from_world(&p, (uint16_t)i);
+        if (rand() % 8 == 0)
+            turn(&p);
+        if (rand() % 16 == 0)
+            turn(&s);
+        /* a guest that reads in gulps loses some */
+        if (rand() % 400 == 0)
+            np += at_guest(&p, at_p + np, FRAMES - np);
+        if (rand() % 50 == 0)
+            ns += at_guest(&s, at_s + ns, FRAMES - ns);
+    }
+    for (int i = 0; i < 50; i++) {
+        turn(&p);
+        turn(&s);
+        ns += at_guest(&s, at_s + ns, FRAMES - ns);
+    }
+    np += at_guest(&p, at_p + np, FRAMES - np);
+    ck_assert_uint_gt(p.net.port.lost_in, 0);
+    ck_assert_uint_eq(np + p.net.port.lost_in, FRAMES);
+    ck_assert_uint_eq(ns, np);
+    ck_assert_int_eq(memcmp(at_p, at_s, np * sizeof(at_p[0])), 0);
+    for (size_t i = 1; i < np; i++)
+        ck_assert_uint_gt(at_p[i], at_p[i - 1]);
+    end(&p, &s);
+}
+END_TEST
+
+/* While the guest stands for a checkpoint nothing comes in; and what came in
+ * after the checkpoint waits until the replica is at it, too. */
+START_TEST(none_crosses_a_checkpoint)
+{
+    struct side p, s;
+    uint16_t got[8];
+
+    begin(&p, &s, 8 << 20);
+    checkpoint(&p, &s, 1);
+    from_world(&p, 1);
+    turn(&p);
+    ck_assert_uint_eq(at_guest(&p, got, 8), 1);
+    ask(&p, COLO_PROXY_CHECKPOINT, 2);
+    from_world(&p, 2);
+    turn(&p);
+    ck_assert_uint_eq(at_guest(&p, got, 8), 0);
+    turn(&p); /* to the twin */
+    turn(&s);
+    ck_assert_uint_eq(at_guest(&s, got, 8), 1);
+    ck_assert_uint_eq(got[0], 1);
+    ask(&s, COLO_PROXY_CHECKPOINT, 2);
+    ask(&p, COLO_PROXY_COMMIT, 2);
+    turn(&p);
+    ck_assert_uint_eq(at_guest(&p, got, 8), 1);
+    ck_assert_uint_eq(got[0], 2);
+    turn(&p);
+    turn(&s);
+    ck_assert_uint_eq(at_guest(&s, got, 8), 0);
+    ask(&s, COLO_PROXY_COMMIT, 2);
+    turn(&s);
+    ck_assert_uint_eq(at_guest(&s, got, 8), 1);
+    ck_assert_uint_eq(got[0], 2);
+    end(&p, &s);
+}
+END_TEST
+
+/* Of input that reaches a replica late: what is older than its epoch is a part
+ * of that already. */
+START_TEST(late_input_is_dropped)
+{
+    struct side p, s;
+    uint16_t got[8];
+
+    begin(&p, &s, 8 << 20);
+    checkpoint(&p, &s, 1);
+    from_world(&p, 1);
+    turn(&p); /* into the queue */
+    checkpoint(&p, &s, 2);
+    from_world(&p, 2);
+    turn(&p);
+    turn(&p);
+    turn(&s);
+    ck_assert_uint_eq(at_guest(&s, got, 8), 1);
+    ck_assert_uint_eq(got[0], 2);
+    ck_assert_uint_eq(s.net.beyond_old_epoch, 1);
+    end(&p, &s);
+}
+END_TEST
+
+PURE_MAIN("net-order", both_get_the_same_in_the_same_order,
+          none_crosses_a_checkpoint, late_input_is_dropped)
