@@ -94,6 +94,9 @@ static int open_primary(const struct colo_config *c, struct colo_parts *parts,
     rc = colo__hv_ops(parts->hv)->info(parts->hv, &info, err);
     if (rc)
         return rc;
+    rc = c->mode == COLO_MODE_COLO ? colo__hv_xen_can_copy(parts->hv, err) : 0;
+    if (rc)
+        return rc;
     /* mode colo compares output instead */
     parts->hold_network = c->network_buffer && c->mode == COLO_MODE_REMUS;
     colo__uuid_text(info.uuid, uuid);

@@ -15,6 +15,25 @@
 
 #include "hv-xen.h"
 
+/* ---- of whom ---- */
+
+int colo__hv_xen_can_copy(struct colo_hv *chv, struct colo_error *err)
+{
+    struct colo_hv_xen *hv = colo__hv_xen(chv);
+
+    if (!hv->devices.has_model)
+        return colo__fail(err, COLO_E_UNSUPPORTED, 0, "hv-xen", "mode colo is "
+                          "for HVM guests without PV drivers, this one is PVH: "
+                          "use mode remus, or make it type=\"hvm\"");
+    colo__hv_xen_stop_prepare(hv);
+    if (hv->stop.need_rax)
+        return colo__fail(err, COLO_E_UNSUPPORTED, 0, "hv-xen", "the guest has "
+                          "PV drivers and cannot run on both hosts: use mode "
+                          "remus, or boot it without (Linux: xen_nopv "
+                          "xen_emul_unplug=never)");
+    return 0;
+}
+
 /* ---- the mark ---- */
 
 /* A replica that runs looks like a guest that has taken over and has not its

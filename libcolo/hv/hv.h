@@ -187,6 +187,10 @@ int colo__hv_xen_open(const char *domain, const char *libexecdir,
  * host must be well above.  Before the first seed; default 2500 ms. */
 void colo__hv_xen_set_quiet(struct colo_hv *hv, uint32_t ms);
 
+/* colo__hv_xen_can_copy - could a replica of this guest run, too (mode colo)?
+ * COLO_E_UNSUPPORTED says why not, and what to do. */
+int colo__hv_xen_can_copy(struct colo_hv *hv, struct colo_error *err);
+
 static inline const struct colo_hv_ops *colo__hv_ops(struct colo_hv *hv)
 {
     return *(const struct colo_hv_ops *const *)hv;

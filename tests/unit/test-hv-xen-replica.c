@@ -142,6 +142,26 @@ static void give(struct setup *t, uint64_t gfn)
     ck_assert_int_eq(t->ops->write(t->hv, &gfn, 1, page, &t->err), 0);
 }
 
+START_TEST(test_who_can_be_copied)
+{
+    struct setup t;
+
+    begin(&t);
+    ck_assert_int_eq(colo__hv_xen_can_copy(t.hv, &t.err), 0);
+    fake.hvm_no_pv = false; /* it has loaded them meanwhile */
+    ck_assert_int_eq(colo__hv_xen_can_copy(t.hv, &t.err), COLO_E_UNSUPPORTED);
+    ck_text(t.err, "xen_nopv");
+    ck_text(t.err, "remus");
+    fake.hvm_no_pv = true;
+    colo__hv_xen(t.hv)->devices.has_model = false;
+    ck_assert_int_eq(colo__hv_xen_can_copy(t.hv, &t.err), COLO_E_UNSUPPORTED);
+    ck_text(t.err, "PVH");
+    ck_text(t.err, "remus");
+    colo__hv_xen(t.hv)->devices.has_model = true;
+    end(&t);
+}
+END_TEST
+
 START_TEST(test_cycle)
 {
     struct setup t;
@@ -304,5 +324,6 @@ START_TEST(test_dropped)
 }
 END_TEST
 
-PURE_MAIN("hv-xen-replica", test_cycle, test_grows, test_shut_down,
+PURE_MAIN("hv-xen-replica", test_who_can_be_copied, test_cycle,
+          test_grows, test_shut_down,
           test_pv_drivers, test_no_devices, test_start, test_dropped)
