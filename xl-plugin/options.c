@@ -44,7 +44,7 @@ static int take_blackhole(const libxl_domain_remus_info *info,
                           struct xl_request *request, struct colo_error *err)
 {
     (void)err;
-    request->stock = is(info->blackhole, false);
+    request->nowhere = is(info->blackhole, false);
     return 0;
 }
 
@@ -102,8 +102,10 @@ static const struct xl_option table[] = {
       "Accepted: libcolo holds the guest's output without a script.", NULL },
     { 'F', NULL, XL_BY_COLO, "allow_unsafe",
       "Allow -b, -n and -d, which are refused without it.", take_unsafe },
-    { 'b', NULL, XL_BY_STOCK, "blackhole",
-      "Checkpoints go nowhere. Given to stock libxl.", take_blackhole },
+    { 'b', NULL, XL_BY_COLO, "blackhole",
+      "For measuring: checkpoints are taken, sent and held as ever, and "
+      "forgotten on this host; there is no replica. Disks as with -d.",
+      take_blackhole },
     { 'n', NULL, XL_BY_COLO, "netbuf",
       "Do not hold the guest's output: clients may see what a takeover "
       "loses.", take_netbuf },

@@ -20,14 +20,13 @@ struct xl_request {
     uint32_t interval_ms;   /* 0: the mode's default */
     bool network_buffer, disks;
     bool compress;          /* false: never; true: where it is worth it */
-    bool stock;             /* stock libxl must do it */
+    bool nowhere;           /* no peer: a run for measuring */
 };
 
 /* Who does what an option says. */
 #define XL_BY_COLO 1   /* take() sets the request */
 #define XL_BY_XL 2     /* xl, before it calls libxl */
-#define XL_BY_STOCK 3  /* stock libxl: libcolo has nothing like it */
-#define XL_BY_NOBODY 4 /* accepted: there is nothing to do */
+#define XL_BY_NOBODY 3 /* accepted: there is nothing to do */
 
 struct xl_option {
     char letter;

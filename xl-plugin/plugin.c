@@ -116,7 +116,7 @@ static int protect(libxl_ctx *ctx, const struct xl_request *request,
     snprintf(id, sizeof(id), "%u", domid);
     snprintf(interval, sizeof(interval), "%u", request->interval_ms);
     return xl_helper_run((const char *const[]){
-        "primary", id, host,
+        request->nowhere ? "nowhere" : "primary", id, host,
         request->mode == COLO_MODE_COLO ? "colo" : "remus", interval,
         request->network_buffer ? "buffer" : "no-buffer",
         request->disks ? "disks" : "no-disks",
@@ -138,8 +138,10 @@ int libxl_domain_remus_start(libxl_ctx *ctx, libxl_domain_remus_info *info,
     rc = xl_request_from(info, &request, &err);
     if (rc)
         return fail(ctx, rc, &err);
-    if (request.stock)
-        return stock_remus_start(ctx, info, domid, send_fd, recv_fd, ao_how);
+    if (request.nowhere) { /* xl has no peer either, and one descriptor */
+        rc = protect(ctx, &request, domid, "nowhere", send_fd, send_fd, &err);
+        return rc < 0 ? fail(ctx, rc, &err) : 0;
+    }
     rc = xl_peer_wait_hello(recv_fd, HELLO_MS, host, &err);
     if (rc)
         return fail(ctx, rc, &err);

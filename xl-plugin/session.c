@@ -7,6 +7,8 @@
  *
  *   primary DOMID PEER remus|colo INTERVAL buffer|no-buffer disks|no-disks
  *           compress|no-compress
+ *   nowhere         likewise, and PEER is a word only: colo-stock on this host
+ *                   takes what a stock peer would, and forgets it
  *   secondary
  *   stock-secondary NAME UUID CONFIG   of a primary with only stock Xen, whose
  *                   stream is XL_RECV_FD: through colo-stock, see
@@ -146,7 +148,7 @@ static int run(struct colo_config *config)
 
 /* ---- both sides --------------------------------------------------------- */
 
-static int run_primary(char **words)
+static int run_primary(char **words, bool nowhere)
 {
     struct colo_config config;
     char ssh[600];
@@ -158,13 +160,18 @@ static int run_primary(char **words)
     config.mode = strcmp(words[2], "colo") ? COLO_MODE_REMUS : COLO_MODE_COLO;
     config.interval_ms = (uint32_t)strtoul(words[3], NULL, 10);
     config.network_buffer = !strcmp(words[4], "buffer");
-    config.disks = !strcmp(words[5], "disks");
+    config.disks = !nowhere && !strcmp(words[5], "disks");
     config.compress = strcmp(words[6], "compress") ? 0 : -1;
     config.transport = COLO_TRANSPORT_TLS;
     /* not ssh: the two pipes that xl has to the peer */
     snprintf(ssh, sizeof(ssh), "/proc/self/exe relay %ld", (long)getpid());
     config.ssh_command = ssh;
     config.remote_command = "migrate-receive";
+    if (nowhere) {
+        config.peer_kind = COLO_PEER_STOCK;
+        if (!xl_program(ssh, sizeof(ssh), "colo-stock nowhere"))
+            return 2;
+    }
     return run(&config);
 }
 
@@ -248,7 +255,9 @@ int main(int argc, char **argv)
         return 2;
     }
     if (argc == 9 && !strcmp(argv[1], "primary"))
-        return run_primary(argv + 2);
+        return run_primary(argv + 2, false);
+    if (argc == 9 && !strcmp(argv[1], "nowhere"))
+        return run_primary(argv + 2, true);
     if (argc == 2 && !strcmp(argv[1], "secondary"))
         return run_secondary();
     if (argc == 5 && !strcmp(argv[1], "stock-secondary"))

@@ -14,6 +14,8 @@
  *                                   has only stock Xen: 0 is xl's stream, 1 and
  *                                   2 the control and bulk link; UUID: 32
  *                                   digits, CONFIG: JSON, as xl has said it
+ *   nowhere HOST COMMAND            in place of SSH... above: no host, see
+ *                                   nowhere.h
  *
  * What it has to say goes to syslog once it has left its starter, and to
  * /var/log/libcolo/colo-stock.log where there is such a folder.
@@ -33,6 +35,7 @@
 
 #include "gate.h"
 #include "host.h"
+#include "nowhere.h"
 #include "hv/watchdog.h"
 #include "link/bootstrap-line.h"
 #include "talk.h"
@@ -313,6 +316,27 @@ static int from_primary(char **words)
     return 0;
 }
 
+/* ---- no host at all --------------------------------------------------- */
+
+/* Its status is that of an xl that has given up, and of a destroy with nothing
+ * to be destroyed. */
+static int nowhere(const char *command)
+{
+    struct colo_error err = { 0 };
+    int fd = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3);
+
+    if (strstr(command, " destroy "))
+        return 0;
+    signal(SIGPIPE, SIG_IGN);
+    if (fd < 0)
+        return 2;
+    close(STDIN_FILENO);
+    close(STDOUT_FILENO);
+    (void)gate_nowhere(fd, MAX_PFN, &err);
+    fprintf(stderr, "the replica is nowhere: %s\n", err.text);
+    return 1;
+}
+
 /* ---- main ------------------------------------------------------------- */
 
 static int guard(struct host *host, const char *name)
@@ -340,6 +364,8 @@ int main(int argc, char **argv)
         openlog("colo-stock", LOG_PID | LOG_PERROR, LOG_DAEMON);
         return from_primary(argv + 2);
     }
+    if (argc == 4 && !strcmp(argv[1], "nowhere"))
+        return nowhere(argv[3]);
     if (words < 1 || words > HOST_WORDS ||
         (!guarding && strcmp(argv[1], "to-backup"))) {
         fprintf(stderr, "colo-stock: `colo protect --peer stock` runs "

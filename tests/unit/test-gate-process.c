@@ -290,6 +290,23 @@ START_TEST(tcp)
 }
 END_TEST
 
+/* xl remus -b: checkpoints as ever, and nobody has them */
+START_TEST(nowhere)
+{
+    struct session_pair t;
+
+    init(&t, COLO_PEER_STOCK);
+    t.p.config.ssh_command = GATE_DIR "/colo-stock nowhere";
+    open_session(&t);
+    goes_on(&t, 10);
+    ck_assert_int_eq(colo_session_stop(t.p.session, NULL), 0);
+    pair_until(&t, 12000, t.p.rc <= 0);
+    ck_assert_msg(t.p.rc == 0, "%s", t.p.err.text);
+    ck_assert_str_eq(t.p.warning, "");
+    finish(&t);
+}
+END_TEST
+
 /* killed with all that it had: the gate lives, and so does this host */
 START_TEST(session_killed)
 {
@@ -341,7 +358,7 @@ int main(int argc, char **argv)
 {
     const TTest *const tests[] = {
         found_out, libcolo_or_nothing, remus_only, tcp, session_killed,
-        gate_killed,
+        gate_killed, nowhere,
     };
     ssize_t n;
 

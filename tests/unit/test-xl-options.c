@@ -27,9 +27,7 @@ START_TEST(test_letters)
         ck_assert_ptr_nonnull(p);
         ck_assert_int_eq(p[1] == ':', option->arg != NULL);
         ck_assert_int_eq(option->by == XL_BY_XL, !option->field);
-        ck_assert_int_eq(option->take != NULL,
-                         option->by == XL_BY_COLO ||
-                         option->by == XL_BY_STOCK);
+        ck_assert_int_eq(option->take != NULL, option->by == XL_BY_COLO);
         for (size_t k = 0; k < n; k++)
             ck_assert_int_ne(xl_option_at(k)->letter, option->letter);
     }
@@ -126,7 +124,7 @@ START_TEST(test_defaults)
     ck_assert_int_eq(request.mode, COLO_MODE_REMUS);
     ck_assert_uint_eq(request.interval_ms, 200);
     ck_assert(request.network_buffer && request.disks && request.compress);
-    ck_assert(!request.stock);
+    ck_assert(!request.nowhere);
 }
 END_TEST
 
@@ -147,7 +145,7 @@ START_TEST(test_each)
     info.diskbuf = no;
     ck_assert(ask(&info).network_buffer && !ask(&info).disks);
     info.blackhole = yes;
-    ck_assert(ask(&info).stock);
+    ck_assert(ask(&info).nowhere);
 }
 END_TEST
 
