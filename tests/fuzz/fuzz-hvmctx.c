@@ -7,6 +7,23 @@
 
 #include "hv/hvmctx.h"
 
+/* What was taken apart is put together again, as the sender does it. */
+static void put_devices_again(const uint8_t *data, size_t size,
+                              const struct colo_hvmctx *ctx)
+{
+    uint8_t *copy = fuzz_copy(data, size);
+    uint32_t at = (uint32_t)(ctx->devices - data) - COLO_HVMCTX_DEVICES;
+    struct colo_hvmctx again;
+    struct colo_error err;
+
+    colo__hvmctx_put_header(copy, ctx->xen_version, ctx->params,
+                            ctx->nr_params, ctx->context_len);
+    colo__hvmctx_put_devices(copy, copy + at, ctx->devices_len);
+    MUST(!memcmp(copy, data, size));
+    MUST(!colo__hvmctx_parse(copy, (uint32_t)size, &again, &err));
+    free(copy);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct colo_hvmctx ctx = { .nr_vcpus = 0xdead };
@@ -30,7 +47,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     }
     MUST(ctx.nr_params <= COLO_HVMCTX_MAX_PARAMS && ctx.nr_vcpus);
-    MUST(ctx.context + ctx.context_len == copy + size);
+    if (ctx.devices) {
+        MUST(ctx.devices_len >= 4 && !memcmp(ctx.devices, "QEVM", 4));
+        MUST(ctx.context + ctx.context_len + COLO_HVMCTX_DEVICES ==
+             ctx.devices);
+        MUST(ctx.devices + ctx.devices_len == copy + size);
+        put_devices_again(copy, size, &ctx);
+    } else {
+        MUST(ctx.context + ctx.context_len == copy + size);
+    }
     /* what was good stays good when it is cut for an older host */
     len = colo__hvmctx_trim_lapic(copy + (ctx.context - copy),
                                   ctx.context_len, 24);
