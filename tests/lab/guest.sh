@@ -68,11 +68,12 @@ put_guest_file() { # host vmlinux|initramfs
 }
 
 # What an HVM guest boots from: its QEMU opens it, on the other host, too.
-put_boot() { # name config
+# The same on both, also where their releases are not.
+put_boot() { # name config host
     local n out=$LAB_RUN/$1.boot
+    "$mkguest" boot "$2" "$(guest_file "$3" vmlinuz)" \
+        "$(guest_file "$3" initramfs)" "$out"
     for n in $(hosts_up); do
-        "$mkguest" boot "$2" "$(guest_file "$n" vmlinuz)" \
-            "$(guest_file "$n" initramfs)" "$out"
         gzip -1c "$out" |
             on_host "$n" "mkdir -p /guest && gzip -dc >/guest/$1.boot"
     done
@@ -102,7 +103,7 @@ guest_start() { # name [host=N] [wait=SECONDS] [key=value...]
     made=$LAB_RUN/$name.cfg
     "$mkguest" config "$name" "${config[@]}" >"$made"
     if [ "$type" = hvm ]; then
-        put_boot "$name" "$made"
+        put_boot "$name" "$made" "$host"
     else
         put_guest_file "$host" vmlinux
         put_guest_file "$host" initramfs

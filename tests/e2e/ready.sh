@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # shellcheck shell=bash
 #
-# For the benchmarks that use the two hosts of tests/lab.  Sourced, after which
-# there are $lab, $build and `on HOST`, and, of a guest that is protected on
-# host1, `status_field NAME 1 FIELD` (tests/e2e/lib.sh).
+# For programs that bring the two hosts of tests/lab up themselves: benchmarks,
+# matrices.  Sourced, after which there are $lab, $build and all of lib.sh.
 # shellcheck source=tests/e2e/lib.sh
-. "$(dirname "${BASH_SOURCE[0]}")/../e2e/lib.sh"
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 # shellcheck disable=SC2034 # for those who source this
 build=${COLO_BUILD:-$e2e_top/build}
 
@@ -16,6 +15,11 @@ lab_set_up() {
     [ -f "$build/Makefile" ] || (cd "$build" &&
         "$e2e_top/configure" --prefix=/usr --libexecdir=/usr/libexec)
     make -C "$build" -j2
+    lab_boot
+}
+# From fresh disks; what the hosts' releases are is COLO_LAB_RELEASE1 and 2's
+# business.
+lab_boot() {
     "$lab" build && "$lab" up && COLO_BUILD=$build "$lab" push
 }
 lab_finish() { [ -n "${COLO_E2E_KEEP:-}" ] || "$lab" down >/dev/null 2>&1 || true; }
