@@ -58,6 +58,8 @@ void colo__control_send_error(struct colo_session *s,
 
 void colo__control_hello(struct colo_session *s)
 {
+    uint64_t streams = s->role == COLO_ROLE_PRIMARY ? s->info.streamed :
+                       colo__session_hv(s)->life->expect_stream != NULL;
     struct colo_hello hello = {
         .major = COLO_WIRE_MAJOR,
         .minor = COLO_WIRE_MINOR,
@@ -66,7 +68,8 @@ void colo__control_hello(struct colo_session *s)
         .xen_version = s->info.xen_version,
         .features = COLO_FEATURE_DELTA | COLO_FEATURE_LZ4 |
                     COLO_FEATURE_AUDIT |
-                    (colo__session_hv(s)->life->run ? COLO_FEATURE_COLO : 0),
+                    (colo__session_hv(s)->life->run ? COLO_FEATURE_COLO : 0) |
+                    (streams ? COLO_FEATURE_STREAM : 0),
         .nr_gfns = s->info.nr_gfns,
         .heartbeat_ms = s->config.heartbeat_ms,
         .dead_ms = s->config.dead_ms,
@@ -83,6 +86,26 @@ void colo__control_hello(struct colo_session *s)
         colo__session_error(s, &err);
     else
         colo__control_send(s, COLO_MSG_HELLO, 0, 0, body, (uint32_t)n);
+}
+
+/* A guest whose replica must be given every piece of a stream. */
+static int check_streamed(struct colo_session *s,
+                          const struct colo_hello *hello,
+                          struct colo_error *err)
+{
+    bool here = s->role == COLO_ROLE_PRIMARY ||
+                colo__session_hv(s)->life->expect_stream;
+
+    if (!here || !(hello->features & COLO_FEATURE_STREAM))
+        return colo__fail(err, COLO_E_UNSUPPORTED, 0, "control",
+                          "%s cannot keep a replica of a PV guest: install "
+                          "the same libcolo on both hosts",
+                          here ? "the peer" : "this host");
+    if (colo__both_run(s))
+        return colo__fail(err, COLO_E_UNSUPPORTED, 0, "control",
+                          "a PV guest cannot run on both hosts: use mode "
+                          "remus");
+    return 0;
 }
 
 static int take_hello(struct colo_session *s, const struct colo_msg *msg,
@@ -122,6 +145,12 @@ static int take_hello(struct colo_session *s, const struct colo_msg *msg,
                         hello.dead_ms);
         memcpy(s->info.uuid, hello.uuid, 16);
         memcpy(s->info.name, hello.name, sizeof(s->info.name));
+        s->info.streamed = hello.features & COLO_FEATURE_STREAM;
+    }
+    if (s->info.streamed) {
+        rc = check_streamed(s, &hello, err);
+        if (rc)
+            return rc;
     }
     if (s->role == COLO_ROLE_PRIMARY && colo__both_run(s) &&
         !(hello.features & COLO_FEATURE_COLO))

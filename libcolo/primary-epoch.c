@@ -119,7 +119,10 @@ int colo__primary_release(struct colo_session *s, struct colo_error *err)
     if (rc)
         return rc;
     s->committed = s->epoch;
-    p->info.dirty_pages = p->transfer.pages;
+    /* streamed: what there is besides pages is next to nothing */
+    p->info.dirty_pages = s->info.streamed ?
+                          p->capture.epoch.state_len / COLO_PAGE_SIZE :
+                          p->transfer.pages;
     p->info.zero_pages = p->transfer.zero_pages;
     p->info.delta_pages = p->transfer.delta_pages;
     p->info.wire_bytes = p->transfer.wire_bytes;

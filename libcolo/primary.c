@@ -24,6 +24,9 @@ static uint32_t delta_mib(struct colo_session *s)
 {
     uint64_t mib = s->info.tot_pages / 256 + 1;
 
+    /* its pages are in a stream, where none of them is looked at */
+    if (s->info.streamed)
+        return 0;
     return mib < s->config.delta_mib ? (uint32_t)mib : s->config.delta_mib;
 }
 
@@ -34,8 +37,10 @@ static void keep_to_features(struct colo_session *s)
 
     if ((s->peer.features & coding) != coding)
         s->config.compress = 0;
-    if (!(s->peer.features & COLO_FEATURE_AUDIT))
+    if (!(s->peer.features & COLO_FEATURE_AUDIT) || s->info.streamed)
         s->config.audit_checkpoints = UINT32_MAX;
+    if (s->info.streamed)
+        s->config.live_round = 0;
 }
 
 static int act_seed(struct colo_session *s, struct colo_error *err)

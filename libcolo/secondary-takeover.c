@@ -87,6 +87,17 @@ void colo__secondary_arbitrate(struct colo_session *s)
     colo__arbiter_poll(s);
 }
 
+/* The domain of a streamed guest is there only now. */
+static int learn_domid(struct colo_session *s, struct colo_error *err)
+{
+    struct colo_hv_info info;
+    int rc = colo__session_hv(s)->info(s->parts.hv, &info, err);
+
+    if (!rc)
+        s->info.domid = info.domid;
+    return rc;
+}
+
 int colo__secondary_take_over(struct colo_session *s, struct colo_error *err)
 {
     int rc;
@@ -96,6 +107,8 @@ int colo__secondary_take_over(struct colo_session *s, struct colo_error *err)
              ? colo__secondary_let_run(s, err)
              : colo__session_hv(s)->machine->set(s->parts.hv, s->s.state,
                                                  s->s.state_len, err);
+    if (!rc && s->info.streamed)
+        rc = learn_domid(s, err);
     if (rc)
         return rc;
     return colo__followers_failover(s, err);

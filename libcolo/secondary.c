@@ -40,6 +40,12 @@ static int act_seed(struct colo_session *s, struct colo_error *err)
     if (rc)
         return rc;
     memcpy(sec->receive.session, s->id, 16);
+    sec->receive.streamed = s->info.streamed;
+    if (s->info.streamed) {
+        rc = colo__session_hv(s)->life->expect_stream(s->parts.hv, err);
+        if (rc)
+            return rc;
+    }
     if (s->disks.count) {
         rc = colo__disks_start(s, err);
         if (rc)
@@ -177,6 +183,8 @@ static int keep_state(struct colo_session *s, struct colo_error *err)
     const struct colo_epoch *e = &s->s.receive.epoch;
     uint8_t *copy;
 
+    if (s->info.streamed)
+        return 0; /* the replica has it */
     copy = realloc(s->s.state, e->state_len ? e->state_len : 1);
     if (!copy)
         return colo__fail(err, COLO_E_NOMEM, ENOMEM, "secondary", "context");
@@ -484,6 +492,7 @@ void colo__secondary_worker(struct colo_session *s, int rc,
         colo__session_error(s, err);
     } else if (job == COLO_JOB_SEED) {
         s->s.seed_received = true;
+        s->s.seed_restored |= s->info.streamed;
         check_seeded(s);
     } else if (job == COLO_JOB_HASH) {
         colo__secondary_hashed(s);

@@ -13,6 +13,7 @@
 #include "stock-send.h"
 #include "stream-convert.h"
 #include "stream-epoch.h"
+#include "stream-piece.h"
 #include "window.h"
 #include "xl-header.h"
 
@@ -287,8 +288,9 @@ static int pass_item(struct colo_stock *stock, struct seed *seed,
     return rc;
 }
 
-int colo__stock_seed(struct colo_stock *stock, colo_stock_read_fn *read,
-                     void *user, uint32_t timeout_ms, struct colo_error *err)
+int colo__stock_seed(struct colo_stock *stock, uint8_t kind,
+                     colo_stock_read_fn *read, void *user,
+                     uint32_t timeout_ms, struct colo_error *err)
 {
     struct seed *seed;
     bool done = false;
@@ -303,7 +305,7 @@ int colo__stock_seed(struct colo_stock *stock, colo_stock_read_fn *read,
     seed->read = read;
     seed->user = user;
     rc = colo__window_init(&seed->window, COLO_STREAM_MAX_ITEM, err);
-    colo__stream_reader_init(&seed->reader, COLO_STREAM_PLAIN, NULL);
+    colo__stream_reader_init(&seed->reader, kind, NULL);
     while (!rc && !done)
         rc = pass_item(stock, seed, timeout_ms, &done, err);
     if (!rc)
@@ -376,6 +378,19 @@ int colo__stock_commit(struct colo_stock *stock, const uint8_t *container,
     if (!rc)
         rc = wait_acked(stock, timeout_ms, err);
     return rc;
+}
+
+int colo__stock_piece(struct colo_stock *stock, const uint8_t *piece,
+                      uint32_t len, uint32_t timeout_ms,
+                      struct colo_error *err)
+{
+    int rc = check_stage(stock, STAGE_CHECKPOINTS, err);
+
+    if (!rc)
+        rc = colo__stream_check_piece(piece, len, 0, NULL, err);
+    if (!rc)
+        rc = send_bytes(stock, piece, len, timeout_ms, err);
+    return rc ? rc : wait_acked(stock, timeout_ms, err);
 }
 
 /* ---- the end ---------------------------------------------------------- */

@@ -57,13 +57,15 @@ int colo__stock_greet(struct colo_stock *stock, const char *config,
 typedef int colo_stock_read_fn(void *user, uint8_t *buf, size_t cap,
                                struct colo_error *err);
 
-/* colo__stock_seed - sends what libxl saved of the guest, which stands still
- * (a plain stream from libxl's header to its END), as the first checkpoint,
- * and waits until it is committed.
+/* colo__stock_seed - sends what was saved of the guest, which stands still, as
+ * the first checkpoint, and waits until it is committed.
+ * kind     COLO_STREAM_PLAIN: from libxl's header to its END; _REMUS: to the
+ *          first CHECKPOINT_END (PV guests)
  * Errors   those of colo__stream_read() for what libxl saved, of read, and as
  *          colo__stock_commit() */
-int colo__stock_seed(struct colo_stock *stock, colo_stock_read_fn *read,
-                     void *user, uint32_t timeout_ms, struct colo_error *err);
+int colo__stock_seed(struct colo_stock *stock, uint8_t kind,
+                     colo_stock_read_fn *read, void *user,
+                     uint32_t timeout_ms, struct colo_error *err);
 
 /* colo__stock_pages - frames and their pages, one behind the other.
  * colo__stock_gone - frames that do not exist any more. */
@@ -84,6 +86,12 @@ int colo__stock_gone(struct colo_stock *stock, const uint64_t *gfns,
 int colo__stock_commit(struct colo_stock *stock, const uint8_t *container,
                        uint32_t len, const char *store, uint32_t store_len,
                        uint32_t timeout_ms, struct colo_error *err);
+
+/* colo__stock_piece - a whole checkpoint of a PV guest, as libxenguest wrote it
+ * (stream-piece.h); pages, gone and commit in one. */
+int colo__stock_piece(struct colo_stock *stock, const uint8_t *piece,
+                      uint32_t len, uint32_t timeout_ms,
+                      struct colo_error *err);
 
 /* colo__stock_revoke - the guest goes on here: the peer shall not start it.
  * Returns when the peer's end has been seen: it has no domain of this guest any

@@ -69,6 +69,21 @@ void colo__stream_reader_init(struct colo_stream_reader *reader, uint8_t mode,
         reader->limits.max_vcpus = COLO_STREAM_MAX_VCPUS;
 }
 
+void colo__stream_reader_at_data(struct colo_stream_reader *reader,
+                                 uint64_t max_pfn)
+{
+    const struct colo_stream_limits limits = {
+        .guest = COLO_STREAM_PV, .max_pfn = max_pfn,
+    };
+
+    colo__stream_reader_init(reader, COLO_STREAM_REMUS, &limits);
+    reader->phase = PHASE_DATA;
+    reader->guest = COLO_STREAM_PV;
+    reader->width = 8; /* what hv-xen takes */
+    reader->last_pfn = reader->limits.max_pfn;
+    reader->p2m = true;
+}
+
 /* ---- headers ----------------------------------------------------------- */
 
 static int read_libxl_header(struct colo_stream_reader *reader,

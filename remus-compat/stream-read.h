@@ -72,6 +72,12 @@ struct colo_stream_reader {
 void colo__stream_reader_init(struct colo_stream_reader *reader, uint8_t mode,
                               const struct colo_stream_limits *limits);
 
+/* colo__stream_reader_at_data - behind a checkpoint of a PV guest's stream,
+ * whose beginning somebody else reads: max_pfn is the guest's last frame; 0:
+ * not known. */
+void colo__stream_reader_at_data(struct colo_stream_reader *reader,
+                                 uint64_t max_pfn);
+
 /* colo__stream_read - the next item.
  * Returns  bytes used, > 0, and *ret filled; 0 more are needed; < 0: the
  *          stream cannot be read any further, *ret untouched

@@ -3,6 +3,8 @@
  *
  * restore: the seed stream from stdin; a paused domain NAME--incoming.  On any
  * failure there is no domain.
+ * restore-stream: the same of a stream with checkpoints, which goes on until
+ * the session closes it; the domain is what the last whole one has made.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -20,6 +22,7 @@
 struct restore_state {
     libxl_uuid uuid;
     bool may_destroy; /* there was none with this uuid before */
+    bool streamed;
 };
 
 static int read_all(void *data, size_t len)
@@ -130,6 +133,7 @@ out:
 
 static int restore_work(void *arg)
 {
+    const struct restore_state *state = arg;
     libxl_domain_restore_params params;
     libxl_domain_config config;
     uint32_t domid = INVALID_DOMID;
@@ -141,7 +145,9 @@ static int restore_work(void *arg)
     ctx = report_ctx();
     if (!ctx || load_config(ctx, &config, arg))
         goto out;
-    params.checkpointed_stream = LIBXL_CHECKPOINTED_STREAM_NONE;
+    params.checkpointed_stream = state->streamed ?
+                                 LIBXL_CHECKPOINTED_STREAM_REMUS :
+                                 LIBXL_CHECKPOINTED_STREAM_NONE;
     params.stream_version = 2;
     if (libxl_domain_create_restore(ctx, &config, &domid, STDIN_FILENO, -1,
                                     &params, NULL, NULL))
@@ -174,7 +180,7 @@ static void restore_undo(void *arg, bool killed)
     libxl_ctx_free(ctx);
 }
 
-int cmd_restore(void)
+int cmd_restore(bool streamed)
 {
     struct restore_state *state;
 
@@ -184,5 +190,6 @@ int cmd_restore(void)
         report("error", "no memory");
         return EXIT_FAILED;
     }
+    state->streamed = streamed;
     return supervise(restore_work, restore_undo, state);
 }

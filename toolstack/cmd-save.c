@@ -36,7 +36,7 @@ static int write_all(int fd, const void *data, size_t len)
     return 0;
 }
 
-static int write_config(libxl_ctx *ctx, uint32_t domid, int fd)
+int write_config(libxl_ctx *ctx, uint32_t domid, int fd)
 {
     uint8_t header[SEED_HEADER];
     libxl_domain_config config;

@@ -15,8 +15,9 @@
 #include "toolstack.h"
 
 static const char usage_text[] =
-    "usage: colo-toolstack save DOMID | restore | start DOMID NAME |\n"
-    "       destroy DOMID | end DOMID REASON | monitor DOMID | config DOMID\n"
+    "usage: colo-toolstack save DOMID | restore | stream DOMID |\n"
+    "       restore-stream | start DOMID NAME | destroy DOMID |\n"
+    "       end DOMID REASON | monitor DOMID | config DOMID\n"
     "Started by libcolo sessions; see libcolo(3).\n";
 
 static int usage(void)
@@ -65,11 +66,15 @@ int main(int argc, char **argv)
         return EXIT_FAILED;
     signal(SIGPIPE, SIG_IGN);
     if (!strcmp(cmd, "restore") && argc == 2)
-        return cmd_restore();
+        return cmd_restore(false);
+    if (!strcmp(cmd, "restore-stream") && argc == 2)
+        return cmd_restore(true);
     if (domid <= 0)
         return usage();
     if (!strcmp(cmd, "save") && argc == 3)
         return cmd_save((uint32_t)domid);
+    if (!strcmp(cmd, "stream") && argc == 3)
+        return cmd_stream((uint32_t)domid);
     if (!strcmp(cmd, "start") && argc == 4)
         return cmd_start((uint32_t)domid, argv[3]);
     if (!strcmp(cmd, "destroy") && argc == 3)

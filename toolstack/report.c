@@ -100,10 +100,9 @@ static void log_destroy(xentoollog_logger *logger)
     free(logger);
 }
 
-libxl_ctx *report_ctx(void)
+xentoollog_logger *report_logger(void)
 {
     struct report_logger *logger = calloc(1, sizeof(*logger));
-    libxl_ctx *ctx = NULL;
 
     if (!logger) {
         report("error", "no memory");
@@ -112,10 +111,18 @@ libxl_ctx *report_ctx(void)
     logger->vtable.vmessage = log_vmessage;
     logger->vtable.progress = log_progress;
     logger->vtable.destroy = log_destroy;
-    if (libxl_ctx_alloc(&ctx, LIBXL_VERSION, 0, &logger->vtable)) {
+    return &logger->vtable; /* it lives as long as the process */
+}
+
+libxl_ctx *report_ctx(void)
+{
+    xentoollog_logger *logger = report_logger();
+    libxl_ctx *ctx = NULL;
+
+    if (logger && libxl_ctx_alloc(&ctx, LIBXL_VERSION, 0, logger)) {
         report("error", "cannot start libxl");
-        free(logger);
+        log_destroy(logger);
         return NULL;
     }
-    return ctx; /* the logger lives as long as the process */
+    return ctx;
 }

@@ -27,6 +27,8 @@ void report(const char *word, const char *fmt, ...)
 /* report_ctx - a libxl context whose messages become report lines; NULL and
  * a line on failure. */
 libxl_ctx *report_ctx(void);
+/* report_logger - the same for libxc; the process's for ever */
+xentoollog_logger *report_logger(void);
 
 /* supervise.c: run work in a child; if it fails, or our starter dies, run
  * undo in this process.  Returns the exit status. */
@@ -37,9 +39,13 @@ int supervise(int (*work)(void *arg), void (*undo)(void *arg, bool killed),
  * Returns the domain that came after it, 0 none, or -1. */
 int64_t end_domain(uint32_t domid, int reason);
 
+/* cmd-save.c: what a seed begins with */
+int write_config(libxl_ctx *ctx, uint32_t domid, int fd);
+
 /* cmd-*.c */
 int cmd_save(uint32_t domid);
-int cmd_restore(void);
+int cmd_stream(uint32_t domid);
+int cmd_restore(bool streamed);
 int cmd_start(uint32_t domid, const char *name);
 int cmd_destroy(uint32_t domid);
 int cmd_end(uint32_t domid, int reason);

@@ -35,6 +35,7 @@ struct colo_host_facts {
     char xen_extra[16];       /* ".7" */
     bool p2m_tracked;         /* adding and taking memory is recorded */
     bool hvm, hap;            /* hardware virtualisation, nested paging */
+    bool shadow;              /* writes of PV guests can be recorded */
     uint64_t free_pages;
     uint64_t dom0_kib;        /* MemAvailable, 0 = unknown */
     char no_net[80];          /* kernel modules that are not there: for the

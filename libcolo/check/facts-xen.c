@@ -92,6 +92,7 @@ int colo__check_host_facts(struct colo_host_facts *ret_facts,
                                               facts.xen_extra);
     facts.hvm = physinfo.capabilities & XEN_SYSCTL_PHYSCAP_hvm;
     facts.hap = physinfo.capabilities & XEN_SYSCTL_PHYSCAP_hap;
+    facts.shadow = physinfo.capabilities & XEN_SYSCTL_PHYSCAP_shadow;
     facts.free_pages = physinfo.free_pages + physinfo.scrub_pages;
     facts.free_pages -= physinfo.outstanding_pages < facts.free_pages ?
                         physinfo.outstanding_pages : facts.free_pages;
@@ -204,7 +205,7 @@ int colo__check_guest_facts(uint32_t domid, struct colo_guest_facts *ret_facts,
         goto out;
     }
     fill(&info, &facts);
-    /* Both are refused for a PV guest, which is refused as such. */
+    /* A PV guest has neither. */
     if (!xc_domain_get_pod_target(xch, domid, &tot, &cache, &entries))
         facts.pod_entries = entries;
     if (!xc_hvm_param_get(xch, domid, HVM_PARAM_CALLBACK_IRQ, &callback))

@@ -11,7 +11,26 @@
 #define WARNING COLO_CHECK_WARNING
 #define OK      COLO_CHECK_OK
 
-static void check_kind(const struct colo_guest_facts *guest,
+/* Only by shadow page tables Xen knows what a PV guest writes, and not every
+ * distribution builds it with them (Debian does not). */
+static void check_pv(const struct colo_host_facts *host,
+                     struct colo_check_out *out)
+{
+    if (!host->shadow)
+        colo__check_say(out, REFUSED, "type-pv", "configure it with "
+                        "type=\"pvh\", or use a Xen built with "
+                        "CONFIG_SHADOW_PAGING", "it is a PV guest, and this "
+                        "host's Xen, built without shadow paging, cannot "
+                        "tell what such a guest writes");
+    else
+        colo__check_say(out, WARNING, "type-pv", "configure it with "
+                        "type=\"pvh\" if its kernel can", "it is a PV "
+                        "guest: its memory goes uncompressed, and cannot be "
+                        "audited");
+}
+
+static void check_kind(const struct colo_host_facts *host,
+                       const struct colo_guest_facts *guest,
                        struct colo_check_out *out)
 {
     switch (guest->kind) {
@@ -24,9 +43,7 @@ static void check_kind(const struct colo_guest_facts *guest,
                         "which is stopped without its help");
         break;
     default:
-        colo__check_say(out, REFUSED, "type-pv", "configure it with "
-                        "type=\"pvh\"",
-                        "it is a PV guest, which is not supported");
+        check_pv(host, out);
         break;
     }
 }
@@ -120,13 +137,12 @@ void colo__check_guest_rules(const struct colo_host_facts *host,
                              const struct colo_guest_facts *guest, int mode,
                              struct colo_check_out *out)
 {
-    (void)host;
     if (guest->domid == 0 || guest->is_xenstore) {
         colo__check_say(out, REFUSED, "control-domain", "",
                         "it is a domain that this host runs on");
         return;
     }
-    check_kind(guest, out);
+    check_kind(host, guest, out);
     check_mode(guest, mode, out);
     check_state(guest, out);
     check_cooperation(guest, out);

@@ -72,6 +72,8 @@ int colo__apply_job(void *arg, struct colo_error *err)
     const struct colo_epoch *e = a->epoch;
     int rc;
 
+    if (ops->machine->load)
+        return ops->machine->load(a->hv, e->state, e->state_len, err);
     for (uint64_t i = 0; i < e->gone_count; i += APPLY_BATCH) {
         rc = ops->write(a->hv, e->gone + i,
                         batch(e->gone_count - i, APPLY_BATCH), NULL, err);

@@ -9,6 +9,8 @@
 
 #include <string.h>
 
+#include "../../remus-compat/stream-piece.h"
+
 /* tries before the live round rests, and for how many epochs it does */
 #define LIVE_BAD_MAX 4
 #define LIVE_REST 32
@@ -38,6 +40,10 @@ int colo__capture_init(struct colo_capture *c, struct colo_hv *hv,
     rc = colo__hv_ops(hv)->info(hv, &info, err);
     if (rc) goto out;
     rc = colo__epoch_init(&c->epoch, info.nr_gfns, err);
+    if (!rc && info.streamed)
+        rc = colo__epoch_state_grow(&c->epoch,
+                                    colo__stream_piece_max(info.nr_gfns),
+                                    err);
     if (rc) goto out;
     rc = colo__audit_init(&c->audit, hv, audit_checkpoints, err);
 out:

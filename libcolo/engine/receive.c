@@ -13,6 +13,7 @@
 #include <unistd.h>
 #include <xxhash.h>
 
+#include "../../remus-compat/stream-piece.h"
 #include "bulk-read.h"
 
 #define SLICE_MS 200 /* how soon abort is noticed */
@@ -178,6 +179,8 @@ int colo__receive_seed_job(void *arg, struct colo_error *err)
     rc = receive_seed(rx, err);
     close(rx->seed_fd);
     rx->seed_fd = -1;
+    if (!rc && rx->streamed && colo__hv_ops(rx->hv)->machine->load)
+        rc = colo__hv_ops(rx->hv)->machine->load(rx->hv, NULL, 0, err);
     return rc;
 }
 
@@ -296,7 +299,7 @@ static int take_state(struct colo_receive *rx, const struct colo_msg *msg,
     struct colo_epoch *e = &rx->epoch;
     uint8_t *room;
 
-    if (!msg->len || msg->value > COLO_STATE_MAX ||
+    if (!msg->len || msg->value > rx->state_max ||
         (uint64_t)e->state_len + msg->len > msg->value)
         return colo__fail(err, COLO_E_PROTO, 0, "receive",
                           "context of %llu bytes, %u more at %u",
@@ -334,10 +337,17 @@ static int begin_epoch(struct colo_receive *rx, struct colo_error *err)
                           "a guest of %llu frames",
                           (unsigned long long)msg.value);
     colo__epoch_reset(&rx->epoch, msg.epoch, rx->epoch.count + 4096);
-    rc = colo__epoch_grow(&rx->epoch, msg.value, err);
+    rc = colo__epoch_grow(&rx->epoch, rx->streamed ? 1 : msg.value, err);
     if (rc)
         return rc;
     rx->epoch.nr_gfns = msg.value;
+    rx->state_max = COLO_STATE_MAX;
+    if (rx->streamed) {
+        rx->state_max = colo__stream_piece_max(msg.value);
+        rc = colo__epoch_state_grow(&rx->epoch, rx->state_max, err);
+        if (rc)
+            return rc;
+    }
     rx->state_total = 0;
     XXH3_64bits_reset(rx->digest);
     colo__put64(be, msg.checksum);

@@ -16,7 +16,8 @@
 #include "../pure/delta.h"
 #include "../pure/epoch.h"
 
-/* more context than any machine has; refuses nonsense before allocating */
+/* more context than any machine has; refuses nonsense before allocating.  Of a
+ * streamed guest its memory is in it, too. */
 #define COLO_STATE_MAX (64u * 1024u * 1024u)
 
 struct colo_receive {
@@ -29,6 +30,8 @@ struct colo_receive {
     uint8_t *buf;               /* one message */
     uint8_t *bases;             /* COLO_WIRE_MAX_PAGES pages of the replica */
     void *digest;
+    bool streamed;              /* the guest is: see hv.h */
+    uint32_t state_max;         /* more bytes of context are refused */
     uint32_t state_total;       /* bytes of context that were announced */
     bool again;                 /* result: a difference did not fit */
     /* mode colo: what answers DIRTY_ALL, once; NULL: it is not due */
@@ -45,7 +48,8 @@ int colo__receive_init(struct colo_receive *rx, struct colo_link *bulk,
                        struct colo_error *err);
 void colo__receive_fini(struct colo_receive *rx); /* zeroed is fine */
 
-/* jobs; arg is the struct colo_receive */
+/* jobs; arg is the struct colo_receive.  seed: of a streamed guest it is over
+ * when the replica has taken it. */
 int colo__receive_seed_job(void *arg, struct colo_error *err);
 int colo__receive_epoch_job(void *arg, struct colo_error *err);
 

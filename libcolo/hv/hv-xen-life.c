@@ -28,14 +28,17 @@
 #define GIVE_UP_MS 3000 /* save or restore undoes its work; may go on alone */
 
 static const char *const child_names[] = {
-    "", "save", "restore", "start", "destroy", "end", "monitor",
+    "", "save", "restore", "start", "destroy", "end", "monitor", "stream",
+    "restore-stream",
 };
 
 /* ---- the helper process ---- */
 
 static bool is_seed(int what)
 {
-    return what == COLO_XEN_CHILD_SAVE || what == COLO_XEN_CHILD_RESTORE;
+    return what == COLO_XEN_CHILD_SAVE || what == COLO_XEN_CHILD_RESTORE ||
+           what == COLO_XEN_CHILD_STREAM ||
+           what == COLO_XEN_CHILD_RESTORE_STREAM;
 }
 
 static void child_forget(struct colo_hv_xen *hv)
@@ -96,6 +99,8 @@ static void take_line(struct colo_hv_xen *hv, const char *line,
     unsigned long long done, total;
     unsigned domid;
 
+    if (colo__hv_xen_pv_line(hv, line))
+        return;
     if (sscanf(line, "progress %llu %llu", &done, &total) == 2) {
         event->events |= COLO_HV_EV_PROGRESS;
         event->seed_done = done;
@@ -175,6 +180,19 @@ static int seed_ended(struct colo_hv_xen *hv, struct colo_hv_event *event,
     return 0;
 }
 
+/* Those of a PV guest end when they are told to, and are then waited for. */
+static int stream_ended(struct colo_hv_xen *hv,
+                        const struct colo_xen_child *c, bool ok,
+                        struct colo_error *err)
+{
+    hv->pv.broken = true;
+    if (c->what == COLO_XEN_CHILD_STREAM)
+        guest_must_run(hv);
+    return colo__fail(err, COLO_E_HV, 0, "hv-xen", "%s %s: %s",
+                      child_names[c->what], ok ? "has ended" : "failed",
+                      c->error[0] ? c->error : "the helper has died");
+}
+
 /* The helper has ended: what does that mean? */
 static int child_ended(struct colo_hv_xen *hv, struct colo_hv_event *event,
                        struct colo_error *err)
@@ -184,6 +202,9 @@ static int child_ended(struct colo_hv_xen *hv, struct colo_hv_event *event,
     int rc = 0;
 
     child_forget(hv);
+    if (c.what == COLO_XEN_CHILD_STREAM ||
+        c.what == COLO_XEN_CHILD_RESTORE_STREAM)
+        return stream_ended(hv, &c, ok, err);
     if (is_seed(c.what)) {
         if (!ok)
             rc = colo__fail(err, COLO_E_HV, 0, "hv-xen", "%s failed: %s",
@@ -214,10 +235,15 @@ int colo__hv_xen_life_poll(struct colo_hv_xen *hv,
                            struct colo_hv_event *event,
                            struct colo_error *err)
 {
+    int rc;
+
     if (!hv->child.pid)
         return 0;
     if (read_report(hv, event))
         return child_ended(hv, event, err);
+    rc = colo__hv_xen_pv_poll(hv, event, err);
+    if (rc)
+        return rc;
     /* libxl is past its own look at the lock that it now finds taken */
     return hv->child.what == COLO_XEN_CHILD_SAVE &&
            (event->events & COLO_HV_EV_PROGRESS) ?
@@ -229,6 +255,12 @@ int colo__hv_xen_life_poll(struct colo_hv_xen *hv,
 static int child_finish(struct colo_hv_xen *hv, int timeout_ms,
                         struct colo_error *err)
 {
+    return colo__hv_xen_helper_wait(hv, timeout_ms, NULL, err);
+}
+
+int colo__hv_xen_helper_wait(struct colo_hv_xen *hv, int timeout_ms,
+                             const bool *until, struct colo_error *err)
+{
     uint64_t end = colo__now_us(&colo__clock_monotonic) +
                    (uint64_t)timeout_ms * 1000;
     struct colo_xen_child *c = &hv->child;
@@ -236,15 +268,21 @@ static int child_finish(struct colo_hv_xen *hv, int timeout_ms,
     int what = c->what;
     bool ok;
 
+    if (!c->pid)
+        return colo__fail(err, COLO_E_STATE, 0, "hv-xen",
+                          "there is no helper any more");
     while (!read_report(hv, &event)) {
         uint64_t now = colo__now_us(&colo__clock_monotonic);
         struct pollfd pfd = { c->report_fd, POLLIN, 0 };
 
+        if (until && *until)
+            return 0;
         if (now >= end) {
-            child_forget(hv);
+            if (!until)
+                child_forget(hv);
             return colo__fail(err, COLO_E_TIMEOUT, 0, "hv-xen",
-                              "\"%s\" did not end in time",
-                              child_names[what]);
+                              "\"%s\" did not %s in time",
+                              child_names[what], until ? "answer" : "end");
         }
         poll(&pfd, 1, (int)((end - now) / 1000) + 1);
     }
@@ -254,6 +292,9 @@ static int child_finish(struct colo_hv_xen *hv, int timeout_ms,
                    child_names[what],
                    c->error[0] ? c->error : "the helper has died");
     child_forget(hv);
+    if (ok && until)
+        return colo__fail(err, COLO_E_HV, 0, "hv-xen", "%s has ended",
+                          child_names[what]);
     return ok ? 0 : COLO_E_HV;
 }
 
@@ -266,14 +307,19 @@ static void child_end(struct colo_hv_xen *hv)
 
     if (!c->pid)
         return;
-    if (is_seed(what)) {
+    if (what == COLO_XEN_CHILD_STREAM && !hv->pv.seeding) {
+        /* its guest may be about to be destroyed: nothing to undo */
+        colo__hv_xen_pv_end(hv);
+    } else if (is_seed(what)) {
         /* it notices the end of file, undoes its work and ends */
         close(c->life_fd);
         c->life_fd = -1;
     }
-    if (child_finish(hv, is_seed(what) ? GIVE_UP_MS : DETACH_MS, &err))
+    if (child_finish(hv, what == COLO_XEN_CHILD_RESTORE_STREAM ? DESTROY_MS :
+                     is_seed(what) ? GIVE_UP_MS : DETACH_MS, &err))
         colo__log(&hv->log, COLO_LOG_DEBUG, -1, "hv-xen", "%s", err.text);
-    if (what == COLO_XEN_CHILD_SAVE)
+    if (what == COLO_XEN_CHILD_SAVE ||
+        (what == COLO_XEN_CHILD_STREAM && hv->pv.seeding))
         guest_must_run(hv);
 }
 
@@ -293,16 +339,21 @@ static const char *domid_text(const struct colo_hv_xen *hv, char buf[16])
 static int life_seed_out(struct colo_hv *chv, int fd, struct colo_error *err)
 {
     struct colo_hv_xen *hv = colo__hv_xen(chv);
+    int rc, command = -1;
     char domid[16];
-    int rc;
 
     rc = hv->has_domain && !hv->is_secondary ? 0 :
          colo__fail(err, COLO_E_STATE, 0, "hv-xen", "no domain to seed from");
     if (!rc)
         rc = colo__hv_xen_devices_open(hv, err);
+    if (!rc && hv->pv.is)
+        rc = colo__hv_xen_pv_begin(hv, &command, err);
     if (!rc)
-        rc = child_start(hv, COLO_XEN_CHILD_SAVE, -1, fd,
+        rc = child_start(hv, hv->pv.is ? COLO_XEN_CHILD_STREAM :
+                         COLO_XEN_CHILD_SAVE, command, fd,
                          domid_text(hv, domid), NULL, err);
+    if (command >= 0)
+        close(command);
     close(fd);
     return rc;
 }
@@ -315,8 +366,11 @@ static int life_seed_in(struct colo_hv *chv, int fd, struct colo_error *err)
     rc = hv->is_secondary && !hv->has_domain ? 0 :
          colo__fail(err, COLO_E_STATE, 0, "hv-xen",
                     "there is a domain already");
+    if (!rc && hv->pv.is)
+        rc = colo__hv_xen_pv_feed(hv, fd, err);
     if (!rc)
-        rc = child_start(hv, COLO_XEN_CHILD_RESTORE, fd, -1, NULL, NULL, err);
+        rc = child_start(hv, hv->pv.is ? COLO_XEN_CHILD_RESTORE_STREAM :
+                         COLO_XEN_CHILD_RESTORE, fd, -1, NULL, NULL, err);
     close(fd);
     return rc;
 }
@@ -416,10 +470,21 @@ static int life_abandon(struct colo_hv *chv, struct colo_error *err)
 const struct colo_life_ops colo__hv_xen_life_ops = {
     .seed_out = life_seed_out,
     .seed_in = life_seed_in,
+    .expect_stream = colo__hv_xen_pv_expect,
     .run = colo__hv_xen_replica_run,
     .start = life_start,
     .destroy = life_destroy,
     .end_guest = life_end_guest,
     .abandon = life_abandon,
     .crippled = colo__hv_xen_devices_crippled,
+};
+
+const struct colo_life_ops colo__hv_xen_pv_life_ops = {
+    .seed_out = life_seed_out,
+    .seed_in = life_seed_in,
+    .expect_stream = colo__hv_xen_pv_expect,
+    .start = life_start,
+    .destroy = life_destroy,
+    .end_guest = life_end_guest,
+    .abandon = life_abandon,
 };

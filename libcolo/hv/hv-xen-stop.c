@@ -297,8 +297,10 @@ void colo__hv_xen_stop_prepare(struct colo_hv_xen *hv)
 
     lock_open(hv);
     colo__hv_xen_xstate_prepare(hv);
-    xc_hvm_param_get(hv->xch, hv->domid, HVM_PARAM_CALLBACK_IRQ, &irq);
-    hv->stop.need_rax = irq != 0;
+    /* a PV guest knows no other way to stop */
+    if (!hv->pv.is)
+        xc_hvm_param_get(hv->xch, hv->domid, HVM_PARAM_CALLBACK_IRQ, &irq);
+    hv->stop.need_rax = hv->pv.is || irq != 0;
 }
 
 static int stop_request(struct colo_hv *chv, struct colo_error *err)

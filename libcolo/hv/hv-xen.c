@@ -185,19 +185,17 @@ int colo__hv_xen_adopt(struct colo_hv_xen *hv, uint32_t domid,
         rc = colo__fail(err, COLO_E_NOTFOUND, 0, "hv-xen",
                         "there is no domain %u on this host", domid);
     if (rc) goto out;
-    if (!(info.flags & XEN_DOMINF_hvm_guest)) {
-        rc = colo__fail(err, COLO_E_UNSUPPORTED, 0, "hv-xen",
-                        "domain %u is a PV guest: this engine is for PVH and "
-                        "HVM guests, PV goes through remus-compat", domid);
-        goto out;
-    }
     memcpy(hv->uuid, info.handle, sizeof(hv->uuid));
-    colo__hv_xen_devices_adopt(hv, &info);
+    if (info.flags & XEN_DOMINF_hvm_guest)
+        colo__hv_xen_devices_adopt(hv, &info);
+    else
+        rc = colo__hv_xen_pv_adopt(hv, err);
+    if (rc) goto out;
     hv->max_pages = info.max_pages;
     hv->dirty.tot_pages = info.tot_pages;
     read_name(hv, domid, hv->name, sizeof(hv->name));
     colo__hv_xen_stop_prepare(hv);
-    rc = colo__hv_xen_load_skip(hv, err);
+    rc = hv->pv.is ? 0 : colo__hv_xen_load_skip(hv, err);
     if (rc) goto out;
     rc = hv->is_secondary ? 0 : watch_target(hv, err);
 out:
@@ -236,6 +234,7 @@ static int hv_info(struct colo_hv *chv, struct colo_hv_info *ret_info,
 
     info.domid = hv->domid;
     info.xen_version = hv->xen_version;
+    info.streamed = hv->pv.is;
     memcpy(info.uuid, hv->uuid, sizeof(info.uuid));
     memcpy(info.name, hv->name, sizeof(info.name));
     if (hv->has_domain) {
@@ -247,6 +246,9 @@ static int hv_info(struct colo_hv *chv, struct colo_hv_info *ret_info,
             info.tot_pages = xinfo.tot_pages;
             if (!xc_domain_nr_gpfns(hv->xch, hv->domid, &nr))
                 info.nr_gfns = nr;
+            /* a PV guest's own word for it may be late */
+            if (hv->pv.is && info.nr_gfns < xinfo.tot_pages)
+                info.nr_gfns = xinfo.tot_pages;
         }
     }
     *ret_info = info;
@@ -406,6 +408,7 @@ static void hv_close(struct colo_hv *chv)
         return;
     /* What needs the others first.  The guest is never left stopped. */
     colo__hv_xen_life_close(hv);
+    colo__hv_xen_pv_close(hv);
     colo__hv_xen_stop_close(hv);
     colo__hv_xen_dirty_close(hv);
     colo__hv_xen_devices_close(hv);
@@ -454,6 +457,21 @@ static const struct colo_hv_ops xen_ops = {
     .life = &colo__hv_xen_life_ops,
 };
 
+const struct colo_hv_ops colo__hv_xen_pv_ops = {
+    .close = hv_close,
+    .fd = hv_fd,
+    .poll = hv_poll,
+    .info = hv_info,
+    .track = colo__hv_xen_pv_track,
+    .dirty = colo__hv_xen_pv_dirty,
+    .unmarked = colo__hv_xen_pv_unmarked,
+    .read = colo__hv_xen_pv_read,
+    .write = colo__hv_xen_pv_write,
+    .stop = &colo__hv_xen_stop_ops,
+    .machine = &colo__hv_xen_pv_machine_ops,
+    .life = &colo__hv_xen_pv_life_ops,
+};
+
 int colo__hv_xen_open(const char *domain, const char *libexecdir,
                       const struct colo_log *log, struct colo_hv **ret_hv,
                       struct colo_error *err)
@@ -467,6 +485,7 @@ int colo__hv_xen_open(const char *domain, const char *libexecdir,
     hv->ops = &xen_ops;
     hv->epoll_fd = hv->stop.lock_fd = hv->replica.ended_fd = -1;
     hv->child.pidfd = hv->child.report_fd = hv->child.life_fd = -1;
+    hv->pv.command_fd = hv->pv.body_fd = hv->pv.feed_fd = -1;
     if (log)
         hv->log = *log;
     hv->logger.log = hv->log;

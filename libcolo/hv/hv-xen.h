@@ -98,6 +98,22 @@ struct colo_xen_replica {
     int ended_fd;      /* readable: STOPPED is to be told */
 };
 
+/* a PV guest, which is streamed (hv.h) */
+struct colo_xen_pv {
+    bool is;             /* the guest is one, or such a one will come */
+    /* primary */
+    int command_fd;      /* to the helper that writes the stream; -1 */
+    int body_fd;         /* the memory that it writes a piece into; -1 */
+    bool seeding;        /* the suspend at the seed's end is not told */
+    bool wants_stop;     /* the helper asks for that suspend */
+    bool whole;          /* it has written what it was asked for: */
+    uint64_t len;        /* bytes of it */
+    bool broken;         /* a piece was lost: the stream cannot go on */
+    /* secondary */
+    int feed_fd;         /* into the restore; -1 */
+    uint64_t nr_pfns;    /* of the guest that comes; 0 unknown */
+};
+
 /* a helper process (colo-toolstack) */
 struct colo_xen_child {
     pid_t pid;         /* 0: none */
@@ -118,6 +134,8 @@ struct colo_xen_child {
 #define COLO_XEN_CHILD_DESTROY 4
 #define COLO_XEN_CHILD_END 5
 #define COLO_XEN_CHILD_MONITOR 6
+#define COLO_XEN_CHILD_STREAM 7         /* save of a PV guest, all along */
+#define COLO_XEN_CHILD_RESTORE_STREAM 8
 
 struct colo_hv_xen {
     const struct colo_hv_ops *ops; /* first: struct colo_hv */
@@ -153,6 +171,7 @@ struct colo_hv_xen {
     struct colo_xen_child child;
     struct colo_xen_devices devices;
     struct colo_xen_replica replica;
+    struct colo_xen_pv pv;
     uint32_t context_size;      /* of the last machine get; 0 unknown */
     uint8_t *context;           /* scratch of machine get and set */
     uint32_t context_cap;
@@ -164,6 +183,7 @@ static inline struct colo_hv_xen *colo__hv_xen(struct colo_hv *hv)
 }
 
 /* hv-xen.c */
+extern const struct colo_hv_ops colo__hv_xen_pv_ops;
 /* fail - errno of a hypercall as an error: a domain that has gone is
  * COLO_E_GUEST, all else COLO_E_HV */
 int colo__hv_xen_fail(const struct colo_hv_xen *hv, struct colo_error *err,
@@ -292,9 +312,52 @@ bool colo__hv_xen_replica_is_marked(struct colo_hv_xen *hv);
 
 /* hv-xen-life.c */
 extern const struct colo_life_ops colo__hv_xen_life_ops;
+extern const struct colo_life_ops colo__hv_xen_pv_life_ops;
 int colo__hv_xen_life_poll(struct colo_hv_xen *hv,
                            struct colo_hv_event *event,
                            struct colo_error *err);
 void colo__hv_xen_life_close(struct colo_hv_xen *hv);
+/* helper_wait - for its end, or (until not NULL) until *until is set.  The end
+ * is taken in: COLO_E_HV if it has failed, COLO_E_TIMEOUT. */
+int colo__hv_xen_helper_wait(struct colo_hv_xen *hv, int timeout_ms,
+                             const bool *until, struct colo_error *err);
+
+/* hv-xen-pv.c */
+extern const struct colo_machine_ops colo__hv_xen_pv_machine_ops;
+int colo__hv_xen_pv_track(struct colo_hv *hv, int on, struct colo_error *err);
+int colo__hv_xen_pv_dirty(struct colo_hv *hv, struct colo_bitmap *bm,
+                          uint32_t flags, bool *ret_lost,
+                          struct colo_error *err);
+int colo__hv_xen_pv_unmarked(struct colo_hv *hv, struct colo_bitmap *bm,
+                             struct colo_error *err);
+int colo__hv_xen_pv_read(struct colo_hv *hv, const uint64_t *gfns, size_t n,
+                         uint8_t *dst, uint8_t *kinds, struct colo_error *err);
+int colo__hv_xen_pv_write(struct colo_hv *hv, const uint64_t *gfns, size_t n,
+                          const uint8_t *src, struct colo_error *err);
+/* adopt - the primary's guest is one */
+int colo__hv_xen_pv_adopt(struct colo_hv_xen *hv, struct colo_error *err);
+/* begin - *ret_command: what the helper gets as 0; the caller's */
+int colo__hv_xen_pv_begin(struct colo_hv_xen *hv, int *ret_command,
+                          struct colo_error *err);
+/* line - true: this line of the helper was for here */
+bool colo__hv_xen_pv_line(struct colo_hv_xen *hv, const char *line);
+/* poll - after the helper's lines and the guest's events were taken in */
+int colo__hv_xen_pv_poll(struct colo_hv_xen *hv, struct colo_hv_event *event,
+                         struct colo_error *err);
+/* end - the helper that writes is asked to end */
+void colo__hv_xen_pv_end(struct colo_hv_xen *hv);
+void colo__hv_xen_pv_close(struct colo_hv_xen *hv);
+
+/* hv-xen-pv-replica.c */
+int colo__hv_xen_pv_expect(struct colo_hv *hv, struct colo_error *err);
+/* feed - seed: what the restore reads from; another way into it is kept */
+int colo__hv_xen_pv_feed(struct colo_hv_xen *hv, int seed,
+                         struct colo_error *err);
+int colo__hv_xen_pv_check(struct colo_hv *hv, const uint8_t *buf,
+                          uint32_t len, struct colo_error *err);
+int colo__hv_xen_pv_load(struct colo_hv *hv, const uint8_t *buf,
+                         uint32_t len, struct colo_error *err);
+int colo__hv_xen_pv_set(struct colo_hv *hv, const uint8_t *buf, uint32_t len,
+                        struct colo_error *err);
 
 #endif

@@ -18,6 +18,13 @@
  * track(0); from a replica that stands still without a set it goes on where it
  * stopped.  Or destroy.  Then close.
  *
+ * A streamed guest (PV) has no memory that could be read or written page by
+ * page: each machine get is a piece of a stream, all that has changed since the
+ * one before, and the replica must be given every piece, in order.  Then dirty
+ * and unmarked say nothing, read and write are not called, and order is:
+ * secondary: open, expect_stream, seed_in, load(NULL), per epoch: load; machine
+ * set(NULL), which ends the stream, start, or destroy; close.
+ *
  * All calls are synchronous and quick except those that say "begins": their
  * end is an event.  Calls come from one thread at a time.  read and write may
  * come from a worker thread while no other call is under way.
@@ -51,6 +58,7 @@ struct colo_hv_info {
     uint64_t tot_pages;   /* memory the guest has now */
     uint8_t uuid[16];
     char name[64];
+    bool streamed;        /* see above */
 };
 
 /* events of poll, or'ed.  A replica that runs gives STOPPED and GUEST as the
@@ -144,9 +152,16 @@ struct colo_machine_ops {
                  struct colo_error *err);
     /* set - load it into the replica, once all memory is in place.  In COLO
      * again and again: the replica stands still (paused after the seed, then
-     * stopped by request, or shut down). */
+     * stopped by request, or shut down).  Streamed: buf is NULL, the replica is
+     * what the last whole piece made of it. */
     int (*set)(struct colo_hv *hv, const uint8_t *buf, uint32_t len,
                struct colo_error *err);
+    /* load - streamed guests only: the next piece, which check has seen;
+     * returns when all of it was taken.  buf NULL: so much for the seed, whose
+     * pipe was closed.  From a worker thread, as write.  After an error there is
+     * nothing to take over with. */
+    int (*load)(struct colo_hv *hv, const uint8_t *buf, uint32_t len,
+                struct colo_error *err);
 };
 
 struct colo_life_ops {
@@ -154,6 +169,9 @@ struct colo_life_ops {
      * pipe or socket that the backend owns from now on. SEEDED ends it. */
     int (*seed_out)(struct colo_hv *hv, int fd, struct colo_error *err);
     int (*seed_in)(struct colo_hv *hv, int fd, struct colo_error *err);
+    /* expect_stream - before seed_in: a streamed guest will come, and no event
+     * SEEDED.  NULL: this backend cannot. */
+    int (*expect_stream)(struct colo_hv *hv, struct colo_error *err);
     /* run - after machine set: the replica runs from there, as a copy. It has
      * not the guest's name, the toolstack takes no care of it, and it is still
      * the session's: destroy takes it away.  start makes it the guest.  NULL:

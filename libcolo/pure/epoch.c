@@ -145,7 +145,7 @@ out:
 void colo__epoch_fini(struct colo_epoch *epoch)
 {
     free_arrays(epoch);
-    area_free(epoch->state, STATE_CAP);
+    area_free(epoch->state, epoch->state_cap);
     memset(epoch, 0, sizeof(*epoch));
 }
 
@@ -203,7 +203,7 @@ void colo__epoch_reset(struct colo_epoch *epoch, uint64_t number,
     trim_words(epoch->audit_gfns, epoch->audit_cap, epoch->audit_count);
     trim_words(epoch->audit_hashes, epoch->audit_cap, epoch->audit_count);
     if (epoch->state_len > KEEP_BYTES)
-        area_trim(epoch->state, STATE_CAP, KEEP_BYTES);
+        area_trim(epoch->state, epoch->state_cap, epoch->state_len * 2ul);
 
     epoch->number = number;
     epoch->nr_gfns = 0;
@@ -247,6 +247,26 @@ int colo__epoch_add_audit(struct colo_epoch *epoch, uint64_t gfn,
                           (unsigned long long)epoch->audit_cap);
     epoch->audit_gfns[epoch->audit_count] = gfn;
     epoch->audit_hashes[epoch->audit_count++] = hash;
+    return 0;
+}
+
+int colo__epoch_state_grow(struct colo_epoch *epoch, uint32_t cap,
+                           struct colo_error *err)
+{
+    uint8_t *area;
+
+    if (cap <= epoch->state_cap)
+        return 0;
+    cap = cap < UINT32_MAX - HUGE_SIZE ? (uint32_t)round_up(cap, HUGE_SIZE) :
+          UINT32_MAX / HUGE_SIZE * HUGE_SIZE;
+    area = area_new(cap);
+    if (!area)
+        return colo__fail(err, COLO_E_NOMEM, ENOMEM, WHERE,
+                          "cannot reserve %u bytes for the state", cap);
+    memcpy(area, epoch->state, epoch->state_len);
+    area_free(epoch->state, epoch->state_cap);
+    epoch->state = area;
+    epoch->state_cap = cap;
     return 0;
 }
 

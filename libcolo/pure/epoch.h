@@ -50,6 +50,10 @@ int colo__epoch_add_gone(struct colo_epoch *epoch, uint64_t gfn,
                          struct colo_error *err);
 int colo__epoch_add_audit(struct colo_epoch *epoch, uint64_t gfn,
                           uint64_t hash, struct colo_error *err);
+/* colo__epoch_state_grow - the context may have so many bytes (streamed guests,
+ * whose memory is in it); content is kept.  COLO_E_NOMEM. */
+int colo__epoch_state_grow(struct colo_epoch *epoch, uint32_t cap,
+                           struct colo_error *err);
 /* room for len bytes of context in all: returns epoch->state (state_len
  * unchanged), or NULL for more than state_cap */
 uint8_t *colo__epoch_state_room(struct colo_epoch *epoch, uint32_t len);

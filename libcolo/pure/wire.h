@@ -130,6 +130,8 @@ const char *colo__msg_name(uint32_t type); /* "VMSTATE_SEND"; "unknown" */
                                             RECEIVED says is that its host's
                                             kernel has the bytes; */
 #define COLO_FEATURE_WRITTEN UINT64_C(32) /* or only that ssh has taken them */
+#define COLO_FEATURE_STREAM UINT64_C(64) /* primary: the guest is streamed (PV);
+                                            secondary: such a one may come */
 
 /* hello: u16 major, u16 minor, u32 role, u32 mode, u32 xen version
  * (major << 16 | minor; 0 = none), u64 features, u64 nr_gfns, u32 heartbeat

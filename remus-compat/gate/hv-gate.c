@@ -5,6 +5,7 @@
  */
 #include <string.h>
 
+#include "../stream-piece.h"
 #include "hv-gate.h"
 #include "hv/hvmctx.h"
 
@@ -32,13 +33,23 @@ static int check(struct colo_hv *hv, const uint8_t *buf, uint32_t len,
     return colo__hvmctx_parse(buf, len, &ctx, err);
 }
 
-static const struct colo_machine_ops machine = { .check = check };
-static const struct colo_hv_ops ops = {
-    .read = nothing_there, .machine = &machine,
-};
-static const struct colo_hv hv = { &ops };
-
-struct colo_hv *hv_gate(void)
+static int check_piece(struct colo_hv *hv, const uint8_t *buf, uint32_t len,
+                       struct colo_error *err)
 {
-    return (struct colo_hv *)(uintptr_t)&hv;
+    (void)hv;
+    return colo__stream_check_piece(buf, len, 0, NULL, err);
+}
+
+static const struct colo_machine_ops machine[] = {
+    { .check = check }, { .check = check_piece },
+};
+static const struct colo_hv_ops ops[] = {
+    { .read = nothing_there, .machine = &machine[0] },
+    { .read = nothing_there, .machine = &machine[1] },
+};
+static const struct colo_hv hv[] = { { &ops[0] }, { &ops[1] } };
+
+struct colo_hv *hv_gate(bool streamed)
+{
+    return (struct colo_hv *)(uintptr_t)&hv[streamed];
 }

@@ -10,7 +10,7 @@
 
 #include "hv/hv.h"
 
-/* borrowed, for ever */
-struct colo_hv *hv_gate(void);
+/* borrowed, for ever; streamed: of a PV guest (hv.h) */
+struct colo_hv *hv_gate(bool streamed);
 
 #endif

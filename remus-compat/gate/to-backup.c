@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "../stock-send.h"
+#include "../stream.h"
 #include "pure/seed-header.h"
 #include "engine/receive.h"
 #include "engine/seed-pipe.h"
@@ -133,7 +134,9 @@ static int seed_job(void *arg, struct colo_error *err)
         rc = b->gate->armed(b->gate->user, b->talk.peer.name,
                             colo__stock_fd(b->stock), err);
     if (!rc)
-        rc = colo__stock_seed(b->stock, read_seed, b, b->gate->greet_ms, err);
+        rc = colo__stock_seed(b->stock, b->rx.streamed ? COLO_STREAM_REMUS :
+                              COLO_STREAM_PLAIN, read_seed, b,
+                              b->gate->greet_ms, err);
     close(b->seed_fd);
     b->seed_fd = -1;
     return rc;
@@ -147,6 +150,8 @@ static int epoch_job(void *arg, struct colo_error *err)
     uint64_t n;
     int rc = 0;
 
+    if (b->rx.streamed)
+        return colo__stock_piece(b->stock, e->state, e->state_len, ms, err);
     for (uint64_t i = 0; !rc && i < e->gone_count; i += n) {
         n = e->gone_count - i;
         if (n > PAGES_AT_ONCE)
@@ -173,6 +178,8 @@ static int begin_banner(struct backup *b, struct colo_error *err)
     if (b->talk.peer.mode != COLO_MODE_REMUS)
         return colo__fail(err, COLO_E_UNSUPPORTED, 0, WHERE, "a backup of "
                           "stock Xen knows mode remus only");
+    b->rx.streamed = b->talk.peer.features & COLO_FEATURE_STREAM;
+    b->rx.hv = hv_gate(b->rx.streamed);
     b->step = STEP_BANNER;
     return colo__worker_submit(b->out, banner_job, b, err);
 }
@@ -433,7 +440,7 @@ static void say_end(struct backup *b, int rc, const struct colo_error *err)
 static int set_up(struct backup *b, struct colo_error *err)
 {
     const struct gate *gate = b->gate;
-    uint64_t features = COLO_FEATURE_UNACKED;
+    uint64_t features = COLO_FEATURE_UNACKED | COLO_FEATURE_STREAM;
     int rc = colo__stock_open(gate->fd, &b->stock, err);
 
     if (rc)
@@ -446,7 +453,7 @@ static int set_up(struct backup *b, struct colo_error *err)
     if (!rc)
         rc = colo__worker_new(&b->out, err);
     if (!rc)
-        rc = colo__receive_init(&b->rx, gate->bulk, hv_gate(),
+        rc = colo__receive_init(&b->rx, gate->bulk, hv_gate(false),
                                 &colo__clock_monotonic, err);
     memcpy(b->rx.session, gate->session, sizeof(b->rx.session));
     return rc;

@@ -63,7 +63,7 @@ start_host() { # host
         -daemonize -pidfile "$base.pid" \
         -chardev "file,id=con,path=$base.log,append=on" -serial chardev:con \
         -monitor "unix:$base.mon,server=on,wait=off" \
-        -kernel "$base.xen" \
+        -kernel "${COLO_LAB_XEN:-$base.xen}" \
         -append "dom0_mem=1G,max:1G dom0_max_vcpus=1 dom0_vcpus_pin console=com1 com1=115200 loglvl=warning guest_loglvl=warning no-real-mode spec-ctrl=no" \
         -initrd "$base.vmlinuz root=/dev/vda rw console=hvc0 init=/lab-init net.ifnames=0 panic=5 quiet mitigations=off audit=0 apparmor=0 labhost=$n $cut,$base.initrd" \
         -drive "file=$base.raw,format=raw,if=virtio,cache=unsafe" \

@@ -44,7 +44,6 @@ START_TEST(test_each)
     guest.field = value; \
     expect(&guest, COLO_MODE_REMUS, id)
 
-    WRONG(kind, COLO_GUEST_PV, "type-pv");
     WRONG(dying, true, "not-running");
     WRONG(paused, true, "not-running");
     WRONG(shutdown_reason, 0, "not-running");
@@ -57,6 +56,29 @@ START_TEST(test_each)
     WRONG(is_xenstore, true, "control-domain");
     WRONG(domid, 0, "control-domain");
 #undef WRONG
+}
+END_TEST
+
+/* Where Xen can tell what it writes, a PV guest is protected, with a warning. */
+START_TEST(test_pv)
+{
+    struct colo_guest_facts guest = good_guest();
+    struct colo_host_facts host = good_host();
+    struct found found;
+
+    guest.kind = COLO_GUEST_PV;
+    guest.pv_events = guest.hap = false;
+    for (int shadow = 0; shadow < 2; shadow++) {
+        found_init(&found);
+        host.shadow = shadow;
+        colo__check_guest_rules(&host, &guest, COLO_MODE_REMUS, &found.out);
+        ck_assert_int_eq(found.out.refused, !shadow);
+        ck_assert_int_eq(found_result(&found, "type-pv"), shadow ?
+                         COLO_CHECK_WARNING : COLO_CHECK_REFUSED);
+    }
+    found_init(&found);
+    colo__check_guest_rules(&host, &guest, COLO_MODE_COLO, &found.out);
+    ck_assert_int_eq(found_result(&found, "mode-colo"), COLO_CHECK_REFUSED);
 }
 END_TEST
 
@@ -158,5 +180,5 @@ START_TEST(test_memory)
 }
 END_TEST
 
-PURE_MAIN("check-guest", test_good, test_each, test_hvm, test_all_at_once, test_need,
-          test_host, test_memory)
+PURE_MAIN("check-guest", test_good, test_each, test_pv, test_hvm,
+          test_all_at_once, test_need, test_host, test_memory)

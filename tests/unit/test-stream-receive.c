@@ -409,7 +409,7 @@ static void *send_run(void *arg)
     }
     rc = colo__stock_greet(stock, CONFIG, sizeof(CONFIG) - 1, MS, &e);
     if (!rc)
-        rc = colo__stock_seed(stock, read_plain, &pos, MS, &e);
+        rc = colo__stock_seed(stock, COLO_STREAM_PLAIN, read_plain, &pos, MS, &e);
     for (int i = 0; i < 3 && !rc; i++) {
         rc = colo__stock_pages(stock, gfns, pages, PAGES, MS, &e);
         if (!rc)

@@ -190,7 +190,8 @@ static int send_seed(struct colo_stock *stock, size_t step)
 {
     struct source source = { .step = step, .end = seed.len };
 
-    return colo__stock_seed(stock, read_seed, &source, 2000 * SLOW, &err);
+    return colo__stock_seed(stock, COLO_STREAM_PLAIN, read_seed, &source,
+                            2000 * SLOW, &err);
 }
 
 static int greet(struct colo_stock *stock)
