@@ -42,6 +42,8 @@ bool check_peer(struct check_report *report, const char *ssh,
     asked = answer && (status == CLI_OK || status == CLI_NOT_PROTECTABLE) &&
             check_report_merge(report, answer);
     free(answer);
+    if (asked)
+        check_report_pair(report);
     if (asked || status == CLI_CANCELLED)
         return asked;
     if (status == 127 && report->stock_ok) {

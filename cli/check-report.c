@@ -76,6 +76,17 @@ static void note_need(struct check_report *report,
         check_quote(report->needs, sizeof(report->needs), "--file", word);
 }
 
+static void note_xen(struct check_report *report,
+                     const struct colo_check_item *item)
+{
+    unsigned *xen = report->xen[report->xen[0][0] != 0];
+
+    if (strcmp(item->id, "xen-version") || xen[0])
+        return;
+    if (sscanf(item->text, "Xen is %3u.%3u", &xen[0], &xen[1]) != 2)
+        xen[0] = 0;
+}
+
 void check_report_item(void *user, const struct colo_check_item *item)
 {
     struct check_report *report = user;
@@ -86,6 +97,7 @@ void check_report_item(void *user, const struct colo_check_item *item)
     report->refused += result == COLO_CHECK_REFUSED;
     report->warnings += result == COLO_CHECK_WARNING;
     note_need(report, item);
+    note_xen(report, item);
     if (report->show) {
         report->show(report->show_user, report->where, item);
         return;
@@ -147,6 +159,27 @@ bool check_report_merge(struct check_report *report, const char *text)
     }
     yajl_tree_free(tree);
     return items != NULL;
+}
+
+void check_report_pair(struct check_report *report)
+{
+    const unsigned *here = report->xen[0], *there = report->xen[1];
+    bool older = there[0] < here[0] ||
+                 (there[0] == here[0] && there[1] < here[1]);
+    char text[160];
+    struct colo_check_item item = { COLO_CHECK_OK, "xen-pair", text, "" };
+
+    if (!here[0] || !there[0])
+        return;
+    snprintf(text, sizeof(text), "Xen is %u.%u here and %u.%u there%s",
+             here[0], here[1], there[0], there[1], older ? ": a guest that "
+             "uses what only the newer one has is refused when its copy "
+             "begins" : "");
+    if (older) {
+        item.result = COLO_CHECK_WARNING;
+        item.advice = "nothing is needed if protection begins";
+    }
+    check_report_item(report, &item);
 }
 
 int check_report_end(struct check_report *report, const char *verdict_yes,

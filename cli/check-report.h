@@ -17,6 +17,8 @@ struct check_report {
     bool absent;         /* it has none */
     uint64_t need_pages; /* from the finding "memory-needed"; 0 = unknown */
     char needs[1024];    /* options for the peer's check, from "...-needed" */
+    unsigned xen[2][2];  /* major and minor, of this host and of the one that
+                            was asked then, from "xen-version"; 0 = unknown */
     /* NULL, or shows an item instead of both forms */
     void (*show)(void *user, const char *where,
                  const struct colo_check_item *item);
@@ -36,6 +38,9 @@ void check_report_item(void *user, const struct colo_check_item *item);
 /* check_report_merge - the items in what `colo check --host --json` printed.
  * False: it is not that. */
 bool check_report_merge(struct check_report *report, const char *text);
+/* check_report_pair - what both hosts' releases of Xen are to each other, once
+ * both have been checked; nothing if one is not known. */
+void check_report_pair(struct check_report *report);
 /* check_report_end - the verdict.  Returns the exit code. */
 int check_report_end(struct check_report *report, const char *verdict_yes,
                      const char *verdict_no);

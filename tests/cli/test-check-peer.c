@@ -60,6 +60,61 @@ START_TEST(asks_for_what_is_needed)
 }
 END_TEST
 
+#define XEN(text) \
+    "echo '{\"items\":[{\"id\":\"xen-version\",\"result\":\"ok\"," \
+    "\"text\":\"" text "\"}]}'"
+
+static int32_t pair_result;
+static char pair_text[160];
+
+static void show_pair(void *user, const char *where,
+                      const struct colo_check_item *item)
+{
+    show(user, where, item);
+    if (strcmp(item->id, "xen-pair"))
+        return;
+    pair_result = item->result;
+    snprintf(pair_text, sizeof(pair_text), "%s", item->text);
+}
+
+/* what this host's and that host's Xen are to each other */
+START_TEST(pair_of_releases)
+{
+    static const struct {
+        const char *here, *script;
+        int32_t result;
+        const char *text;
+    } cases[] = {
+        { "Xen is 4.17.5", XEN("Xen is 4.17.7"), COLO_CHECK_OK,
+          "Xen is 4.17 here and 4.17 there" },
+        { "Xen is 4.17.5", XEN("Xen is 4.20.5-pre"), COLO_CHECK_OK,
+          "Xen is 4.17 here and 4.20 there" },
+        { "Xen is 4.20.5", XEN("Xen is 4.17.5"), COLO_CHECK_WARNING,
+          "Xen is 4.20 here and 4.17 there: " },
+        { "Xen is 5.0", XEN("Xen is 4.20"), COLO_CHECK_WARNING, "Xen is 5.0" },
+        { "Xen is 4.17.5", ITEM("ok"), -1, "" },
+        { "Xen is 4.17.5", XEN("Xen is many"), -1, "" },
+        { "Xen is ", XEN("Xen is 4.20"), -1, "" },
+    };
+
+    for (size_t i = 0; i < COLO_ARRAY_LEN(cases); i++) {
+        struct colo_check_item item = {
+            COLO_CHECK_OK, "xen-version", cases[i].here, ""
+        };
+
+        memset(&report, 0, sizeof(report));
+        report.show = show_pair;
+        pair_result = -1;
+        pair_text[0] = '\0';
+        check_report_item(&report, &item);
+        ck_assert(ask(cases[i].script, -1));
+        ck_assert_int_eq(pair_result, cases[i].result);
+        ck_assert_msg(!strncmp(pair_text, cases[i].text,
+                               strlen(cases[i].text)), "%s", pair_text);
+    }
+}
+END_TEST
+
 /* No answer, half of one, one with a code that it cannot have: refused. */
 START_TEST(not_asked)
 {
@@ -103,4 +158,4 @@ START_TEST(cancelled)
 END_TEST
 
 PURE_MAIN("cli-check-peer", answers, asks_for_what_is_needed, not_asked,
-          stock_will_do, cancelled)
+          pair_of_releases, stock_will_do, cancelled)
