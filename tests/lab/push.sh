@@ -27,15 +27,28 @@ stage_from_build() { # stage
     make_install "$build" "$1"
 }
 
+# What differs becomes new now: a file may be older than what was built from
+# the one before it.
+take_changed() { # from to
+    local file
+    (cd "$1" && find . -type f -print0) | while IFS= read -r -d '' file; do
+        cmp -s "$1/$file" "$2/$file" && continue
+        mkdir -p "$2/$(dirname "$file")"
+        cp --preserve=mode "$1/$file" "$2/$file"
+    done
+}
+
 # Build the tree's present files inside the image of a release.
 stage_in_chroot() { # release stage
     local root log=$2.log
     root=$(image_dir "$1")/root
     say "building libcolo in the chroot of $1"
-    mkdir -p "$root/build/src"
+    rm -rf "$root/build/new"
+    mkdir -p "$root/build/new" "$root/build/src"
     (cd "$lab_top" && git ls-files -z --cached --others --exclude-standard |
         tar --null -T - --ignore-failed-read -cf - 2>/dev/null) |
-        tar -C "$root/build/src" -xf -
+        tar -C "$root/build/new" -xf -
+    take_changed "$root/build/new" "$root/build/src"
     timeout 900 unshare -m bash -euo pipefail -c '
         mount -t proc proc "$1/proc"
         mount --rbind /dev "$1/dev"
