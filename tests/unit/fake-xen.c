@@ -36,12 +36,11 @@ static int gone(void)
 
 /* ---- the tests' side ---- */
 
-struct colo_hv *fake_xen_start(const char *domain)
+static struct colo_hv *start(const char *domain)
 {
     struct colo_hv *hv = NULL;
     struct colo_error err;
 
-    memset(&fake, 0, sizeof(fake));
     fake.nr_gfns = FAKE_GFNS;
     fake.xen_minor = 17;
     fake.xen_extra = ".7";
@@ -54,6 +53,19 @@ struct colo_hv *fake_xen_start(const char *domain)
     ck_assert_int_eq(colo__hv_xen_open(domain, "/nonexistent", NULL, &hv,
                                        &err), 0);
     return hv;
+}
+
+struct colo_hv *fake_xen_start(const char *domain)
+{
+    memset(&fake, 0, sizeof(fake));
+    return start(domain);
+}
+
+struct colo_hv *fake_xen_start_pv(const char *domain)
+{
+    memset(&fake, 0, sizeof(fake));
+    fake.pv = true;
+    return start(domain);
 }
 
 static void notify(void)
@@ -443,13 +455,29 @@ static void fill_info(xc_domaininfo_t *info)
 {
     memset(info, 0, sizeof(*info));
     info->domain = FAKE_DOMID;
-    info->flags = XEN_DOMINF_hvm_guest |
+    info->flags = (fake.pv ? 0 : XEN_DOMINF_hvm_guest) |
                   (fake.dying ? XEN_DOMINF_dying : 0) |
                   (fake.paused ? XEN_DOMINF_paused : 0) |
                   (fake.shutdown ? XEN_DOMINF_shutdown |
                    (uint32_t)fake.reason << XEN_DOMINF_shutdownshift : 0);
     info->tot_pages = fake.tot_pages;
     info->max_pages = FAKE_GFNS;
+}
+
+int xc_domain_get_guest_width(xc_interface *xch, uint32_t domid,
+                              unsigned *width)
+{
+    (void)xch, (void)domid;
+    *width = fake.pv_width ? fake.pv_width : 8;
+    return gone();
+}
+
+int xc_physinfo(xc_interface *xch, xc_physinfo_t *info)
+{
+    (void)xch;
+    memset(info, 0, sizeof(*info));
+    info->capabilities = fake.no_shadow ? 0 : XEN_SYSCTL_PHYSCAP_shadow;
+    return 0;
 }
 
 /* as the real one: the next domain when this one is not there */

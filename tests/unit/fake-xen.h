@@ -23,6 +23,8 @@
 struct fake_xen {
     /* the domain */
     bool gone, dying, shutdown, paused, hvm_no_pv;
+    bool pv, no_shadow;         /* a PV guest; its writes cannot be recorded */
+    uint32_t pv_width;          /* of one; 0: 8 */
     bool incoming;              /* the name of a replica */
     bool copy_mark;             /* libcolo-copy */
     int reason;
@@ -73,6 +75,8 @@ extern struct fake_xen fake;
 /* fake_xen_start - a running guest with all its memory, and a handle to it.
  * domain NULL: a secondary's, without a domain. */
 struct colo_hv *fake_xen_start(const char *domain);
+/* the same of a PV guest */
+struct colo_hv *fake_xen_start_pv(const char *domain);
 /* the guest does as asked and stands still; notifies as Xen would */
 void fake_xen_suspend(void);
 /* the guest writes to a frame */
