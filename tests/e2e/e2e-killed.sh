@@ -2,14 +2,13 @@
 # Processes are killed with SIGKILL: the session on either side, and then the
 # session together with its watchdog.  The guest always goes on, on one host.
 . "$(dirname "$0")/lib.sh"
-have_guest g1 1
-
 kill_primary() { # what
     on 1 "pkill -KILL -x $1" || fail "no $1 to kill"
 }
 
 say "the primary's session, at any moment"
-protect g1 1 2 --interval 1
+have_protected g1 1 2
+on 1 "colo delay g1 1" || fail "colo delay"
 epochs_pass g1 1 $((2 + RANDOM % 4))
 kill_primary colo
 until_true 60 "end of the session on host1" no_session g1 1

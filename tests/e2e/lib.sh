@@ -9,7 +9,7 @@ set -euo pipefail
 e2e_top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 lab=$e2e_top/tests/lab/lab
 # The lab is slow: one emulated CPU does everything on a host.
-E2E_PROTECT="--interval 400 --heartbeat 500 --dead 8000"
+E2E_PROTECT="--interval 1000 --heartbeat 500 --dead 8000"
 # Looking at both hosts first takes as long as a tenth of the copy: once is
 # enough (e2e-tools).
 E2E_CHECK=--no-check
@@ -37,26 +37,11 @@ field() { # LINE NAME
 
 guest_here() { on "$2" "xl domid $1" >/dev/null 2>&1; } # NAME HOST
 
-# pulse NAME HOST: its program goes on, and finds nothing wrong
+# pulse_good NAME HOST: its program goes on, and finds nothing wrong
 pulse_good() {
-    local name=$1 host=$2 first line passes end=$((SECONDS + 90))
-    # a number of the same step again would only prove that the log is there;
-    # a replica's log begins when it runs
-    until first=$("$lab" guest pulse "$name" "$host" 2>/dev/null); do
-        [ $SECONDS -lt $end ] || fail "$name says nothing on host$host"
-        sleep 1
-    done
-    passes=$(field "$first" passes)
-    while :; do
-        sleep 2
-        "$lab" guest bad "$name" "$host" || fail "$name: bad memory on host$host"
-        line=$("$lab" guest pulse "$name" "$host" 2>/dev/null) || line=$first
-        # two whole passes over its memory, begun after we looked
-        [ "$(field "$line" passes)" -ge $((passes + 2)) ] && break
-        [ $SECONDS -lt $end ] || fail "$name stands still on host$host: $line"
-    done
-    [ "$(field "$line" bad)" = 0 ] || fail "$name: $line"
-    say "$name is right on host$host: step $(field "$line" step)"
+    local line
+    line=$("$lab" guest good "$1" "$2" 90 2>&1) || fail "$1 on host$2: $line"
+    say "$1 is right on host$2: step $(field "$line" step)"
 }
 
 # A guest that works and then sleeps, so that what the case is about gets the
@@ -67,7 +52,7 @@ start_guest() { # NAME HOST [key=value...]
     local name=$1 host=$2
     shift 2
     "$lab" guest stop "$name" >/dev/null 2>&1 || true
-    "$lab" guest start "$name" "host=$host" memory=128 pages=200 rate=20 \
+    "$lab" guest start "$name" "host=$host" memory=112 pages=200 rate=20 \
         idle=1 tick_us=50000 "$@" >/dev/null 2>&1 ||
         fail "guest $name did not start on host$host"
     say "guest $name runs on host$host"
@@ -91,12 +76,13 @@ have_guest() {
 
 # ---- protection -----------------------------------------------------------------
 
-status_field() { # NAME HOST FIELD
+status_of() { on "$2" "colo status $1 --json" 2>/dev/null || true; } # NAME HOST
+value_in() { # FIELD STATUS
     # nobody stops reading early: with pipefail that would look like a failure
-    on "$2" "colo status $1 --json" 2>/dev/null | tr ',{}' '\n' |
-        awk -F: -v key="\"$3\"" '$1 == key && !seen {
-            gsub(/"/, "", $2); print $2; seen = 1 }' || true
+    tr ',{}' '\n' <<<"$2" | awk -F: -v key="\"$1\"" '$1 == key && !seen {
+        gsub(/"/, "", $2); print $2; seen = 1 }'
 }
+status_field() { value_in "$3" "$(status_of "$1" "$2")"; } # NAME HOST FIELD
 
 # protect NAME FROM TO: returns when the first epoch is committed
 protect() {
@@ -110,16 +96,35 @@ protect() {
     say "$name is protected, host$from -> host$to"
 }
 
+# have_protected NAME FROM TO: as the case before left it, or anew.  A first copy
+# takes long.
+have_protected() {
+    local status
+    status=$(status_of "$1" "$2")
+    if [ "$(value_in role "$status")" = primary ] &&
+        [ "$(value_in audit_mismatches "$status")" = 0 ] &&
+        "$lab" guest good "$1" "$2" >/dev/null 2>&1; then
+        say "$1 is protected already"
+    else
+        have_guest "$1" "$2"
+        protect "$1" "$2" "$3"
+    fi
+}
+
 epochs_pass() { # NAME HOST N: N more checkpoints are committed
-    local first now end=$((SECONDS + 90))
-    first=$(status_field "$1" "$2" epoch)
-    while :; do
-        now=$(status_field "$1" "$2" epoch)
-        [ -n "$now" ] || fail "$1: no session on host$2"
-        [ "$now" -ge $((first + $3)) ] && break
-        [ $SECONDS -lt $end ] || fail "$1: epochs stand at $now"
-        sleep 1
-    done
+    local said
+    said=$(on "$2" "epoch() {
+            colo status $1 --json 2>/dev/null |
+                sed -n 's/.*\"epoch\":\([0-9]*\).*/\1/p' | head -n 1
+        }
+        first=\$(epoch)
+        for ((i = 0; i < 180; i++)); do
+            now=\$(epoch)
+            [ -n \"\$now\" ] || { echo 'no session'; exit 1; }
+            [ \$now -ge \$((first + $3)) ] && exit
+            sleep 0.5
+        done
+        echo \"epochs stand at \$now\"; exit 1") || fail "$1 on host$2: $said"
 }
 
 no_session() { # NAME HOST
@@ -128,15 +133,24 @@ no_session() { # NAME HOST
 
 # Nothing of a session of that guest is left on a host.
 clean_host() { # NAME HOST
-    until_true 60 "end of the session of $1 on host$2" no_session "$1" "$2"
-    on "$2" "for u in \$(xenstore-list /libcolo 2>/dev/null); do
-        [ \"\$(xenstore-read /libcolo/\$u/name 2>/dev/null)\" = '$1' ] && exit 1
-        done; exit 0" || fail "nodes of $1 are left in xenstore of host$2"
-    until_true 30 "leave for other tools to suspend $1 on host$2" on "$2" \
-        "! id=\$(xl domid $1 2>/dev/null) ||
-        ! xenstore-exists /local/domain/\$id/device/suspend"
-    on "$2" "! xl list $1--incoming >/dev/null 2>&1" ||
-        fail "a replica of $1 is left on host$2"
+    local said
+    said=$(on "$2" "left() {
+            colo status $1 --json >/dev/null 2>&1 && { echo its session; return; }
+            for u in \$(xenstore-list /libcolo 2>/dev/null); do
+                [ \"\$(xenstore-read /libcolo/\$u/name 2>/dev/null)\" != $1 ] ||
+                    { echo nodes in xenstore; return; }
+            done
+            id=\$(xl domid $1 2>/dev/null) &&
+                xenstore-exists /local/domain/\$id/device/suspend &&
+                { echo the hold on its suspend channel; return; }
+            xl list $1--incoming >/dev/null 2>&1 && echo a replica
+        }
+        for ((i = 0; i < 60; i++)); do
+            what=\$(left)
+            [ -n \"\$what\" ] || exit 0
+            sleep 1
+        done
+        echo \"\$what is left\"; exit 1") || fail "$1 on host$2: $said"
 }
 
 # The host is up, reachable from the other one, and can be a backup.

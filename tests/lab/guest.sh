@@ -139,23 +139,62 @@ guest_stop() { # name; on every host, whatever state it is in
     done
 }
 
+# Shell text for a host: functions that read what a guest's program has said.
 # The last PULSE line that is whole: a line by an emulated serial port takes its
 # time, and at a checkpoint a replica goes on in the middle of another one.
+pulse_reader() { # name
+    local line='^PULSE( (name|step|verified|passes|bad)=[^ =]+){5}( |$)'
+    cat <<TEXT
+log() { $(logs_of "$1") | head -n 1; }
+pulse() {
+    [ -n "\$(log)" ] && tr -d '\r' <"\$(log)" | grep -aE '$line' | tail -n 1 |
+        grep .
+}
+bad() {
+    cat \$($(logs_of "$1")) | tr -d '\r' |
+        grep -a -e '^PULSE-BAD' -e '^PULSE-E' | head -n 20
+}
+TEXT
+}
+
 guest_pulse() { # name [host]
-    local n line='^PULSE( (name|step|verified|passes|bad)=[^ =]+){5}( |\$)'
+    local n
     n=$(on_which "$@")
-    on_host "$n" "log=\$($(logs_of "$1") | head -n 1)
-        [ -n \"\$log\" ] || { echo 'no console log' >&2; exit 1; }
-        tr -d '\r' <\"\$log\" | grep -aE \"$line\" | tail -n 1 | grep ." ||
-        die "host$n has no PULSE line of '$1'"
+    on_host "$n" "$(pulse_reader "$1")
+        pulse" || die "host$n has no PULSE line of '$1'"
 }
 
 guest_bad() { # name [host]; the PULSE-BAD lines; fails if there is one
     local n lines
     n=$(on_which "$@")
-    lines=$(on_host "$n" "cat \$($(logs_of "$1")) | tr -d '\r' |
-        grep -a -e '^PULSE-BAD' -e '^PULSE-E' | head -n 20; true")
+    lines=$(on_host "$n" "$(pulse_reader "$1")
+        bad; true")
     [ -z "$lines" ] || { echo "$lines"; return 1; }
+}
+
+# Waits for two whole passes over its memory that began after the first look;
+# prints the last line.  A number of the same step again would only prove that
+# the log is there; a replica's log begins when it runs.
+guest_good() { # name [host [seconds]]
+    local n
+    n=$(on_which "$@")
+    on_host "$n" "$(pulse_reader "$1")
+        passes() { sed -n 's/.* passes=\([0-9]*\).*/\1/p'; }
+        first='' said=''
+        for ((i = 0; i < ${3:-90} * 2; i++)); do
+            line=\$(pulse) && now=\$(passes <<<\"\$line\") || now=''
+            [ -n \"\$first\" ] || first=\$now
+            said=\$(bad)
+            [ -z \"\$said\" ] || break
+            if [ -n \"\$now\" ] && [ \$now -ge \$((first + 2)) ]; then
+                echo \"\$line\"
+                grep -q ' bad=0\b' <<<\"\$line\"
+                exit
+            fi
+            sleep 0.5
+        done
+        echo \"\${said:-stands still: \$line}\"
+        exit 1"
 }
 
 guest_tell() { # name word [host]; type a word at the guest's console
@@ -193,7 +232,7 @@ lab_guest() {
     case $verb in
         list) guest_list ;;
         config) need_name "${1:-}"; "$mkguest" config "$@" ;;
-        start | stop | pulse | bad | tell | sh)
+        start | stop | pulse | bad | good | tell | sh)
             need_name "${1:-}"
             "guest_$verb" "$@" ;;
         *) cat >&2 <<'USAGE'
@@ -201,6 +240,7 @@ usage: lab guest start NAME [host=N] [wait=SECONDS] [KEY=VALUE...]
        lab guest stop NAME          destroy it, on both hosts
        lab guest pulse NAME [N]     its last PULSE line
        lab guest bad NAME [N]       its errors; fails if there are any
+       lab guest good NAME [N [S]]  wait for two passes over its memory without one
        lab guest tell NAME WORD [N] type a command: stats gaps verify ...
        lab guest sh NAME CMD...     run a command in it
        lab guest config NAME [KEY=VALUE...]
