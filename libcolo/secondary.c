@@ -273,6 +273,18 @@ int colo__secondary_action(struct colo_session *s, int action,
     }
 }
 
+/* The primary's guest cannot go on there and has been ended, unasked. */
+static void handed_over(struct colo_session *s)
+{
+    if (s->state >= COLO_STATE_TAKEOVER ||
+        !colo__transition(s->table, s->state, COLO_EV_FAILOVER))
+        return;
+    if (!s->error.code)
+        colo__fail(&s->error, COLO_E_PEER, 0, "secondary",
+                   "the primary's host cannot run the guest any more");
+    colo__session_raise(s, COLO_EV_FAILOVER);
+}
+
 void colo__secondary_message(struct colo_session *s,
                              const struct colo_msg *msg)
 {
@@ -322,9 +334,9 @@ void colo__secondary_message(struct colo_session *s,
         break;
     case COLO_MSG_STOP:
         if (msg->value == 1) {
-            /* its guest has ended: as we asked, or it hands it over */
-            if (!s->s.await_yield && s->state < COLO_STATE_TAKEOVER)
-                colo__session_raise(s, COLO_EV_FAILOVER);
+            /* its guest has ended, as we asked */
+            if (!s->s.await_yield)
+                handed_over(s);
             s->s.await_yield = false;
             return;
         }

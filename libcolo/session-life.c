@@ -180,6 +180,8 @@ void colo__session_end(struct colo_session *s)
                            colo__session_ended_well(s) && !s->error.code
                                ? COLO_REASON_REQUEST
                                : COLO_REASON_ERROR);
+    if (s->role == COLO_ROLE_PRIMARY && s->p.crippled)
+        s->reason = COLO_REASON_ERROR;
     if (s->operator_failover)
         s->reason = COLO_REASON_REQUEST;
     colo__session_publish_status(s);

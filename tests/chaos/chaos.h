@@ -50,7 +50,9 @@
     X(SUSPEND, foreign_suspend, 2)                                         \
     X(GUEST_END, guest_end, 3)                                             \
     X(GROW, guest_grows, 1)                                                \
-    X(FAILOVER, operator_failover, 3)
+    X(FAILOVER, operator_failover, 3)                                      \
+    X(CRIPPLE, primarys_devices_end, 5)                                    \
+    X(CRIPPLE_REPLICA, replicas_devices_end, 3)
 
 enum {
 #define X(id, name, weight) FAULT_##id,
@@ -76,6 +78,7 @@ struct plan {
     uint32_t hv_nth;
     bool hv_on;
     int reason;            /* of the guest's end */
+    bool told;             /* of the devices', or found out */
     uint32_t delay_ms;     /* DELAY: of each piece */
     struct sim_config guest;
     bool track_off_there;  /* TRACK_OFF in mode colo: the replica's, too */
@@ -106,6 +109,7 @@ struct record {
     _Atomic uint32_t host_down;
     _Atomic uint32_t end_seen;   /* the session knows of the guest's end */
     _Atomic uint32_t injected;   /* a kill at a step has come */
+    _Atomic uint64_t before;     /* commits, when the devices ended */
     _Atomic uint32_t starved;    /* somebody heard nothing for dead_ms */
     char violation[200];         /* of the order of calls; "" none */
     char error[2][200];          /* how each session ended */

@@ -184,6 +184,13 @@ static void judge_primary(struct run *run, bool replica_runs,
     const struct plan *plan = run->plan;
     struct sim_look look;
 
+    /* it makes steps here, but nobody would see them */
+    if (plan->fault == FAULT_CRIPPLE && atomic_load(&run->rec->before) &&
+        !replica_runs)
+        bad(v, &v->loss, "the devices ended after epoch %llu and the other "
+            "side did not go on",
+            (unsigned long long)atomic_load(&run->rec->before));
+
     if (run->host_dead) {
         if (!replica_runs && atomic_load(&run->rec->committed) &&
             !run->killed[1])

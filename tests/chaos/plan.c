@@ -203,6 +203,7 @@ void plan_make(struct plan *plan, uint64_t seed, uint32_t run, int mode)
         plan->after_epochs += 2; /* before, there is nothing to take over */
     plan->delay_us = upto(&x, 10000);
     plan->delay_ms = 1 + upto(&x, 30);
+    plan->told = plan->delay_us % 2;
     plan->reason = (int)upto(&x, 2); /* poweroff, reboot */
     if (one_in(&x, 3))
         plan->reason = COLO_HV_CRASH;

@@ -181,6 +181,21 @@ static void track_off(struct run *run)
     sim_guest_free(replica);
 }
 
+static void cripple(struct run *run)
+{
+    struct sim_guest *replica = NULL;
+
+    atomic_store(&run->rec->before, atomic_load(&run->rec->commits));
+    if (run->plan->fault == FAULT_CRIPPLE) {
+        sim_guest_cripple(run->guest, run->plan->told);
+    } else if (!sim_guest_attach(run->sdir, &replica, NULL)) {
+        /* a replica that nobody looks into: only the event says it */
+        sim_guest_cripple(replica, run->plan->told ||
+                                       run->plan->mode != COLO_MODE_COLO);
+        sim_guest_free(replica);
+    }
+}
+
 static void inject(struct run *run)
 {
     const struct plan *plan = run->plan;
@@ -214,6 +229,8 @@ static void inject(struct run *run)
     case FAULT_GUEST_END: sim_guest_shutdown(run->guest, plan->reason); break;
     case FAULT_GROW:           sim_guest_grow(run->guest, 40); break;
     case FAULT_FAILOVER:       tell(run, 1, 'f'); break;
+    case FAULT_CRIPPLE:
+    case FAULT_CRIPPLE_REPLICA: cripple(run); break;
     default:                   break; /* none; at a step; at a call */
     }
 }

@@ -383,6 +383,13 @@ void sim_guest_track_off(struct sim_guest *guest)
     atomic_fetch_add(&guest->ctl->track_generation, 1);
 }
 
+void sim_guest_cripple(struct sim_guest *guest, bool tell)
+{
+    atomic_store(&guest->ctl->crippled, 1);
+    atomic_store(&guest->ctl->cripple_event, tell);
+    sim__tell(guest);
+}
+
 void sim_guest_stuck(struct sim_guest *guest, bool on)
 {
     atomic_store(&guest->ctl->stuck, on);

@@ -18,7 +18,6 @@ struct sim_hv {
     struct sim_seed *seed;
     bool seeded;
     bool stop_asked, guest_told, ended;
-    bool crippled, cripple_told;
     bool tracking;                 /* we switched it on */
     uint32_t generation;           /* of the switch, at that time */
     uint64_t tot_pages;            /* at the last dirty */

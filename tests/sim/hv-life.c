@@ -291,7 +291,7 @@ static bool life_crippled(struct colo_hv *hv)
     struct sim_hv *h = sim(hv);
     struct sim_look look;
 
-    if (!h->crippled || !h->guest)
+    if (!h->guest || !atomic_load(&h->guest->ctl->crippled))
         return false;
     sim_guest_look(h->guest, &look);
     return look.state == COLO_HV_RUNNING || look.state == COLO_HV_STOPPED ||

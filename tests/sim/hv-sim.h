@@ -117,6 +117,9 @@ void sim_guest_suspend(struct sim_guest *guest);          /* by somebody */
 void sim_guest_pause(struct sim_guest *guest, bool on);   /* xl pause */
 void sim_guest_track_off(struct sim_guest *guest);        /* xl save */
 void sim_guest_stuck(struct sim_guest *guest, bool on);   /* no answer */
+/* its devices are gone: its state cannot be had or loaded, and though it can be
+ * let go on, that is an error; tell: an event says so, too */
+void sim_guest_cripple(struct sim_guest *guest, bool tell);
 /* memory of n frames goes away, or comes (back) as zeros */
 void sim_guest_balloon(struct sim_guest *guest, uint64_t gfn, uint64_t n,
                        bool out);
@@ -160,10 +163,6 @@ struct sim_guest *sim_hv_guest(struct colo_hv *hv);
 /* sim_hv_fail - let call number nth (1: the next) of op fail with code, and
  * all after it if `on` is set.  Nothing is done by a call that fails. */
 void sim_hv_fail(struct colo_hv *hv, int op, uint32_t nth, int code, bool on);
-/* sim_hv_cripple - the guest's devices are gone: its state cannot be had or
- * loaded, and though it can be let go on, that is an error.  tell: an event says
- * so, too. */
-void sim_hv_cripple(struct colo_hv *hv, bool tell);
 /* how often op was called */
 uint32_t sim_hv_calls(struct colo_hv *hv, int op);
 

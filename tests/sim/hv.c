@@ -29,17 +29,12 @@ void sim_hv_fail(struct colo_hv *hv, int op, uint32_t nth, int code, bool on)
     sim(hv)->fail_on[op] = on;
 }
 
-void sim_hv_cripple(struct colo_hv *hv, bool tell)
-{
-    sim(hv)->crippled = true;
-    sim(hv)->cripple_told = !tell;
-    eventfd_write(sim(hv)->own_event, 1);
-}
-
 int sim__devices(const struct sim_hv *h, struct colo_error *err)
 {
-    return !h->crippled ? 0 : colo__fail(err, COLO_E_HV, 0, WHERE,
-                                         "the devices are gone");
+    bool gone = h->guest && atomic_load(&h->guest->ctl->crippled);
+
+    return !gone ? 0 : colo__fail(err, COLO_E_HV, 0, WHERE,
+                                  "the devices are gone");
 }
 
 uint32_t sim_hv_calls(struct colo_hv *hv, int op)
@@ -146,10 +141,8 @@ static void poll_guest(struct sim_hv *h, struct colo_hv_event *ev)
         ev->events |= kind == SIM_STOPPED ? COLO_HV_EV_STOPPED
                                           : COLO_HV_EV_GUEST;
     }
-    if (h->crippled && !h->cripple_told) {
-        h->cripple_told = true;
+    if (atomic_exchange(&h->guest->ctl->cripple_event, 0))
         ev->events |= COLO_HV_EV_DEVICES;
-    }
     if (h->ended) {
         h->ended = false;
         ev->events |= COLO_HV_EV_ENDED;

@@ -48,6 +48,8 @@ struct sim_ctl {
     _Atomic uint32_t kick;   /* futex: something for the vCPU changed */
     _Atomic uint32_t paused; /* by somebody, or not yet started */
     _Atomic uint32_t stuck;  /* a stop is not answered */
+    _Atomic uint32_t crippled;      /* no devices any more */
+    _Atomic uint32_t cripple_event; /* ... and nobody was told yet */
     _Atomic uint32_t track;
     _Atomic uint32_t track_generation; /* counts switches-off */
     _Atomic uint32_t domid;

@@ -32,6 +32,8 @@ static void the_other_side_has_it(struct colo_pair *c)
     ck_assert_msg(strstr(c->t.p.err.text, "QEMU") != NULL, "%s",
                   c->t.p.err.text);
     ck_assert_msg(c->t.s.rc == 0, "%s", c->t.s.err.text);
+    ck_assert_int_eq(c->t.p.exit_reason, COLO_REASON_ERROR);
+    ck_assert_int_eq(c->t.s.exit_reason, COLO_REASON_ERROR);
     ck_assert_int_eq(guest_state(c->t.guest), COLO_HV_GONE);
     ck_assert(!is_copy(c));
     is_whole(c, replica(c));
@@ -47,7 +49,7 @@ START_TEST(the_primarys_ends)
         open_mode(&c, modes[i % 2]);
         pair_protected(&c.t, 3);
         /* told at once, or shown by the next call that fails */
-        sim_hv_cripple(c.t.p.hv, i < 2);
+        sim_guest_cripple(c.t.guest, i < 2);
         the_other_side_has_it(&c);
         pair_close(&c.t);
     }
@@ -71,7 +73,7 @@ static void on_this_step(void *user, const char *step)
         at->c->t.p.checkpoints < 2)
         return;
     at->done = true;
-    sim_hv_cripple(at->c->t.p.hv, at->tell);
+    sim_guest_cripple(at->c->t.guest, at->tell);
 }
 
 static void ends_at(int role, const char *step, bool tell)
@@ -128,7 +130,7 @@ START_TEST(no_epoch_yet)
     c.t.sim.stop_delay_us = 200000;
     colo_open(&c);
     pair_until(&c.t, 5000, sim_hv_calls(c.t.p.hv, SIM_OP_SEED_OUT));
-    sim_hv_cripple(c.t.p.hv, true);
+    sim_guest_cripple(c.t.guest, true);
     pair_until(&c.t, 8000, both_over(&c.t));
     ck_assert_int_eq(c.t.p.rc, COLO_E_HV);
     ck_assert_int_ne(guest_state(c.t.guest), COLO_HV_GONE);
@@ -152,7 +154,7 @@ START_TEST(destroyed)
         colo_open(&c);
         pair_protected(&c.t, 1);
         sim_guest_pause(c.t.guest, true);
-        sim_hv_cripple(c.t.p.hv, true);
+        sim_guest_cripple(c.t.guest, true);
         begin = now_ms();
         pair_until(&c.t, 2000, now_ms() > begin + 50);
         ck_assert_int_eq(c.t.p.rc, 1);
@@ -175,7 +177,7 @@ START_TEST(the_replicas_ends)
 
         open_mode(&c, modes[i]);
         pair_protected(&c.t, 3);
-        sim_hv_cripple(c.t.s.hv, true);
+        sim_guest_cripple(replica(&c), true);
         pair_until(&c.t, 8000, both_over(&c.t));
         ck_assert_int_eq(c.t.s.rc, COLO_E_HV);
         ck_assert_int_eq(c.t.p.rc, COLO_E_PEER_SAID);
