@@ -10,6 +10,7 @@
 #   proxy, session    of the primary or -backup: killed
 #   qemu-primary      killed: the guest goes on at the backup
 #   qemu-backup       killed: protection ends
+#   remus-qemu-...    the same two in mode remus
 #   link              drops everything: both copies go on
 #   off-primary       that host loses its power: while nothing happens, at
 #   off-backup        @STATE of its own checkpoint, or @load: amid questions
@@ -22,7 +23,7 @@
 
 short=(hand proxy-primary qemu-backup session-backup)
 all=(hand proxy-primary proxy-backup session-primary session-backup
-     qemu-backup qemu-primary link failover relaunch
+     qemu-backup qemu-primary remus-qemu-backup remus-qemu-primary link failover relaunch
      off-backup off-backup@stopping off-backup@receiving off-backup@loading
      off-backup@load off-primary off-primary@requested off-primary@stopping
      off-primary@committing off-primary@loading off-primary@load)
@@ -51,10 +52,11 @@ have_hvm() {
     to=$((3 - from))
 }
 
-both_run() {
+protected() { # MODE
+    local how=(--remote colo-v -v -v --mode "$1")
     # the emulated hosts take seconds for what others do in a millisecond
-    protect h1 $from $to --mode colo --interval 20000 --hold 30000 -v -v \
-        --remote colo-v
+    [ "$1" = remus ] || how+=(--interval 20000 --hold 30000)
+    protect h1 $from $to "${how[@]}"
     epochs_pass h1 $from 1
     asked h1 $from
 }
@@ -195,8 +197,8 @@ fault() { # NAME
         proxy-backup) fault_proxy $to ;;
         session-primary) fault_session $from ;;
         session-backup) fault_session $to ;;
-        qemu-primary) fault_qemu_primary ;;
-        qemu-backup) fault_qemu_backup ;;
+        qemu-primary | remus-qemu-primary) fault_qemu_primary ;;
+        qemu-backup | remus-qemu-backup) fault_qemu_backup ;;
         link) fault_link ;;
         failover) fault_failover ;;
         relaunch) fault_relaunch ;;
@@ -213,7 +215,10 @@ keep=
 for name in "$@"; do
     say "== $name"
     have_hvm
-    both_run
+    case $name in
+        remus-*) protected remus ;;
+        *) protected colo ;;
+    esac
     fault "$name"
 done
 host_ready 1; host_ready 2
