@@ -211,9 +211,10 @@ guest_sh() { # name command...; run a command in the guest, over its LAN
     local name=$1 n ip
     shift
     n=$(on_which "$name")
-    ip=$(on_host "$n" "cat /guest/$name.cfg 2>/dev/null || ssh host$((3 - n)) \
-        cat /guest/$name.cfg" </dev/null |
-        sed -n 's/.*guest\.ip=\([0-9.]*\).*/\1/p')
+    # the host that made it may be dead
+    ip=$(cat "$LAB_RUN/$name.cfg" 2>/dev/null ||
+        on_host "$n" "cat /guest/$name.cfg" </dev/null)
+    ip=$(sed -n 's/.*guest\.ip=\([0-9.]*\).*/\1/p' <<<"$ip")
     [ -n "$ip" ] || die "'$name' has no network"
     echo "$*" | on_host "$n" "timeout ${COLO_LAB_TIMEOUT:-60} busybox nc $ip 23"
 }
