@@ -61,11 +61,7 @@ protected() { # MODE
     asked h1 $from
 }
 
-# Checkpoints back to back, as long as there is a session.
-no_pause() {
-    on $from "timeout 120 sh -c 'while colo checkpoint h1; do :; done' \
-        >/dev/null 2>&1 &"
-}
+no_pause() { on $from "colo delay h1 1" || fail "delay"; }
 
 # questions HOST: asked there, one after the other, for a minute and a half
 questions() {
@@ -108,10 +104,24 @@ killed() { # HOST COMMAND
 # ---- the faults ------------------------------------------------------------------
 
 fault_hand() {
-    local i
-    for ((i = 0; i < 50; i++)); do
-        on $from "colo checkpoint h1" >/dev/null || fail "checkpoint $i"
-    done
+    local said
+    # one is asked for when the one before is committed, or two would be one
+    said=$(on $from "epoch() {
+            colo status h1 --json | grep -o '\"epoch\":[0-9]*' | head -n 1 |
+                cut -d: -f2
+        }
+        last=\$(epoch)
+        for ((i = 1; i <= 50; i++)); do
+            colo checkpoint h1 >/dev/null || exit 1
+            for ((j = 0; j < 100; j++)); do
+                now=\$(epoch)
+                [ -n \"\$now\" ] || exit 1
+                [ \$now -le \$last ] || break
+                sleep 0.2
+            done
+            [ \$now -gt \$last ] || { echo \"number \$i: epoch \$now\"; exit 1; }
+            last=\$now
+        done") || fail "checkpoints by hand: $said"
     pulse_good h1 $from
     pulse_good h1 $to
     [ "$(status_field h1 $from audit_mismatches)" = 0 ] || fail "audit"
