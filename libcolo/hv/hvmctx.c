@@ -41,7 +41,8 @@ static const struct {
     { REC_CPU, true, 1032, 1032, 0 },
     { 3, true, 8, 8, 0 },                /* PIC: two of them */
     { 4, false, 400, 400, 0 },           /* IOAPIC */
-    { COLO_HVMCTX_LAPIC, true, 24, 32, 0 }, /* pending_esr since 4.20 */
+    { COLO_HVMCTX_LAPIC, true, COLO_HVMCTX_LAPIC_OLD, COLO_HVMCTX_LAPIC_NEW,
+      0 },
     { 6, true, 1024, 1024, 0 },          /* LAPIC_REGS */
     { 7, false, 16, 16, 0 },             /* PCI_IRQ */
     { 8, false, 8, 8, 0 },               /* ISA_IRQ */
@@ -263,4 +264,15 @@ uint32_t colo__hvmctx_trim_lapic(uint8_t *context, uint32_t len,
         to += DESCRIPTOR + keep;
     }
     return to;
+}
+
+uint32_t colo__hvmctx_shorten(uint8_t *buf, uint32_t len)
+{
+    uint8_t *context = buf + colo__hvmctx_room(colo__le16(buf + 6));
+    uint32_t old = colo__le32(buf + 12);
+    uint32_t n = colo__hvmctx_trim_lapic(context, old, COLO_HVMCTX_LAPIC_OLD);
+
+    memmove(context + n, context + old, (size_t)(buf + len - context - old));
+    colo__put_le(buf + 12, n, 4);
+    return len - (old - n);
 }

@@ -77,7 +77,15 @@ int colo__hvmctx_record_len(const uint8_t *context, uint32_t len,
 uint32_t colo__hvmctx_trim_lapic(uint8_t *context, uint32_t len,
                                  uint32_t lapic_len);
 
-/* the type of the LAPIC record, for the two above */
+/* the type of the LAPIC record, for the two above, and its lengths: up to Xen
+ * 4.19, and since */
 #define COLO_HVMCTX_LAPIC 5u
+#define COLO_HVMCTX_LAPIC_OLD 24u
+#define COLO_HVMCTX_LAPIC_NEW 32u /* pending_esr, and four unused bytes */
+
+/* colo__hvmctx_shorten - the same in a container that parse has accepted, for a
+ * peer whose Xen may be any.
+ * Returns  its new length */
+uint32_t colo__hvmctx_shorten(uint8_t *buf, uint32_t len);
 
 #endif

@@ -15,8 +15,7 @@
 #include "../hv/hvmctx.h"
 #include "seed-header.h"
 
-#define LAPIC_KEEP 24u /* up to Xen 4.19 */
-#define LAPIC_NOW  32u /* since 4.20: pending_esr, and four unused bytes */
+#define CUT (COLO_HVMCTX_LAPIC_NEW - COLO_HVMCTX_LAPIC_OLD)
 
 /* of libxl's stream and libxc's in it */
 #define LIBXL_HEADER 16u
@@ -127,11 +126,11 @@ static void take_head(struct colo_seed_trim *t)
 /* One byte of a head; what is to be sent in its place. */
 static uint8_t gather(struct colo_seed_trim *t, uint8_t byte)
 {
-    if (t->at == AT_CONTEXT && t->have == 4 && byte == LAPIC_NOW &&
+    if (t->at == AT_CONTEXT && t->have == 4 && byte == COLO_HVMCTX_LAPIC_NEW &&
         colo__le16(t->head) == COLO_HVMCTX_LAPIC &&
-        t->owed <= COLO_SEED_TRIM_ROOM - (LAPIC_NOW - LAPIC_KEEP)) {
-        byte = LAPIC_KEEP;
-        t->cut = LAPIC_NOW - LAPIC_KEEP;
+        t->owed <= COLO_SEED_TRIM_ROOM - CUT) {
+        byte = COLO_HVMCTX_LAPIC_OLD;
+        t->cut = CUT;
     }
     t->head[t->have++] = byte;
     if (t->have == head_size(t->at))

@@ -23,6 +23,7 @@
 #include "engine/receive.h"
 #include "engine/seed-pipe.h"
 #include "engine/worker.h"
+#include "hv/hvmctx.h"
 #include "gate.h"
 #include "hv-gate.h"
 #include "talk.h"
@@ -142,16 +143,28 @@ static int seed_job(void *arg, struct colo_error *err)
     return rc;
 }
 
+/* Which Xen the other host has is not known: the oldest takes this form, and a
+ * newer one fills it up.  What is wrong with a context is for commit to say. */
+static void shorten(struct colo_epoch *e)
+{
+    struct colo_hvmctx ctx;
+    struct colo_error ignored;
+
+    if (!colo__hvmctx_parse(e->state, e->state_len, &ctx, &ignored))
+        e->state_len = colo__hvmctx_shorten(e->state, e->state_len);
+}
+
 static int epoch_job(void *arg, struct colo_error *err)
 {
     struct backup *b = arg;
-    const struct colo_epoch *e = &b->rx.epoch;
+    struct colo_epoch *e = &b->rx.epoch;
     uint32_t ms = b->gate->send_ms;
     uint64_t n;
     int rc = 0;
 
     if (b->rx.streamed)
         return colo__stock_piece(b->stock, e->state, e->state_len, ms, err);
+    shorten(e);
     for (uint64_t i = 0; !rc && i < e->gone_count; i += n) {
         n = e->gone_count - i;
         if (n > PAGES_AT_ONCE)

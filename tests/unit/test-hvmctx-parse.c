@@ -145,11 +145,11 @@ END_TEST
 
 #define DEVICES 100u
 
-static uint32_t make_devices(struct state *s)
+static uint32_t make_devices(struct state *s, uint32_t lapic)
 {
     uint32_t at;
 
-    make(s, 24);
+    make(s, lapic);
     at = s->len;
     colo__hvmctx_put_devices(s->bytes, s->bytes + at, DEVICES);
     memcpy(s->bytes + at + COLO_HVMCTX_DEVICES, "QEVM", 4);
@@ -168,7 +168,7 @@ START_TEST(test_devices)
     ck_assert_int_eq(colo__hvmctx_parse(s.bytes, s.len, &ctx, &err), 0);
     ck_assert_ptr_null(ctx.devices);
     ck_assert_uint_eq(ctx.devices_len, 0);
-    at = make_devices(&s);
+    at = make_devices(&s, 24);
     ck_assert_int_eq(colo__hvmctx_parse(s.bytes, s.len, &ctx, &err), 0);
     ck_assert_uint_eq(ctx.context_len, at - room());
     ck_assert_ptr_eq(ctx.devices, s.bytes + at + COLO_HVMCTX_DEVICES);
@@ -318,7 +318,31 @@ START_TEST(test_trim)
 }
 END_TEST
 
+/* a whole container, with devices and without */
+START_TEST(test_shorten)
+{
+    for (int devices = 0; devices < 2; devices++) {
+        struct state longer, shorter;
+        struct colo_error err;
+        uint32_t len;
+
+        make(&longer, 32);
+        make(&shorter, 24);
+        if (devices) {
+            make_devices(&longer, 32);
+            make_devices(&shorter, 24);
+        }
+        ck_assert_int_eq(parse(&longer, longer.len, &err), 0);
+        len = colo__hvmctx_shorten(longer.bytes, longer.len);
+        ck_assert_uint_eq(len, shorter.len);
+        ck_assert_mem_eq(longer.bytes, shorter.bytes, len);
+        ck_assert_uint_eq(colo__hvmctx_shorten(longer.bytes, len), len);
+    }
+}
+END_TEST
+
 PURE_MAIN("hvmctx-parse", test_good, test_devices, test_every_cut,
           test_container_that_lies, test_records_that_lie, test_no_cpu,
           test_end_is_the_end, test_record_beyond_the_end,
-          test_too_many_params, test_sizes, test_trim)
+          test_too_many_params, test_sizes, test_trim,
+          test_shorten)
