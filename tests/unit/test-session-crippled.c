@@ -139,6 +139,23 @@ START_TEST(no_epoch_yet)
 }
 END_TEST
 
+/* A stock peer goes on after the loss of this host only, and cannot be asked. */
+START_TEST(a_stock_peer)
+{
+    struct colo_pair c;
+
+    open_mode(&c, COLO_MODE_REMUS);
+    pair_protected(&c.t, 3);
+    c.t.p.session->stock = true;
+    sim_guest_cripple(c.t.guest, true);
+    pair_until(&c.t, 8000, both_over(&c.t));
+    ck_assert_int_eq(c.t.p.rc, COLO_E_HV);
+    ck_assert_int_ne(guest_state(c.t.guest), COLO_HV_GONE);
+    ck_assert_int_eq(guest_state(replica(&c)), COLO_HV_GONE);
+    pair_close(&c.t);
+}
+END_TEST
+
 /* Somebody destroys the guest: it must not come to life on the other side. */
 START_TEST(destroyed)
 {
@@ -191,5 +208,5 @@ START_TEST(the_replicas_ends)
 END_TEST
 
 PURE_MAIN("session-crippled", the_primarys_ends,
-          the_primarys_ends_at_any_step, no_epoch_yet, destroyed,
-          the_replicas_ends)
+          the_primarys_ends_at_any_step, no_epoch_yet, a_stock_peer,
+          destroyed, the_replicas_ends)
