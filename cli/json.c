@@ -153,6 +153,7 @@ void cli_json_status(yajl_gen gen, const struct colo_status *status)
     cli_json_number(gen, "held_bytes", status->held_bytes);
     cli_json_number(gen, "held_max", status->held_max);
     cli_json_number(gen, "output_lost", status->output_lost);
+    cli_json_number(gen, "audit_off", (uint64_t)status->audit_off);
     cli_json_text(gen, "commit", colo_commit_name(status->commit));
     cli_json_checkpoint(gen, "last", &status->last);
     if (status->mode == COLO_MODE_COLO)

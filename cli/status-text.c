@@ -63,10 +63,14 @@ static void put_figures(const struct colo_status *status, FILE *out)
     if (status->mode == COLO_MODE_COLO &&
         status->role == COLO_ROLE_PRIMARY)
         put_lockstep(&status->lockstep, out);
-    fprintf(out, ROW "%" PRIu64 " pages compared, %" PRIu64 " wrong (repaired)"
-            ", %" PRIu64 " different for a known reason\n", "audit",
-            status->audit_pages, status->audit_mismatches,
-            status->audit_known);
+    if (status->audit_off)
+        fprintf(out, ROW "none: the replica's pages are not compared\n",
+                "audit");
+    else
+        fprintf(out, ROW "%" PRIu64 " pages compared, %" PRIu64
+                " wrong (repaired), %" PRIu64 " different for a known "
+                "reason\n", "audit", status->audit_pages,
+                status->audit_mismatches, status->audit_known);
     if (status->full_resyncs)
         fprintf(out, ROW "%" PRIu64 "\n", "full resyncs",
                 status->full_resyncs);

@@ -216,6 +216,9 @@ struct colo_status {
     uint64_t output_lost;          /* frames: the buffer was full */
     struct colo_lockstep_info lockstep; /* primary, mode colo */
     int32_t commit;                /* primary: COLO_COMMIT_* */
+    int32_t audit_off;             /* primary, 1: pages are not compared: so
+                                      asked, or the peer or a PV guest
+                                      does not allow it */
 };
 
 #define COLO_EVENT_STATE      1  /* state, old_state */

@@ -177,6 +177,9 @@ static void fill(struct colo_session *s, struct colo_status *st)
     st->audit_known = s->audit_known;
     st->full_resyncs = s->role == COLO_ROLE_PRIMARY ? s->p.capture.resyncs
                                                     : 0;
+    /* what the peer or the guest does not allow: keep_to_features */
+    st->audit_off = s->role == COLO_ROLE_PRIMARY &&
+                    s->config.audit_checkpoints == UINT32_MAX;
     if (s->role == COLO_ROLE_PRIMARY)
         st->commit = s->peer.features & COLO_FEATURE_WRITTEN
                          ? COLO_COMMIT_WRITTEN

@@ -34,6 +34,7 @@ static const struct field stats_fields[] = {
     STATUS("audit-pages", audit_pages),
     STATUS("audit-mismatches", audit_mismatches),
     STATUS("audit-known", audit_known),
+    STATUS("audit-off", audit_off),
     STATUS("full-resyncs", full_resyncs),
     STATUS("own-dirty-pages", lockstep.own_dirty_pages),
     STATUS("peer-dirty-pages", lockstep.peer_dirty_pages),

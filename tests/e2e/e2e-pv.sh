@@ -34,7 +34,7 @@ fi
 start_guest v1 1 type=pv
 protect v1 1 2
 epochs_pass v1 1 10
-[ "$(status_field v1 1 audit_pages)" = 0 ] || fail "a PV guest was audited"
+[ "$(status_field v1 1 audit_off)" = 1 ] || fail "a PV guest is audited"
 say "$(on 1 'colo status v1' | grep '^pause')"
 pulse_good v1 1
 asked v1 1

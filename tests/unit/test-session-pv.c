@@ -53,6 +53,7 @@ START_TEST(protects_and_stops)
     ck_assert_uint_ge(st.epoch, 20);
     /* nobody may believe that it was audited */
     ck_assert_uint_eq(st.audit_pages, 0);
+    ck_assert_int_eq(st.audit_off, 1);
     ck_assert_uint_ge(pv.loads, 19);
     ck_assert_uint_gt(st.last.dirty_pages, 0);
     ck_assert_int_eq(colo_session_stop(t.p.session, NULL), 0);

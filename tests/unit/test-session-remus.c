@@ -20,6 +20,7 @@ START_TEST(protects_and_stops)
     ck_assert_uint_ge(st.epoch, 20);
     ck_assert_uint_gt(st.audit_pages, 0);
     ck_assert_uint_eq(st.audit_mismatches, 0);
+    ck_assert_int_eq(st.audit_off, 0);
     ck_assert_uint_gt(st.pause_median_us, 0);
 
     ck_assert_int_eq(colo_session_stop(t.p.session, NULL), 0);
