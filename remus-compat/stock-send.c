@@ -308,6 +308,8 @@ int colo__stock_seed(struct colo_stock *stock, uint8_t kind,
     colo__stream_reader_init(&seed->reader, kind, NULL);
     while (!rc && !done)
         rc = pass_item(stock, seed, timeout_ms, &done, err);
+    if (!rc) /* an end that needed no change is still here */
+        rc = flush(stock, seed, timeout_ms, err);
     if (!rc)
         rc = wait_acked(stock, timeout_ms, err);
     colo__window_fini(&seed->window);

@@ -3,12 +3,14 @@
  *
  * Input: a byte for the mode, a byte for the size of the pieces, then a stream
  * of Xen.  Read in pieces and at once it is the same; what was converted can be
- * read; a machine that was gathered from it is one.
+ * read; a machine that was gathered from it is one; what is taken for a piece
+ * is exactly one checkpoint.
  */
 #include "fuzz.h"
 
 #include "../../remus-compat/stream-convert.h"
 #include "../../remus-compat/stream-epoch.h"
+#include "../../remus-compat/stream-piece.h"
 
 struct result {
     uint64_t sum;   /* of all that was handed out */
@@ -167,6 +169,29 @@ out:
     free(reader);
 }
 
+/* What is behind the first checkpoint may be the second one of a PV guest. */
+static void piece(const uint8_t *data, size_t size)
+{
+    uint64_t pages = UINT64_MAX;
+    struct colo_error err;
+    uint32_t len = size < UINT32_MAX ? (uint32_t)size : UINT32_MAX;
+    uint8_t *copy;
+    int rc;
+
+    if (!size)
+        return;
+    copy = fuzz_copy(data, size);
+    rc = colo__stream_check_piece(copy, len, 0xfffff, &pages, &err);
+    if (rc) {
+        fuzz_check_error(&err, rc);
+        MUST(pages == UINT64_MAX);
+    } else {
+        MUST(pages * COLO_PAGE_SIZE < len);
+        MUST(colo__stream_check_piece(copy, len - 1, 0xfffff, NULL, NULL));
+    }
+    free(copy);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const uint8_t modes[] = {
@@ -185,5 +210,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (whole.done)
         convert(mode, data + 2, whole.first);
     gather(mode, data + 2, size - 2);
+    piece(data + 2, size - 2);
+    if (whole.done)
+        piece(data + 2 + whole.first, size - 2 - whole.first);
     return 0;
 }

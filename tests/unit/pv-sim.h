@@ -88,14 +88,34 @@ static inline void pv_put_page(struct colo_stream_out *out, struct colo_hv *hv,
     out->len += COLO_PAGE_SIZE;
 }
 
-static inline void pv_take(struct colo_hv *hv)
+/* What ends a checkpoint; in SHARED_INFO is what the simulation has for a
+ * machine. */
+static inline void pv_put_tail(struct colo_stream_out *out,
+                               struct colo_hv *hv)
 {
     static uint8_t vcpu[8 + COLO_STREAM_VCPU_64];
     uint8_t shared[COLO_PAGE_SIZE] = { 0 };
+    uint32_t n = 0;
+
+    ck_assert_int_eq(pv.p.sim->machine->get(hv, shared + 4,
+                                            sizeof(shared) - 4, &n, NULL), 0);
+    colo__put_le(shared, n, 4);
+    colo__stream_out_tsc(out, 2, 2400000, 1, 1);
+    colo__stream_out_record(out, COLO_STREAM_LIBXC, COLO_LIBXC_SHARED_INFO,
+                            shared, sizeof(shared));
+    colo__stream_out_record(out, COLO_STREAM_LIBXC, COLO_LIBXC_PV_VCPU_BASIC,
+                            vcpu, sizeof(vcpu));
+    colo__stream_out_record(out, COLO_STREAM_LIBXC, COLO_LIBXC_CHECKPOINT,
+                            NULL, 0);
+    colo__stream_out_record(out, COLO_STREAM_LIBXL, COLO_LIBXL_CHECKPOINT_END,
+                            NULL, 0);
+}
+
+static inline void pv_take(struct colo_hv *hv)
+{
     struct colo_stream_out out;
     uint64_t pos = 0, gfn;
     bool lost = false;
-    uint32_t n = 0;
     size_t len;
 
     ck_assert_int_eq(pv.p.sim->dirty(hv, &pv.carry, COLO_DIRTY_CLEAN |
@@ -106,19 +126,7 @@ static inline void pv_take(struct colo_hv *hv)
     while (colo__bitmap_scan(&pv.carry, &pos, &gfn, 1))
         pv_put_page(&out, hv, gfn);
     colo__bitmap_zero(&pv.carry);
-    /* what the simulation has for a machine */
-    ck_assert_int_eq(pv.p.sim->machine->get(hv, shared + 4,
-                                            sizeof(shared) - 4, &n, NULL), 0);
-    colo__put_le(shared, n, 4);
-    colo__stream_out_tsc(&out, 2, 2400000, 1, 1);
-    colo__stream_out_record(&out, COLO_STREAM_LIBXC, COLO_LIBXC_SHARED_INFO,
-                            shared, sizeof(shared));
-    colo__stream_out_record(&out, COLO_STREAM_LIBXC,
-                            COLO_LIBXC_PV_VCPU_BASIC, vcpu, sizeof(vcpu));
-    colo__stream_out_record(&out, COLO_STREAM_LIBXC, COLO_LIBXC_CHECKPOINT,
-                            NULL, 0);
-    colo__stream_out_record(&out, COLO_STREAM_LIBXL,
-                            COLO_LIBXL_CHECKPOINT_END, NULL, 0);
+    pv_put_tail(&out, hv);
     ck_assert_int_eq(colo__stream_out_end(&out, &len, NULL), 0);
     pv.len = (uint32_t)len;
     pv.taken = true;
