@@ -416,6 +416,7 @@ static int life_start(struct colo_hv *chv, struct colo_error *err)
 static int life_destroy(struct colo_hv *chv, struct colo_error *err)
 {
     struct colo_hv_xen *hv = colo__hv_xen(chv);
+    struct colo_error why = { 0 };
     char domid[16];
     int rc;
 
@@ -425,12 +426,19 @@ static int life_destroy(struct colo_hv *chv, struct colo_error *err)
     colo__hv_xen_map_drop(hv);
     colo__hv_xen_grants_drop(hv);
     rc = child_start(hv, COLO_XEN_CHILD_DESTROY, -1, -1,
-                     domid_text(hv, domid), NULL, err);
+                     domid_text(hv, domid), NULL, &why);
     if (!rc)
-        rc = child_finish(hv, DESTROY_MS, err);
-    /* without the helper at least the memory comes back */
-    if (rc && xc_domain_destroy(hv->xch, hv->domid) < 0 && errno == ESRCH)
+        rc = child_finish(hv, DESTROY_MS, &why);
+    /* A guest that may still run is worse than what a toolstack has left of it:
+     * whoever goes on with it elsewhere counts on its end here. */
+    if (rc && (!xc_domain_destroy(hv->xch, hv->domid) || errno == ESRCH)) {
+        colo__log(&hv->log, COLO_LOG_WARNING, -1, "hv-xen", "domain %u was "
+                  "destroyed without the toolstack, which may keep parts of "
+                  "it: %s", hv->domid, why.text);
         rc = 0;
+    } else if (rc && err) {
+        *err = why;
+    }
     hv->has_domain = false;
     return rc;
 }
