@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Copyright (C) libcolo developers
  *
- * start, destroy, end, config: the short commands.
+ * start, destroy, end, config: the short commands.  Of a guest of libvirt's,
+ * libvirt does them, if it answers.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "toolstack.h"
+#include "libvirt.h"
 
 /* The library has let it run already; what is left is its name. */
 int cmd_start(uint32_t domid, const char *name)
@@ -17,7 +18,12 @@ int cmd_start(uint32_t domid, const char *name)
 
     if (!ctx)
         goto out;
-    if (libxl_domain_rename(ctx, domid, NULL, name)) {
+    if (libvirt_has(ctx, domid)) {
+        /* it has its name, and runs */
+        if (libvirt_do("start", domid))
+            report("warning", "libvirt has not taken note that domain %u runs",
+                   domid);
+    } else if (libxl_domain_rename(ctx, domid, NULL, name)) {
         report("error", "domain %u cannot be called %s", domid, name);
         goto out;
     }
@@ -35,7 +41,9 @@ int cmd_destroy(uint32_t domid)
 
     if (!ctx)
         goto out;
-    r = libxl_domain_destroy(ctx, domid, NULL);
+    r = libvirt_has(ctx, domid) ? libvirt_do("destroy", domid) : -1;
+    if (r)
+        r = libxl_domain_destroy(ctx, domid, NULL);
     if (r && r != ERROR_DOMAIN_NOTFOUND)
         goto out;
     report("done", "%s", "");

@@ -5,7 +5,8 @@
  * does what its configuration says, as xl's does, which ends at the first
  * suspend.  Suspends are none of its business.  It waits for xenstored's
  * word; libxl's own events are not used, since libxl reports no shutdown of
- * a domain that it has seen suspended.
+ * a domain that it has seen suspended.  A guest of libvirt's is given back to
+ * libvirt's own watching, if libvirtd answers.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -20,7 +21,7 @@
 #include <xenstore.h>
 
 #include "hv/compat-xen.h"
-#include "toolstack.h"
+#include "libvirt.h"
 
 #define LOCK_DIR "/run/libcolo"
 
@@ -177,12 +178,28 @@ static int detach(void)
     return 0;
 }
 
+/* Is it watched as before, by libvirt? */
+static bool libvirt_watches(uint32_t domid)
+{
+    libxl_ctx *ctx = report_ctx();
+    bool has = ctx && libvirt_has(ctx, domid);
+
+    libxl_ctx_free(ctx);
+    if (!has)
+        return false;
+    if (libvirt_do("rearm", domid) == EXIT_OK)
+        return true;
+    report("warning", "libvirt does not watch for the end of domain %u: "
+           "a program of libcolo's does", domid);
+    return false;
+}
+
 int cmd_monitor(uint32_t domid)
 {
     int lock;
     pid_t pid;
 
-    if (xl_watches(domid)) {
+    if (xl_watches(domid) || libvirt_watches(domid)) {
         report("done", "%s", "");
         return EXIT_OK;
     }

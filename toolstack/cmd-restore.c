@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Copyright (C) libcolo developers
  *
- * restore: the seed stream from stdin; a paused domain NAME--incoming.  On any
- * failure there is no domain.
+ * restore: the seed stream from stdin; a paused domain NAME--incoming, or, made
+ * by libvirt, NAME.  On any failure there is no domain.
  * restore-stream: the same of a stream with checkpoints, which goes on until
  * the session closes it; the domain is what the last whole one has made.
  */
@@ -13,8 +13,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "libvirt.h"
 #include "pure/seed-header.h"
-#include "toolstack.h"
 
 #define SUFFIX "--incoming"
 
@@ -23,6 +23,7 @@ struct restore_state {
     libxl_uuid uuid;
     bool may_destroy; /* there was none with this uuid before */
     bool streamed;
+    int toolstack;
 };
 
 static int read_all(void *data, size_t len)
@@ -45,7 +46,8 @@ static int read_all(void *data, size_t len)
     return 0;
 }
 
-static char *read_json(void)
+/* JSON, a NUL, and perhaps XML. */
+static char *read_config(size_t *ret_len)
 {
     uint8_t header[SEED_HEADER];
     uint32_t len = 0;
@@ -66,6 +68,7 @@ static char *read_json(void)
         return NULL;
     }
     json[len] = 0;
+    *ret_len = len;
     return json;
 }
 
@@ -103,60 +106,95 @@ static int set_name(libxl_domain_config *config)
 }
 
 static int load_config(libxl_ctx *ctx, libxl_domain_config *config,
-                       struct restore_state *state)
+                       const char *json, struct restore_state *state)
 {
-    char *json = read_json();
     uint32_t old, domid = 0;
-    int r = -1;
 
-    if (!json)
-        return -1;
     if (libxl_domain_config_from_json(ctx, config, json)) {
         report("error", "the configuration cannot be read");
-        goto out;
+        return -1;
     }
     if (set_name(config))
-        goto out;
+        return -1;
     old = find_uuid(ctx, &config->c_info.uuid);
     if (old || !libxl_name_to_domid(ctx, config->c_info.name, &domid)) {
         report("error", "this host has the guest already, as domain %u",
                old ? old : domid);
-        goto out;
+        return -1;
     }
     state->uuid = config->c_info.uuid;
     state->may_destroy = true;
-    r = 0;
-out:
-    free(json);
-    return r;
+    return 0;
+}
+
+static int restore_by_libxl(libxl_ctx *ctx, libxl_domain_config *config,
+                            bool streamed)
+{
+    libxl_domain_restore_params params;
+    uint32_t domid = INVALID_DOMID;
+    int status = EXIT_FAILED;
+
+    libxl_domain_restore_params_init(&params);
+    params.checkpointed_stream = streamed ? LIBXL_CHECKPOINTED_STREAM_REMUS
+                                          : LIBXL_CHECKPOINTED_STREAM_NONE;
+    params.stream_version = 2;
+    if (!libxl_domain_create_restore(ctx, config, &domid, STDIN_FILENO, -1,
+                                     &params, NULL, NULL)) {
+        report("domid", "%u", domid);
+        status = EXIT_OK;
+    } /* else: reported by libxl */
+    libxl_domain_restore_params_dispose(&params);
+    return status;
+}
+
+/* By libvirt if the guest was libvirt's over there, and here is one. */
+static int restore(libxl_ctx *ctx, libxl_domain_config *config,
+                   const char *xml, const struct restore_state *state)
+{
+    int toolstack = state->toolstack;
+    char uuid[LIBXL_UUID_FMTLEN + 1];
+    int status = EXIT_ABSENT;
+
+    if (toolstack == TOOLSTACK_LIBVIRT && !xml) {
+        report("error", "the guest is not libvirt's on the other host");
+        return EXIT_FAILED;
+    }
+    if (toolstack == TOOLSTACK_XL || !xml)
+        return restore_by_libxl(ctx, config, state->streamed);
+    snprintf(uuid, sizeof(uuid), LIBXL_UUID_FMT,
+             LIBXL_UUID_BYTES(config->c_info.uuid));
+    status = libvirt_restore(xml, uuid);
+    if (status != EXIT_ABSENT)
+        return status;
+    if (toolstack == TOOLSTACK_LIBVIRT) {
+        report("error", "there is no libvirt here that has Xen");
+        return EXIT_FAILED;
+    }
+    report("warning", "there is no libvirt here that has Xen: the replica is "
+           "libxl's alone");
+    return restore_by_libxl(ctx, config, false);
 }
 
 static int restore_work(void *arg)
 {
-    const struct restore_state *state = arg;
-    libxl_domain_restore_params params;
+    struct restore_state *state = arg;
     libxl_domain_config config;
-    uint32_t domid = INVALID_DOMID;
     int status = EXIT_FAILED;
-    libxl_ctx *ctx;
+    libxl_ctx *ctx = NULL;
+    size_t len = 0;
+    char *json;
 
     libxl_domain_config_init(&config);
-    libxl_domain_restore_params_init(&params);
-    ctx = report_ctx();
-    if (!ctx || load_config(ctx, &config, arg))
+    json = read_config(&len);
+    if (json)
+        ctx = report_ctx();
+    if (!ctx || load_config(ctx, &config, json, state))
         goto out;
-    params.checkpointed_stream = state->streamed ?
-                                 LIBXL_CHECKPOINTED_STREAM_REMUS :
-                                 LIBXL_CHECKPOINTED_STREAM_NONE;
-    params.stream_version = 2;
-    if (libxl_domain_create_restore(ctx, &config, &domid, STDIN_FILENO, -1,
-                                    &params, NULL, NULL))
-        goto out; /* reported by libxl */
-    report("domid", "%u", domid);
-    report("done", "%s", "");
-    status = EXIT_OK;
+    status = restore(ctx, &config, seed_config_xml(json, len), state);
+    if (status == EXIT_OK)
+        report("done", "%s", "");
 out:
-    libxl_domain_restore_params_dispose(&params);
+    free(json);
     libxl_domain_config_dispose(&config);
     libxl_ctx_free(ctx);
     return status;
@@ -180,7 +218,7 @@ static void restore_undo(void *arg, bool killed)
     libxl_ctx_free(ctx);
 }
 
-int cmd_restore(bool streamed)
+int cmd_restore(bool streamed, int toolstack)
 {
     struct restore_state *state;
 
@@ -191,5 +229,6 @@ int cmd_restore(bool streamed)
         return EXIT_FAILED;
     }
     state->streamed = streamed;
+    state->toolstack = toolstack;
     return supervise(restore_work, restore_undo, state);
 }

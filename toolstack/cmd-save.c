@@ -11,8 +11,8 @@
 #include <unistd.h>
 
 #include "hv/watchdog.h"
+#include "libvirt.h"
 #include "pure/seed-header.h"
-#include "toolstack.h"
 
 #define LATE_SUSPEND_MS 10000
 
@@ -36,11 +36,35 @@ static int write_all(int fd, const void *data, size_t len)
     return 0;
 }
 
-int write_config(libxl_ctx *ctx, uint32_t domid, int fd)
+/* What the other side needs to make it a guest of libvirt's, *ret_xml: NULL
+ * if it shall be libxl's. */
+static int get_xml(libxl_ctx *ctx, uint32_t domid, int toolstack,
+                   char **ret_xml)
+{
+    bool must = toolstack == TOOLSTACK_LIBVIRT;
+
+    *ret_xml = NULL;
+    if (toolstack == TOOLSTACK_XL)
+        return 0;
+    if (!libvirt_has(ctx, domid)) {
+        if (must)
+            report("error", "libvirt has not started this guest");
+        return must ? -1 : 0;
+    }
+    *ret_xml = libvirt_xml(domid);
+    if (*ret_xml)
+        return 0;
+    report(must ? "error" : "warning", "libvirt does not tell the guest's "
+           "definition%s", must ? "" : ": the replica will not be libvirt's");
+    return must ? -1 : 0;
+}
+
+int write_config(libxl_ctx *ctx, uint32_t domid, int toolstack, int fd)
 {
     uint8_t header[SEED_HEADER];
     libxl_domain_config config;
-    char *json = NULL;
+    char *json = NULL, *xml = NULL;
+    size_t len, xml_len;
     int r = -1;
 
     libxl_domain_config_init(&config);
@@ -49,24 +73,37 @@ int write_config(libxl_ctx *ctx, uint32_t domid, int fd)
                domid);
         goto out;
     }
+    if (get_xml(ctx, domid, toolstack, &xml))
+        goto out;
     json = libxl_domain_config_to_json(ctx, &config);
-    if (!json || strlen(json) > SEED_CONFIG_MAX) {
+    len = json ? strlen(json) + 1 : 0; /* with the NUL between the two */
+    xml_len = xml ? strlen(xml) : 0;
+    if (!json || len + xml_len > SEED_CONFIG_MAX) {
         report("error", "the configuration cannot be sent");
         goto out;
     }
-    seed_header_put(header, (uint32_t)strlen(json));
+    len -= xml ? 0 : 1;
+    seed_header_put(header, (uint32_t)(len + xml_len));
     r = write_all(fd, header, sizeof(header));
     if (!r)
-        r = write_all(fd, json, strlen(json));
+        r = write_all(fd, json, len);
+    if (!r && xml)
+        r = write_all(fd, xml, xml_len);
 out:
+    free(xml);
     free(json);
     libxl_domain_config_dispose(&config);
     return r;
 }
 
+struct save {
+    uint32_t domid;
+    int toolstack;
+};
+
 static int save_work(void *arg)
 {
-    uint32_t domid = *(const uint32_t *)arg;
+    const struct save *save = arg;
     int fd, status = EXIT_FAILED;
     libxl_ctx *ctx = NULL;
 
@@ -77,9 +114,10 @@ static int save_work(void *arg)
         goto out;
     }
     ctx = report_ctx();
-    if (!ctx || write_config(ctx, domid, fd))
+    if (!ctx || write_config(ctx, save->domid, save->toolstack, fd))
         goto out;
-    if (libxl_domain_suspend(ctx, domid, fd, LIBXL_SUSPEND_LIVE, NULL))
+    if (libxl_domain_suspend(ctx, save->domid, fd, LIBXL_SUSPEND_LIVE,
+                             NULL))
         goto out; /* reported by libxl */
     status = EXIT_OK;
     report("done", "%s", "");
@@ -91,16 +129,18 @@ out:
 /* A suspend may be under way that nobody waits for any more. */
 static void save_undo(void *arg, bool killed)
 {
-    uint32_t domid = *(const uint32_t *)arg;
+    const struct save *save = arg;
     struct colo_error err = { 0 };
 
-    if (colo__hv_xen_recover(domid, killed ? LATE_SUSPEND_MS : 0, NULL,
-                             &err))
+    if (colo__hv_xen_recover(save->domid, killed ? LATE_SUSPEND_MS : 0,
+                             NULL, &err))
         report("error", "%s", err.text);
 }
 
-int cmd_save(uint32_t domid)
+int cmd_save(uint32_t domid, int toolstack)
 {
+    struct save save = { domid, toolstack };
+
     monitor_stop(domid);
-    return supervise(save_work, save_undo, &domid);
+    return supervise(save_work, save_undo, &save);
 }

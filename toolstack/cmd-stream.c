@@ -20,7 +20,7 @@
 
 #include "../remus-compat/stream-write.h"
 #include "hv/watchdog.h"
-#include "toolstack.h"
+#include "libvirt.h"
 
 #define SUSPEND_MS 60000 /* as long as libxl gives a guest */
 #define LATE_SUSPEND_MS 10000
@@ -208,7 +208,7 @@ static int stream_work(void *arg)
         return EXIT_FAILED;
     }
     ctx = report_ctx();
-    r = ctx ? write_config(ctx, s.domid, s.out) : -1;
+    r = ctx ? write_config(ctx, s.domid, TOOLSTACK_XL, s.out) : -1;
     libxl_ctx_free(ctx);
     if (r || write_heads(s.out))
         return EXIT_FAILED;

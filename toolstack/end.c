@@ -11,9 +11,12 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "toolstack.h"
+#include "libvirt.h"
 
 #define DUMP_DIR "/var/lib/xen/dump"
+#define LIBVIRT_DUMP_DIR "/var/lib/libvirt/libxl/dump"
+#define LIBVIRT_FIRST_MS 2000
+#define LOOK_MS 100
 #define CREATE_TRIES 3
 #define CREATE_PAUSE_S 2 /* backends of the old one may need it */
 
@@ -36,13 +39,15 @@ static libxl_action_on_shutdown action_for(const libxl_domain_config *config,
     }
 }
 
-static void dump_core(libxl_ctx *ctx, uint32_t domid, const char *name)
+static void dump_core(libxl_ctx *ctx, uint32_t domid, const char *name,
+                      bool libvirt)
 {
     char path[256];
 
     if (!name || strchr(name, '/'))
         return;
-    snprintf(path, sizeof(path), DUMP_DIR "/%s", name);
+    snprintf(path, sizeof(path), "%s/%s",
+             libvirt ? LIBVIRT_DUMP_DIR : DUMP_DIR, name);
     if (libxl_domain_core_dump(ctx, domid, path, NULL))
         report("warning", "core dump of domain %u failed", domid);
 }
@@ -106,17 +111,65 @@ static int64_t carry_out(libxl_ctx *ctx, uint32_t domid,
     }
 }
 
+/* ---- libvirt ---- */
+
+/* After a restart of libvirtd it sees a guest's end by itself, and does what is
+ * to be done.  Only it knows whether it does: it has the first word. */
+static bool libvirt_has_done_it(libxl_ctx *ctx, uint32_t domid)
+{
+    for (int ms = 0; ms < LIBVIRT_FIRST_MS; ms += LOOK_MS) {
+        int r = libxl_domain_info(ctx, NULL, domid);
+
+        if (r == ERROR_DOMAIN_NOTFOUND)
+            return true;
+        usleep(LOOK_MS * 1000);
+    }
+    return false;
+}
+
+/* What libvirt makes of each action.  Returns as end_domain, or 1: libvirt does
+ * not answer. */
+static int64_t carry_out_by_libvirt(uint32_t domid,
+                                    libxl_action_on_shutdown action)
+{
+    int status;
+
+    switch (action) {
+    case LIBXL_ACTION_ON_SHUTDOWN_PRESERVE:
+        return 0;
+    case LIBXL_ACTION_ON_SHUTDOWN_SOFT_RESET:
+    case LIBXL_ACTION_ON_SHUTDOWN_RESTART_RENAME:
+    case LIBXL_ACTION_ON_SHUTDOWN_COREDUMP_RESTART:
+    case LIBXL_ACTION_ON_SHUTDOWN_RESTART:
+        status = libvirt_do("restart", domid);
+        break;
+    default:
+        status = libvirt_do("destroy", domid);
+        break;
+    }
+    if (status == EXIT_ABSENT)
+        report("warning", "libvirt does not answer: the guest's end is carried "
+               "out without it");
+    return status == EXIT_OK ? 0 : status == EXIT_ABSENT ? 1 : -1;
+}
+
 int64_t end_domain(uint32_t domid, int reason)
 {
     libxl_action_on_shutdown action = LIBXL_ACTION_ON_SHUTDOWN_DESTROY;
     libxl_domain_config config;
     libxl_ctx *ctx = NULL;
     int64_t next = -1;
+    bool libvirt;
 
     libxl_domain_config_init(&config);
     ctx = report_ctx();
     if (!ctx)
         goto out;
+    libvirt = libvirt_has(ctx, domid);
+    if (libvirt && libvirt_has_done_it(ctx, domid)) {
+        next = 0;
+        goto out;
+    }
     if (libxl_retrieve_domain_configuration(ctx, domid, &config, NULL))
         report("error", "the configuration of domain %u is lost: it is "
                "destroyed", domid);
@@ -124,8 +177,10 @@ int64_t end_domain(uint32_t domid, int reason)
         action = action_for(&config, reason);
     if (action == LIBXL_ACTION_ON_SHUTDOWN_COREDUMP_DESTROY ||
         action == LIBXL_ACTION_ON_SHUTDOWN_COREDUMP_RESTART)
-        dump_core(ctx, domid, config.c_info.name);
-    next = carry_out(ctx, domid, &config, action);
+        dump_core(ctx, domid, config.c_info.name, libvirt);
+    next = libvirt ? carry_out_by_libvirt(domid, action) : 1;
+    if (next > 0)
+        next = carry_out(ctx, domid, &config, action);
 out:
     libxl_domain_config_dispose(&config);
     libxl_ctx_free(ctx);

@@ -12,12 +12,13 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "toolstack.h"
+#include "libvirt.h"
 
 static const char usage_text[] =
-    "usage: colo-toolstack save DOMID | restore | stream DOMID |\n"
-    "       restore-stream | start DOMID NAME | destroy DOMID |\n"
-    "       end DOMID REASON | monitor DOMID | config DOMID\n"
+    "usage: colo-toolstack save DOMID [TOOLSTACK] | restore [TOOLSTACK] |\n"
+    "       stream DOMID | restore-stream | start DOMID NAME |\n"
+    "       destroy DOMID | end DOMID REASON | monitor DOMID |\n"
+    "       config DOMID; TOOLSTACK: auto, xl, libvirt\n"
     "Started by libcolo sessions; see libcolo(3).\n";
 
 static int usage(void)
@@ -61,18 +62,24 @@ int main(int argc, char **argv)
 {
     long domid = number(argc > 2 ? argv[2] : NULL, 0x7ff0), reason;
     const char *cmd = argc > 1 ? argv[1] : "";
+    bool restore = !strcmp(cmd, "restore");
+    int at = restore ? 2 : 3, toolstack = TOOLSTACK_AUTO;
 
     if (open_missing())
         return EXIT_FAILED;
     signal(SIGPIPE, SIG_IGN);
-    if (!strcmp(cmd, "restore") && argc == 2)
-        return cmd_restore(false);
+    if (argc == at + 1 && (restore || !strcmp(cmd, "save")))
+        toolstack = toolstack_word(argv[at]);
+    if (toolstack < 0)
+        return usage();
+    if (restore && argc <= 3)
+        return cmd_restore(false, toolstack);
     if (!strcmp(cmd, "restore-stream") && argc == 2)
-        return cmd_restore(true);
+        return cmd_restore(true, TOOLSTACK_XL);
     if (domid <= 0)
         return usage();
-    if (!strcmp(cmd, "save") && argc == 3)
-        return cmd_save((uint32_t)domid);
+    if (!strcmp(cmd, "save") && argc <= 4)
+        return cmd_save((uint32_t)domid, toolstack);
     if (!strcmp(cmd, "stream") && argc == 3)
         return cmd_stream((uint32_t)domid);
     if (!strcmp(cmd, "start") && argc == 4)

@@ -39,13 +39,13 @@ int supervise(int (*work)(void *arg), void (*undo)(void *arg, bool killed),
  * Returns the domain that came after it, 0 none, or -1. */
 int64_t end_domain(uint32_t domid, int reason);
 
-/* cmd-save.c: what a seed begins with */
-int write_config(libxl_ctx *ctx, uint32_t domid, int fd);
+/* cmd-save.c: what a seed begins with; toolstack: TOOLSTACK_*, see libvirt.h */
+int write_config(libxl_ctx *ctx, uint32_t domid, int toolstack, int fd);
 
 /* cmd-*.c */
-int cmd_save(uint32_t domid);
+int cmd_save(uint32_t domid, int toolstack);
 int cmd_stream(uint32_t domid);
-int cmd_restore(bool streamed);
+int cmd_restore(bool streamed, int toolstack);
 int cmd_start(uint32_t domid, const char *name);
 int cmd_destroy(uint32_t domid);
 int cmd_end(uint32_t domid, int reason);

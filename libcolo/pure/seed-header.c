@@ -39,3 +39,10 @@ int seed_header_parse(const uint8_t *buf, size_t len,
     *ret_config_len = config_len;
     return SEED_HEADER;
 }
+
+const char *seed_config_xml(const char *config, size_t len)
+{
+    size_t json = strnlen(config, len);
+
+    return json + 1 < len && config[json + 1] ? config + json + 1 : NULL;
+}

@@ -112,7 +112,9 @@ static int greet(struct backup *b, struct colo_error *err)
         return colo__fail(err, COLO_E_NOMEM, ENOMEM, WHERE, "configuration");
     rc = read_fully(b, (uint8_t *)config, len, err);
     if (!rc)
-        rc = colo__stock_greet(b->stock, config, len, b->gate->greet_ms, err);
+        /* what may stand behind a NUL is for another toolstack */
+        rc = colo__stock_greet(b->stock, config, (uint32_t)strlen(config),
+                               b->gate->greet_ms, err);
     free(config);
     return rc;
 }

@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Copyright (C) libcolo developers
+ *
+ * A guest of libvirt's after a takeover, after protection, and at its end.
+ *
+ * start: the replica runs already, whether or not libvirtd answers; libvirtd
+ * still has it as paused, and changes that by unpausing only.  So it is paused
+ * for the moment of that call.
+ *
+ * rearm: libxl, inside libvirtd, reports no shutdown of a domain that it has
+ * once seen suspended; libvirt asks it anew when it wakes a guest that it has
+ * suspended.  So it does both, once, and sees the guest's end itself from then
+ * on, as of a guest that was never protected.
+ *
+ * Whatever fails or dies meanwhile, the guest runs: see supervise.c.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <libvirt/virterror.h>
+#include <xenstore.h>
+
+#include "hv/compat-xen.h"
+#include "hv/watchdog.h"
+#include "lv.h"
+
+#define START_S 8    /* of which the guest may be paused */
+#define REARM_S 30
+#define LATE_SUSPEND_MS 3000
+#define CREATE_TRIES 3
+#define CREATE_PAUSE_S 2 /* backends of the old one may need it */
+
+/* ---- Xen's side of it ---- */
+
+static bool domain_info(uint32_t domid, xc_domaininfo_t *ret_info)
+{
+    xc_interface *xch = xc_interface_open(NULL, NULL, 0);
+    bool found = xch && !compat_domain_getinfo(xch, domid, ret_info);
+
+    if (xch)
+        xc_interface_close(xch);
+    return found && !(ret_info->flags & XEN_DOMINF_dying);
+}
+
+static bool domain_is_here(uint32_t domid)
+{
+    xc_domaininfo_t info;
+
+    return domain_info(domid, &info);
+}
+
+static bool set_paused(uint32_t domid, bool paused)
+{
+    xc_interface *xch = xc_interface_open(NULL, NULL, 0);
+    int r = -1;
+
+    if (xch)
+        r = paused ? xc_domain_pause(xch, domid)
+                   : xc_domain_unpause(xch, domid);
+    if (xch)
+        xc_interface_close(xch);
+    return r == 0;
+}
+
+/* Has a session asked Xen for suspends of it? (hv-xen-exclude.c) */
+static bool was_suspended(uint32_t domid)
+{
+    struct xs_handle *xs = xs_open(0);
+    char path[64], *value = NULL;
+    unsigned len;
+
+    snprintf(path, sizeof(path), "/local/domain/%u/libcolo-suspend-port",
+             domid);
+    if (xs)
+        value = xs_read(xs, XBT_NULL, path, &len);
+    free(value);
+    xs_close(xs);
+    return value != NULL;
+}
+
+/* ---- it runs, says libvirt ---- */
+
+static int state_of(virDomainPtr dom)
+{
+    int state = VIR_DOMAIN_NOSTATE;
+
+    return virDomainGetState(dom, &state, NULL, 0) < 0 ? -1 : state;
+}
+
+static int unpause_by_libvirt(virDomainPtr dom, uint32_t domid)
+{
+    int r;
+
+    if (!set_paused(domid, true)) {
+        report("error", "domain %u cannot be paused for libvirt", domid);
+        return EXIT_FAILED;
+    }
+    r = virDomainResume(dom);
+    if (r < 0) {
+        set_paused(domid, false);
+        lv_error("resume");
+    }
+    return r < 0 ? EXIT_FAILED : EXIT_OK;
+}
+
+static int suspend_by_libxl(uint32_t domid)
+{
+    libxl_ctx *ctx = report_ctx();
+    int r = ctx ? libxl_domain_suspend_only(ctx, domid, NULL) : -1;
+
+    libxl_ctx_free(ctx);
+    return r;
+}
+
+/* Where libvirtd was restarted while a checkpoint was made, it has the guest
+ * as suspended already. */
+static int sleep_and_wake(virDomainPtr dom, uint32_t domid, int state)
+{
+    int r;
+
+    if (state == VIR_DOMAIN_PMSUSPENDED)
+        r = suspend_by_libxl(domid);
+    else
+        r = virDomainPMSuspendForDuration(dom, VIR_NODE_SUSPEND_TARGET_MEM, 0,
+                                          0);
+    if (r < 0) {
+        lv_error("suspend");
+        return EXIT_FAILED;
+    }
+    if (virDomainPMWakeup(dom, 0) < 0) {
+        lv_error("wake up");
+        return EXIT_FAILED;
+    }
+    return EXIT_OK;
+}
+
+struct life {
+    uint32_t domid;
+    bool rearm;
+};
+
+static int settle(void *arg)
+{
+    const struct life *life = arg;
+    virConnectPtr conn;
+    virDomainPtr dom;
+    int status, state;
+
+    alarm(life->rearm ? REARM_S : START_S);
+    status = lv_open(life->domid, &conn, &dom);
+    if (status)
+        goto out;
+    state = state_of(dom);
+    if (state == VIR_DOMAIN_PAUSED) {
+        status = unpause_by_libvirt(dom, life->domid);
+        state = VIR_DOMAIN_RUNNING;
+    }
+    if (!status && state != VIR_DOMAIN_RUNNING &&
+        state != VIR_DOMAIN_PMSUSPENDED) {
+        report("warning", "libvirt: the guest is in state %d", state);
+        status = EXIT_FAILED;
+    }
+    if (!status && life->rearm && was_suspended(life->domid))
+        status = sleep_and_wake(dom, life->domid, state);
+out:
+    lv_close(conn, dom);
+    return status;
+}
+
+/* The guest runs, as it did before we came. */
+static void settle_undo(void *arg, bool killed)
+{
+    const struct life *life = arg;
+    struct colo_error err = { 0 };
+    xc_domaininfo_t info;
+
+    if (!domain_info(life->domid, &info))
+        return;
+    if (info.flags & XEN_DOMINF_paused)
+        set_paused(life->domid, false);
+    if (life->rearm &&
+        colo__hv_xen_recover(life->domid, killed ? LATE_SUSPEND_MS : 0, NULL,
+                             &err))
+        report("warning", "%s", err.text);
+}
+
+int lv_start(uint32_t domid)
+{
+    struct life life = { domid, false };
+
+    return supervise(settle, settle_undo, &life);
+}
+
+int lv_rearm(uint32_t domid)
+{
+    struct life life = { domid, true };
+
+    return supervise(settle, settle_undo, &life);
+}
+
+/* ---- its end ---- */
+
+static int destroy(virDomainPtr dom, uint32_t domid)
+{
+    /* one that libvirtd has ended itself meanwhile, and perhaps started again:
+     * that is another domain */
+    if (virDomainGetID(dom) != domid ||
+        (virDomainDestroy(dom) < 0 && domain_is_here(domid))) {
+        if (!domain_is_here(domid))
+            return EXIT_OK;
+        lv_error("destroy");
+        return EXIT_FAILED;
+    }
+    return EXIT_OK;
+}
+
+int lv_destroy(uint32_t domid)
+{
+    virConnectPtr conn;
+    virDomainPtr dom;
+    int status = lv_open(domid, &conn, &dom);
+
+    if (!status)
+        status = destroy(dom, domid);
+    lv_close(conn, dom);
+    return status;
+}
+
+static int create(virConnectPtr conn, virDomainPtr dom, const char *xml)
+{
+    for (int i = 0; i < CREATE_TRIES; i++) {
+        virDomainPtr made;
+
+        sleep(CREATE_PAUSE_S);
+        if (!xml && virDomainCreate(dom) == 0)
+            return EXIT_OK;
+        made = xml ? virDomainCreateXML(conn, xml, 0) : NULL;
+        if (made) {
+            virDomainFree(made);
+            return EXIT_OK;
+        }
+    }
+    lv_error("start anew");
+    return EXIT_FAILED;
+}
+
+/* As libvirt restarts a guest: from its definition, or, if it has none that
+ * outlives the domain, from that of the domain. */
+int lv_restart(uint32_t domid)
+{
+    virConnectPtr conn;
+    virDomainPtr dom;
+    char *xml = NULL;
+    int status = lv_open(domid, &conn, &dom);
+
+    if (status)
+        goto out;
+    if (virDomainIsPersistent(dom) != 1) {
+        xml = virDomainGetXMLDesc(dom, VIR_DOMAIN_XML_SECURE |
+                                       VIR_DOMAIN_XML_INACTIVE);
+        if (!xml) {
+            lv_error("the guest's definition");
+            status = EXIT_FAILED;
+            goto out;
+        }
+    }
+    status = destroy(dom, domid);
+    if (!status)
+        status = create(conn, dom, xml);
+out:
+    free(xml);
+    lv_close(conn, dom);
+    return status;
+}
