@@ -34,9 +34,13 @@ int colo__hv_xen_pv_track(struct colo_hv *chv, int on, struct colo_error *err)
     struct colo_hv_xen *hv = colo__hv_xen(chv);
 
     (void)err;
-    /* the helper has switched it on with the seed, and does the other, too */
+    /* the helper has switched it on with the seed, and does the other, too,
+     * unless it has died: that is fine if it was off */
     if (!on)
         colo__hv_xen_pv_end(hv);
+    if (!on && !hv->child.pid)
+        xc_shadow_control(hv->xch, hv->domid, XEN_DOMCTL_SHADOW_OP_OFF, NULL,
+                          0);
     return 0;
 }
 

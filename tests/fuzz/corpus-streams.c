@@ -115,6 +115,7 @@ static const struct {
     { "hvm-colo", 2, COLO_STREAM_HVM, COLO_STREAM_COLO, 2 },
     { "pv-plain", 0, COLO_STREAM_PV, COLO_STREAM_PLAIN, 1 },
     { "pv-remus", 1, COLO_STREAM_PV, COLO_STREAM_REMUS, 1 },
+    { "pv-pieces", 1, COLO_STREAM_PV, COLO_STREAM_REMUS, 2 },
 };
 
 static size_t finish(const struct colo_stream_out *out)

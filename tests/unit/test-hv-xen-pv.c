@@ -347,6 +347,10 @@ START_TEST(test_dies_between)
     wait_for(&t, 0, 2000, &rc);
     ck_assert_int_eq(rc, COLO_E_HV);
     ck_text(t.err, "the helper has died");
+    /* what it had switched on */
+    ck_assert_int_eq(fake.offs, 0);
+    ck_assert_int_eq(t.ops->track(t.hv, 0, &t.err), 0);
+    ck_assert_int_eq(fake.offs, 1);
     end(&t);
 }
 END_TEST
