@@ -64,6 +64,8 @@ bool cli_number(const char *what, const char *text, uint64_t min,
 /* cli_choice - the index of text in the NULL-terminated words, else -1 and the
  * error has been printed. */
 int cli_choice(const char *what, const char *text, const char *const *words);
+/* cli_toolstack - COLO_TOOLSTACK_*, else -1 and the error has been printed. */
+int cli_toolstack(const char *text);
 
 /* ---- messages (message.c) ---------------------------------------------- */
 

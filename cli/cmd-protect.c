@@ -279,7 +279,8 @@ enum {
     OPT_ADDRESS = 256, OPT_AUDIT, OPT_COMPRESS, OPT_DEAD, OPT_DISK_MEMORY,
     OPT_DISK_SPILL, OPT_DISK_SPILL_DIR, OPT_HEARTBEAT, OPT_HOLD,
     OPT_LIVE_ROUND, OPT_MODE, OPT_NO_AUDIT, OPT_NO_CHECK, OPT_NO_DISKS,
-    OPT_NO_NETWORK_BUFFER, OPT_PEER, OPT_REMOTE, OPT_SSH, OPT_TRANSPORT
+    OPT_NO_NETWORK_BUFFER, OPT_PEER, OPT_REMOTE, OPT_SSH, OPT_TOOLSTACK,
+    OPT_TRANSPORT
 };
 
 static const struct option options[] = {
@@ -304,6 +305,7 @@ static const struct option options[] = {
     { "peer", required_argument, NULL, OPT_PEER },
     { "remote", required_argument, NULL, OPT_REMOTE },
     { "ssh", required_argument, NULL, OPT_SSH },
+    { "toolstack", required_argument, NULL, OPT_TOOLSTACK },
     { "transport", required_argument, NULL, OPT_TRANSPORT },
     { "verbose", no_argument, NULL, 'v' },
     { NULL, 0, NULL, 0 }
@@ -346,6 +348,9 @@ static bool spill_dir(struct protect *protect, const char *dir)
 static bool build_remote(struct protect *protect)
 {
     struct colo_config *config = &protect->config;
+    static const char *const toolstacks[] = {
+        "", " --toolstack xl", " --toolstack libvirt"
+    };
     char memory[40] = "", spill[40] = "";
 
     if (config->disk_memory_mib)
@@ -355,7 +360,8 @@ static bool build_remote(struct protect *protect)
         snprintf(spill, sizeof(spill), " --disk-spill %" PRIu32,
                  config->disk_spill_mib);
     if (snprintf(protect->remote, sizeof(protect->remote),
-                 "%s receive%s%s%s%s", protect->colo, memory, spill,
+                 "%s receive%s%s%s%s%s", protect->colo, memory, spill,
+                 toolstacks[config->toolstack],
                  config->disk_spill_dir ? " --disk-spill-dir " : "",
                  config->disk_spill_dir ? config->disk_spill_dir : "") >=
         (int)sizeof(protect->remote)) {
@@ -421,6 +427,9 @@ static bool set_option(struct protect *protect, int c)
     case OPT_PEER:
         config->peer_kind = cli_choice("--peer", optarg, peers);
         return config->peer_kind >= COLO_PEER_LIBCOLO;
+    case OPT_TOOLSTACK:
+        config->toolstack = cli_toolstack(optarg);
+        return config->toolstack >= 0;
     case OPT_ADDRESS:
         config->address = optarg;
         return true;
@@ -517,6 +526,7 @@ const struct cli_command cli_cmd_protect = {
     "  -d, --daemon             come back once the guest is protected\n"
     "      --peer auto|libcolo|stock  what HOST has: libcolo, or only stock "
     "Xen (auto)\n"
+    "      --toolstack auto|xl|libvirt  whose the replica is (auto)\n"
     "      --transport tls|ssh  TLS after a start over ssh, or all through "
     "ssh (tls)\n"
     "      --address A          TLS: connect to this address of HOST\n"

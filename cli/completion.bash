@@ -33,7 +33,7 @@ _colo_operands() {
             --interval | -i | --transport | --address | --ssh | --remote | \
             --heartbeat | --dead | --hold | --audit | --live-round | --compress | \
             --disk-memory | --disk-spill | --disk-spill-dir | \
-            --mode | --peer | --pages | --name | --bridge | --file | --timeout | -t | --attach) ((i++)) ;;
+            --mode | --peer | --toolstack | --pages | --name | --bridge | --file | --timeout | -t | --attach) ((i++)) ;;
             -*) ;;
             *) n=$((n + 1)) ;;
         esac
@@ -55,6 +55,7 @@ _colo() {
             --live-round | --compress) words="auto never always" ;;
             --mode) words="remus colo" ;;
             --peer) words="auto libcolo stock" ;;
+            --toolstack) words="auto xl libvirt" ;;
             -i | --interval | --address | --ssh | --remote | --heartbeat | \
             --dead | --hold | --audit | --pages | --name | --bridge | -t | --timeout | \
             --disk-memory | --disk-spill | --attach)

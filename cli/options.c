@@ -82,3 +82,10 @@ int cli_choice(const char *what, const char *text, const char *const *words)
     cli_say("%s %s: give one of %s", what, text, list);
     return -1;
 }
+
+int cli_toolstack(const char *text)
+{
+    static const char *const words[] = { "auto", "xl", "libvirt", NULL };
+
+    return cli_choice("--toolstack", text, words);
+}

@@ -254,6 +254,10 @@ struct colo_session;
 #define COLO_PEER_AUTO    1   /* that, or stock Xen where there is no libcolo */
 #define COLO_PEER_STOCK   2   /* `xl migrate-receive -r` of stock Xen */
 
+#define COLO_TOOLSTACK_AUTO    0 /* libvirt if it has the guest, else xl */
+#define COLO_TOOLSTACK_XL      1 /* the replica is a domain of libxl's alone */
+#define COLO_TOOLSTACK_LIBVIRT 2 /* the replica is a guest of libvirt's */
+
 #define COLO_ARBITER_NONE 0   /* the survivor of the link runs */
 
 /* colo_config - settings of a session.
@@ -317,6 +321,9 @@ struct colo_config {
                                    checkpoint makes them equal; default 3000.
                                    An acknowledgement: an eighth of it, and
                                    at least 400 */
+    int32_t toolstack;          /* COLO_TOOLSTACK_AUTO (default): whose the
+                                   replica is; to be set on both sides.  AUTO
+                                   on a secondary without libvirt: xl's */
 };
 
 /* colo_config_init - fill a config with the defaults.

@@ -33,6 +33,9 @@ static int check_config(const struct colo_config *c, struct colo_error *err)
         return bad(err, "unknown transport");
     if (c->peer_kind < COLO_PEER_LIBCOLO || c->peer_kind > COLO_PEER_STOCK)
         return bad(err, "unknown peer_kind");
+    if (c->toolstack < COLO_TOOLSTACK_AUTO ||
+        c->toolstack > COLO_TOOLSTACK_LIBVIRT)
+        return bad(err, "unknown toolstack");
     if (c->transport == COLO_TRANSPORT_FD &&
         (c->control_fd < 0 || c->bulk_fd < 0))
         return bad(err, "transport fd needs control_fd and bulk_fd");
@@ -158,6 +161,7 @@ int colo_session_open(const struct colo_config *config,
     else
         rc = colo__hv_xen_open(NULL, c.libexecdir, &c.log, &parts.hv, err);
     if (rc) goto out;
+    colo__hv_xen_set_toolstack(parts.hv, c.toolstack);
     rc = colo__session_new(&c, &parts, ret_session, err);
     return rc; /* the parts are the session's, or released by it */
 out:

@@ -193,6 +193,15 @@ static int stream_ended(struct colo_hv_xen *hv,
                       c->error[0] ? c->error : "the helper has died");
 }
 
+/* One that libvirt made under its own name bears the mark of a copy. */
+static int adopt_replica(struct colo_hv_xen *hv, struct colo_error *err)
+{
+    int rc = colo__hv_xen_adopt(hv, hv->domid, err);
+
+    hv->replica.marked = !rc && colo__hv_xen_replica_is_marked(hv);
+    return rc;
+}
+
 /* The helper has ended: what does that mean? */
 static int child_ended(struct colo_hv_xen *hv, struct colo_hv_event *event,
                        struct colo_error *err)
@@ -213,7 +222,7 @@ static int child_ended(struct colo_hv_xen *hv, struct colo_hv_event *event,
         else if (c.what == COLO_XEN_CHILD_SAVE)
             rc = seed_ended(hv, event, err);
         else
-            rc = colo__hv_xen_adopt(hv, hv->domid, err);
+            rc = adopt_replica(hv, err);
         if (!rc)
             rc = colo__hv_xen_devices_open(hv, err);
         if (rc)
@@ -336,6 +345,24 @@ static const char *domid_text(const struct colo_hv_xen *hv, char buf[16])
     return buf;
 }
 
+void colo__hv_xen_set_toolstack(struct colo_hv *chv, int toolstack)
+{
+    colo__hv_xen(chv)->toolstack = toolstack;
+}
+
+/* An argument of save and restore; NULL: its default. */
+static const char *toolstack_text(const struct colo_hv_xen *hv)
+{
+    switch (hv->toolstack) {
+    case COLO_TOOLSTACK_XL:
+        return "xl";
+    case COLO_TOOLSTACK_LIBVIRT:
+        return "libvirt";
+    default:
+        return NULL;
+    }
+}
+
 static int life_seed_out(struct colo_hv *chv, int fd, struct colo_error *err)
 {
     struct colo_hv_xen *hv = colo__hv_xen(chv);
@@ -344,6 +371,9 @@ static int life_seed_out(struct colo_hv *chv, int fd, struct colo_error *err)
 
     rc = hv->has_domain && !hv->is_secondary ? 0 :
          colo__fail(err, COLO_E_STATE, 0, "hv-xen", "no domain to seed from");
+    if (!rc && hv->pv.is && hv->toolstack == COLO_TOOLSTACK_LIBVIRT)
+        rc = colo__fail(err, COLO_E_UNSUPPORTED, 0, "hv-xen",
+                        "libvirt cannot make the replica of a PV guest");
     if (!rc)
         rc = colo__hv_xen_devices_open(hv, err);
     if (!rc && hv->pv.is)
@@ -351,7 +381,8 @@ static int life_seed_out(struct colo_hv *chv, int fd, struct colo_error *err)
     if (!rc)
         rc = child_start(hv, hv->pv.is ? COLO_XEN_CHILD_STREAM :
                          COLO_XEN_CHILD_SAVE, command, fd,
-                         domid_text(hv, domid), NULL, err);
+                         domid_text(hv, domid),
+                         hv->pv.is ? NULL : toolstack_text(hv), err);
     if (command >= 0)
         close(command);
     close(fd);
@@ -370,7 +401,8 @@ static int life_seed_in(struct colo_hv *chv, int fd, struct colo_error *err)
         rc = colo__hv_xen_pv_feed(hv, fd, err);
     if (!rc)
         rc = child_start(hv, hv->pv.is ? COLO_XEN_CHILD_RESTORE_STREAM :
-                         COLO_XEN_CHILD_RESTORE, fd, -1, NULL, NULL, err);
+                         COLO_XEN_CHILD_RESTORE, fd, -1,
+                         hv->pv.is ? NULL : toolstack_text(hv), NULL, err);
     close(fd);
     return rc;
 }
@@ -470,6 +502,8 @@ static int life_abandon(struct colo_hv *chv, struct colo_error *err)
     child_end(hv);
     colo__hv_xen_map_drop(hv);
     colo__hv_xen_grants_drop(hv);
+    /* libvirt suspends it once itself, to see its end again */
+    colo__hv_xen_stop_close(hv);
     rc = child_start(hv, COLO_XEN_CHILD_MONITOR, -1, -1,
                      domid_text(hv, domid), NULL, err);
     return rc ? rc : child_finish(hv, DETACH_MS, err);

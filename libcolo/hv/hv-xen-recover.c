@@ -74,16 +74,20 @@ int colo__hv_xen_recover(uint32_t domid, uint32_t wait_ms,
     return rc;
 }
 
-/* Only what can be nothing else than an unfinished replica: paused, or marked
- * as a copy that runs, and still under the name of before a takeover. */
+/* Only what can be nothing else than an unfinished replica: under the name of
+ * before a takeover, and paused or marked as a copy that runs; or, where
+ * libvirt made it under its own name, marked and paused. */
 static bool is_replica(struct colo_hv_xen *hv, const struct colo_hv_info *info)
 {
     static const char suffix[] = "--incoming";
     size_t len = strlen(info->name), tail = sizeof(suffix) - 1;
 
-    return len > tail && !strcmp(info->name + len - tail, suffix) &&
-           (info->state == COLO_HV_PAUSED ||
-            colo__hv_xen_replica_is_marked(hv));
+    bool incoming = len > tail &&
+                    !strcmp(info->name + len - tail, suffix);
+    bool marked = colo__hv_xen_replica_is_marked(hv);
+
+    return info->state == COLO_HV_PAUSED ? incoming || marked
+                                         : incoming && marked;
 }
 
 int colo__hv_xen_drop_replica(uint32_t domid, const struct colo_log *log,

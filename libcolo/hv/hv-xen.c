@@ -198,6 +198,8 @@ int colo__hv_xen_adopt(struct colo_hv_xen *hv, uint32_t domid,
     rc = hv->pv.is ? 0 : colo__hv_xen_load_skip(hv, err);
     if (rc) goto out;
     rc = hv->is_secondary ? 0 : watch_target(hv, err);
+    if (!rc && !hv->is_secondary)
+        rc = colo__hv_xen_plug_watch(hv, err);
 out:
     if (rc)
         hv->has_domain = false;
@@ -273,7 +275,7 @@ static void target_moved(struct colo_hv_xen *hv)
 static int take_watches(struct colo_hv_xen *hv, uint32_t *events,
                         struct colo_error *err)
 {
-    bool release = false;
+    bool release = false, plug = false;
     char **event;
     int rc = 0;
 
@@ -282,6 +284,8 @@ static int take_watches(struct colo_hv_xen *hv, uint32_t *events,
             release = true;
         else if (!strcmp(event[XS_WATCH_TOKEN], TOKEN_TARGET))
             target_moved(hv);
+        else if (!strcmp(event[XS_WATCH_TOKEN], COLO_XEN_TOKEN_PLUG))
+            plug = true;
         free(event);
     }
     if (errno != EAGAIN)
@@ -289,6 +293,8 @@ static int take_watches(struct colo_hv_xen *hv, uint32_t *events,
                           "the connection to xenstore is gone");
     if (release && hv->has_domain)
         rc = colo__hv_xen_stop_release(hv, events, err);
+    if (!rc && plug && hv->has_domain)
+        rc = colo__hv_xen_plug_look(hv, err);
     return rc;
 }
 

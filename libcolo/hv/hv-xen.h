@@ -137,6 +137,12 @@ struct colo_xen_child {
 #define COLO_XEN_CHILD_STREAM 7         /* save of a PV guest, all along */
 #define COLO_XEN_CHILD_RESTORE_STREAM 8
 
+/* its devices, as they were when it was adopted */
+struct colo_xen_plug {
+    uint64_t devices;  /* a hash of their names */
+    unsigned count;
+};
+
 struct colo_hv_xen {
     const struct colo_hv_ops *ops; /* first: struct colo_hv */
     struct colo_log log;
@@ -157,6 +163,7 @@ struct colo_hv_xen {
     bool target_seen;           /* a watch fires once when it is set */
     bool has_domain;
     bool is_secondary;
+    int toolstack;              /* COLO_TOOLSTACK_* */
     bool gone_reported;
     uint32_t domid;
     uint32_t xen_version;
@@ -172,6 +179,7 @@ struct colo_hv_xen {
     struct colo_xen_devices devices;
     struct colo_xen_replica replica;
     struct colo_xen_pv pv;
+    struct colo_xen_plug plug;
     uint32_t context_size;      /* of the last machine get; 0 unknown */
     uint8_t *context;           /* scratch of machine get and set */
     uint32_t context_cap;
@@ -198,6 +206,13 @@ int colo__hv_xen_adopt(struct colo_hv_xen *hv, uint32_t domid,
                        struct colo_error *err);
 /* is_suspended - shut down with reason suspend */
 bool colo__hv_xen_is_suspended(const xc_domaininfo_t *info);
+
+/* hv-xen-plug.c */
+/* watch - remember what the guest has, and hear of changes: a watch with this
+ * token, at which look says whether the replica still matches the guest */
+#define COLO_XEN_TOKEN_PLUG "plug"
+int colo__hv_xen_plug_watch(struct colo_hv_xen *hv, struct colo_error *err);
+int colo__hv_xen_plug_look(struct colo_hv_xen *hv, struct colo_error *err);
 
 /* hv-xen-memory.c */
 int colo__hv_xen_read(struct colo_hv *hv, const uint64_t *gfns, size_t n,

@@ -209,6 +209,10 @@ void colo__hv_xen_set_quiet(struct colo_hv *hv, uint32_t ms);
  * COLO_E_UNSUPPORTED says why not, and what to do. */
 int colo__hv_xen_can_copy(struct colo_hv *hv, struct colo_error *err);
 
+/* colo__hv_xen_set_toolstack - COLO_TOOLSTACK_*: whose the replica is.  Before
+ * the first seed; default AUTO. */
+void colo__hv_xen_set_toolstack(struct colo_hv *hv, int toolstack);
+
 static inline const struct colo_hv_ops *colo__hv_ops(struct colo_hv *hv)
 {
     return *(const struct colo_hv_ops *const *)hv;

@@ -55,6 +55,7 @@ struct fake_xen {
     char old_port[16];          /* the node that remembers it */
     char channel[16];           /* the node where libxl looks for one */
     bool locked, foreign_lock;  /* libxl's lock: ours, or somebody's */
+    unsigned unplugged;         /* devices that libxl does not list any more */
 
     /* what was called */
     int unpauses, destroys;

@@ -266,6 +266,33 @@ START_TEST(test_watchdog_start)
 }
 END_TEST
 
+/* Whose the replica shall be is an argument, where it is not left open. */
+START_TEST(test_toolstack)
+{
+    static const struct {
+        int toolstack;
+        const char *args;
+    } rows[] = {
+        { COLO_TOOLSTACK_AUTO, "restore" },
+        { COLO_TOOLSTACK_XL, "restore xl" },
+        { COLO_TOOLSTACK_LIBVIRT, "restore libvirt" },
+    };
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct setup t;
+
+        begin(&t, "echo \"error ($*)\" >&3; exit 1");
+        colo__hv_xen_set_toolstack((struct colo_hv *)&t.hv,
+                                   rows[i].toolstack);
+        ck_assert_int_eq(seed_in(&t, open("/dev/null", O_RDONLY)), 0);
+        ck_assert_int_eq(run(&t, 0), COLO_E_HV);
+        ck_text(t.err, rows[i].args);
+        end(&t);
+    }
+}
+END_TEST
+
 PURE_MAIN("hv-xen-life", test_reports, test_dies_without_a_word,
           test_half_a_success, test_long_lines, test_stream, test_fds,
-          test_given_up, test_no_helper, test_watchdog_start)
+          test_given_up, test_no_helper, test_watchdog_start,
+          test_toolstack)

@@ -324,6 +324,31 @@ START_TEST(test_dropped)
 }
 END_TEST
 
+/* libvirt made it under the guest's own name: it is a copy while it is paused
+ * and bears the mark, and the session takes the mark away at a takeover */
+START_TEST(test_own_name)
+{
+    struct colo_error err;
+    struct setup t;
+
+    begin(&t);
+    fake.incoming = false;
+    ck_assert_int_eq(pipe(fake.evtchn_fd), 0);
+    ck_assert_int_eq(colo__hv_xen_drop_replica(FAKE_DOMID, NULL, &err), 0);
+    ck_assert_int_eq(fake.destroys, 0);
+    ck_assert_int_eq(pipe(fake.evtchn_fd), 0);
+    fake.copy_mark = true;
+    fake.paused = false;
+    ck_assert_int_eq(colo__hv_xen_drop_replica(FAKE_DOMID, NULL, &err), 0);
+    ck_assert_int_eq(fake.destroys, 0);
+    ck_assert_int_eq(pipe(fake.evtchn_fd), 0);
+    fake.paused = true;
+    ck_assert_int_ne(colo__hv_xen_drop_replica(FAKE_DOMID, NULL, &err), 0);
+    ck_assert_int_eq(fake.destroys, 1);
+}
+END_TEST
+
 PURE_MAIN("hv-xen-replica", test_who_can_be_copied, test_cycle,
           test_grows, test_shut_down,
-          test_pv_drivers, test_no_devices, test_start, test_dropped)
+          test_pv_drivers, test_no_devices, test_start, test_dropped,
+          test_own_name)

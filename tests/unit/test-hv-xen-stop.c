@@ -74,6 +74,49 @@ START_TEST(test_cycle)
 }
 END_TEST
 
+static int poll_error(struct setup *t)
+{
+    struct colo_hv_event event;
+
+    fake.fired = COLO_XEN_TOKEN_PLUG;
+    ck_assert_int_eq(write(fake.watch_fd[1], "x", 1), 1);
+    return t->ops->poll(t->hv, &event, &t->err);
+}
+
+/* A device comes or goes: the replica does not match any more.  One that is
+ * about to be destroyed has lost nothing that counts. */
+START_TEST(test_plugged)
+{
+    struct setup t;
+
+    begin(&t);
+    ck_assert_int_eq(poll_error(&t), 0);
+    stop(&t);
+    fake.unplugged = 1;
+    ck_assert_int_eq(poll_error(&t), COLO_E_STATE);
+    ck_assert_ptr_nonnull(strstr(t.err.text, "detached a device"));
+    resume(&t);
+    fake.paused = true;
+    ck_assert_int_eq(poll_error(&t), 0);
+    fake.paused = false;
+    fake.dying = true;
+    ck_assert_int_eq(poll_error(&t), 0);
+    fake.dying = false;
+    fake.gone = true;
+    ck_assert_int_eq(poll_error(&t), 0);
+    fake.gone = false;
+    end(&t);
+    begin(&t);
+    fake.unplugged = 3;
+    end(&t);
+    begin(&t);
+    colo__hv_xen(t.hv)->plug.count = 1;
+    ck_assert_int_eq(poll_error(&t), COLO_E_STATE);
+    ck_assert_ptr_nonnull(strstr(t.err.text, "attached a device"));
+    end(&t);
+}
+END_TEST
+
 /* the guest's port is used again by the next session */
 START_TEST(test_old_port)
 {
@@ -592,7 +635,8 @@ START_TEST(test_recover)
 }
 END_TEST
 
-PURE_MAIN("hv-xen-stop", test_cycle, test_old_port, test_excludes_others,
+PURE_MAIN("hv-xen-stop", test_cycle, test_plugged,
+          test_old_port, test_excludes_others,
           test_excludes_others_while_seeding, test_excluded_by_others,
           test_resumed_by_others,
           test_wide_registers,
