@@ -108,6 +108,18 @@ static int check_streamed(struct colo_session *s,
     return 0;
 }
 
+/* A replica may live on a newer Xen and on an older one (pure/seed-trim.h); who
+ * looks for the reason of something wants to know. */
+static void note_releases(struct colo_session *s, uint32_t peer)
+{
+    uint32_t own = s->info.xen_version;
+
+    if (own && peer && own != peer)
+        colo__log(s->log, COLO_LOG_NOTICE, -1, "control", "the peer has Xen "
+                  "%u.%u, this host %u.%u", peer >> 16, peer & 0xffff,
+                  own >> 16, own & 0xffff);
+}
+
 static int take_hello(struct colo_session *s, const struct colo_msg *msg,
                       struct colo_error *err)
 {
@@ -159,6 +171,7 @@ static int take_hello(struct colo_session *s, const struct colo_msg *msg,
                           "install the same libcolo there, or use remus");
     s->peer = hello;
     s->peer_known = true;
+    note_releases(s, hello.xen_version);
     colo__heartbeat_init(&s->heartbeat, s->config.heartbeat_ms,
                          s->config.dead_ms);
     colo__heartbeat_start(&s->heartbeat, colo__now_us(s->clock));

@@ -71,6 +71,11 @@ static int set_up(struct colo_session *s, struct colo_error *err)
             rc = colo__network_hold(s, err);
         if (rc)
             return rc;
+    } else {
+        struct colo_hv_info info; /* of this host: there is no guest yet */
+
+        if (!colo__hv_ops(hv)->info(hv, &info, NULL))
+            s->info.xen_version = info.xen_version;
     }
     rc = colo__session_watch_fd(s, s->wake_fd, COLO_FD_WAKE, err);
     if (!rc)

@@ -138,6 +138,8 @@ struct colo_hv *sim_hv_secondary(const struct sim_config *config);
 /* The guest behind it; NULL before seed_in made one.  Borrowed until close. */
 struct sim_guest *sim_hv_guest(struct colo_hv *hv);
 
+#define SIM_XEN_VERSION (4u << 16 | 17) /* of both hosts */
+
 #define SIM_OP_POLL      0
 #define SIM_OP_INFO      1
 #define SIM_OP_TRACK     2

@@ -184,6 +184,7 @@ static int sim_info(struct colo_hv *hv, struct colo_hv_info *ret_info,
     if (rc)
         return rc;
     memset(ret_info, 0, sizeof(*ret_info));
+    ret_info->xen_version = SIM_XEN_VERSION;
     if (!h->guest) {
         ret_info->state = COLO_HV_GONE;
         return 0;

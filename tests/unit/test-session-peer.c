@@ -12,6 +12,7 @@ struct peer {
     struct session_pair t;
     int control, bulk;   /* the test's ends */
     int mode;            /* 0: remus */
+    colo_log_fn *log;    /* NULL: that of every test */
 };
 
 static const char id[16] = "fifteen and one";
@@ -26,6 +27,8 @@ static void peer_open(struct peer *p, bool primary)
     pair_init(&p->t);
     if (p->mode)
         side->config.mode = p->mode;
+    if (p->log)
+        side->config.log.fn = p->log;
     ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, control), 0);
     ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, bulk), 0);
     side->control_fd = control[0];
@@ -61,7 +64,7 @@ static void say_hello(struct peer *p, uint32_t role, uint16_t major)
     struct colo_hello hello = {
         .major = major, .role = role, .mode = COLO_MODE_REMUS,
         .nr_gfns = 1024, .heartbeat_ms = 20, .dead_ms = 400,
-        .name = "guest",
+        .name = "guest", .xen_version = 4u << 16 | 20,
     };
     uint8_t body[COLO_WIRE_HELLO_MAX];
     int n;
@@ -89,6 +92,53 @@ static void ends_with(struct peer *p, bool primary, int code,
     close(p->bulk);
     pair_close(&p->t);
 }
+
+static char said_of_xen[200];
+
+static void hear(void *user, int level, int sys_errno, const char *context,
+                 const char *text)
+{
+    (void)user;
+    (void)level;
+    (void)sys_errno;
+    (void)context;
+    if (strstr(text, "has Xen"))
+        snprintf(said_of_xen, sizeof(said_of_xen), "%s", text);
+}
+
+/* Both say which release they have, also where there is no guest yet. */
+START_TEST(releases)
+{
+    for (int primary = 0; primary < 2; primary++) {
+        uint8_t buf[COLO_WIRE_HEADER + COLO_WIRE_HELLO_MAX];
+        struct peer p = { .log = hear };
+        struct colo_hello hello;
+        struct colo_msg msg;
+        int64_t used = 0;
+        ssize_t n;
+
+        said_of_xen[0] = '\0';
+        peer_open(&p, primary);
+        say_hello(&p, primary ? COLO_ROLE_SECONDARY : COLO_ROLE_PRIMARY,
+                  COLO_WIRE_MAJOR);
+        pair_until(&p.t, 10000, said_of_xen[0]);
+        ck_assert_str_eq(said_of_xen,
+                         "the peer has Xen 4.20, this host 4.17");
+        n = recv(p.control, buf, sizeof(buf), MSG_DONTWAIT);
+        if (n > 0)
+            used = colo__wire_parse(buf, (size_t)n, COLO_WIRE_HELLO_MAX,
+                                    &msg, NULL);
+        ck_assert_int_gt(used, 0);
+        ck_assert_uint_eq(msg.type, COLO_MSG_HELLO);
+        ck_assert_int_eq(colo__hello_parse(msg.body, msg.len, &hello, NULL),
+                         0);
+        ck_assert_uint_eq(hello.xen_version, SIM_XEN_VERSION);
+        close(p.control);
+        close(p.bulk);
+        pair_close(&p.t);
+    }
+}
+END_TEST
 
 START_TEST(another_major)
 {
@@ -234,6 +284,6 @@ END_TEST
 
 PURE_MAIN("session-peer", another_major, the_same_role,
           a_peer_without_mode_colo, diverged_in_mode_remus,
-          loaded_out_of_turn_in_mode_colo, garbage, before_hello,
+          loaded_out_of_turn_in_mode_colo, garbage, before_hello, releases,
           received_out_of_turn, bulk_of_another_session, no_seed_at_all,
           the_peers_own_words, silence)
