@@ -41,6 +41,19 @@ gate_killed() {
     only_here
 }
 
+has_epoch() { [ "$(status_field g1 1 epoch)" -gt 0 ]; }
+
+# xl remus -b: checkpoints as ever, and nobody has them
+nowhere() {
+    have_guest g1 1
+    on 1 "setsid colo-xl remus -F -b -i 400 g1 nowhere \
+        >/var/log/remus.log 2>&1 </dev/null &"
+    until_true 180 "a first checkpoint" has_epoch
+    epochs_pass g1 1 5
+    on 1 "pkill -TERM -f '[x]l remus.* g1 '" || fail "no xl to end"
+    only_here
+}
+
 primary_dies() {
     have_guest g1 1
     protect_stock g1
@@ -70,7 +83,8 @@ gone() {
 host_ready 1; host_ready 2
 set_alive
 [ $# -gt 0 ] ||
-    set -- stopped session_killed gate_killed primary_dies stock_primary_dies
+    set -- stopped session_killed gate_killed nowhere primary_dies \
+        stock_primary_dies
 for part in "$@"; do
     say "$part"
     "$part"
