@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# A guest of libvirt's: it stays libvirt's while it is protected, when it ends,
+# when devices change, when libvirtd is restarted, and on the other host.
+. "$(dirname "$0")/lib.sh"
+
+# libvirtd with the Xen driver alone.  It wants a CPU that it knows: the
+# emulated one lacks what even a 486 has.
+libvirt_up() { # HOST
+    on "$1" 'command -v libvirtd >/dev/null' ||
+        { say "no libvirt in the image of host$1"; exit 77; }
+    on "$1" 'cd /usr/lib/x86_64-linux-gnu/libvirt/connection-driver
+        mkdir -p off /var/log/libvirt
+        for f in libvirt_driver_*.so; do
+            [ $f = libvirt_driver_libxl.so ] || mv $f off/
+        done
+        sed -i "/vme/d" /usr/share/libvirt/cpu_map/x86_486.xml; sync
+        pidof libvirtd >/dev/null || libvirtd -d >/dev/null 2>&1'
+    until_true 60 "libvirtd on host$1" on "$1" "virsh version"
+}
+
+libvirt_restart() { # HOST
+    on "$1" 'kill $(pidof libvirtd)'
+    until_true 30 "end of libvirtd on host$1" on "$1" '! pidof libvirtd'
+    libvirt_up "$1"
+}
+
+# From what `lab guest start` has put there.
+define() { # NAME HOST
+    on "$2" "cd /guest && extra=\$(sed -n 's/^extra = \"\\(.*\\)\"\$/\\1/p' $1.cfg) &&
+        mac=\$(sed -n 's/.*mac=\\([0-9a-f:]*\\).*/\\1/p' $1.cfg) &&
+        cat >$1.xml <<XML && virsh define $1.xml >/dev/null
+<domain type='xen'>
+  <name>$1</name>
+  <uuid>6c1b02ee-0001-4c11-9d00-00163e102000</uuid>
+  <memory unit='MiB'>128</memory>
+  <vcpu cpuset='1'>1</vcpu>
+  <os>
+    <type arch='x86_64' machine='xenpvh'>xenpvh</type>
+    <kernel>/guest/vmlinux</kernel>
+    <initrd>/guest/initramfs</initrd>
+    <cmdline>\$extra</cmdline>
+  </os>
+  <clock offset='utc'><timer name='tsc' present='yes' mode='native'/></clock>
+  <on_reboot>restart</on_reboot>
+  <devices>
+    <interface type='bridge'>
+      <mac address='\$mac'/><source bridge='xenbr0'/>
+    </interface>
+    <console type='pty'><target type='xen'/></console>
+  </devices>
+</domain>
+XML" || fail "$1 cannot be defined on host$2"
+}
+
+state() { on "$2" "virsh domstate $1 --reason" | head -n 1; } # NAME HOST
+is_in() { # STATE NAME HOST: the first words of what libvirt says
+    case $(state "$2" "$3") in "$1"*) ;; *) return 1 ;; esac
+}
+must_be() { # STATE NAME HOST
+    until_true 20 "state $1 of $2 on host$3" is_in "$@"
+    say "libvirt, host$3: $2 is $(state "$2" "$3")"
+}
+boot() { # NAME HOST
+    on "$2" "rm -f /var/log/xen/console/guest-$1.log; virsh start $1" \
+        >/dev/null || fail "virsh start $1"
+    until_true 90 "boot of $1" "$lab" guest pulse "$1" "$2"
+}
+of_ours() { on "$1" 'pgrep -f "colo-toolstack (monitor|end)"'; } # HOST
+
+for host in 1 2; do
+    host_ready $host
+    libvirt_up $host
+    on $host "virsh destroy g1; virsh undefine g1; true" >/dev/null 2>&1
+done
+for host in 2 1; do
+    start_guest g1 $host wait=0
+    "$lab" guest stop g1 >/dev/null
+    define g1 $host
+done
+boot g1 1
+pulse_good g1 1
+
+# ---- what it looks like, and what others may do -------------------------------
+protect g1 1 2
+must_be running g1 1
+must_be paused g1 2
+on 1 "virsh save g1 /tmp/g1.save" >/dev/null 2>&1 && fail "virsh save took it"
+must_be running g1 1
+on 1 "virsh migrate --live g1 xen+ssh://host2/system" >/dev/null 2>&1 &&
+    fail "virsh migrate took it"
+epochs_pass g1 1 3
+libvirt_restart 2
+must_be paused g1 2
+libvirt_restart 1
+epochs_pass g1 1 3
+pulse_good g1 1
+[ "$(status_field g1 1 audit_mismatches)" = 0 ] || fail "audit"
+
+# ---- after protection libvirt sees the guest's end itself ---------------------
+on 1 "colo stop g1"
+clean_host g1 1
+must_be running g1 1
+must_be "shut off" g1 2
+pulse_good g1 1
+of_ours 1 && fail "libvirt was not given its guest back"
+"$lab" guest tell g1 poweroff 1
+must_be "shut off (shutdown)" g1 1
+
+# ---- while it is protected, the session does ----------------------------------
+boot g1 1
+protect g1 1 2
+before=$(on 1 "xl domid g1")
+"$lab" guest tell g1 reboot 1
+new_guest() {
+    [ "$(on 1 'xl domid g1' 2>/dev/null || echo "$before")" != "$before" ]
+}
+until_true 120 "the new g1 after reboot" new_guest
+must_be running g1 1
+clean_host g1 1
+must_be "shut off" g1 2
+on 1 "virsh dominfo g1" | grep -E "^Persistent: +yes" >/dev/null ||
+    fail "g1 is not the defined one any more"
+until_true 90 "boot of g1" "$lab" guest pulse g1 1
+
+# ---- another device ends protection -------------------------------------------
+protect g1 1 2
+on 1 "virsh attach-interface g1 bridge xenbr0 --mac 00:16:3e:10:21:01 --live" \
+    >/dev/null || fail "attach-interface"
+clean_host g1 1
+must_be running g1 1
+on 1 "grep 'attached a device' /var/log/libcolo/g1.log" >/dev/null ||
+    fail "no word of the device"
+on 1 "virsh detach-interface g1 bridge --mac 00:16:3e:10:21:01 --live" \
+    >/dev/null || fail "detach-interface"
+pulse_good g1 1
+
+# ---- the other host ------------------------------------------------------------
+protect g1 1 2 --toolstack libvirt
+epochs_pass g1 1 3
+"$lab" power-off 1
+must_be "running" g1 2
+guest_here g1 2 || fail "g1 does not run on host2"
+pulse_good g1 2
+until_true 60 "end of the session on host2" no_session g1 2
+of_ours 2 && fail "a program of ours watches libvirt's guest"
+on 2 "virsh ttyconsole g1" | grep /dev/pts >/dev/null || fail "no console"
+on 2 "virsh shutdown g1" >/dev/null || fail "virsh shutdown"
+must_be "shut off (shutdown)" g1 2
+on 2 "virsh undefine g1; kill \$(pidof libvirtd)" >/dev/null
+host_ready 1
