@@ -87,15 +87,21 @@ void colo__secondary_arbitrate(struct colo_session *s)
     colo__arbiter_poll(s);
 }
 
-/* The domain of a streamed guest is there only now. */
-static int learn_domid(struct colo_session *s, struct colo_error *err)
+/* The domain of a streamed guest is made only now, which may take the
+ * toolstack long: that time is not the followers'. */
+static int end_stream(struct colo_session *s, struct colo_error *err)
 {
+    uint64_t begin = colo__now_us(s->clock);
     struct colo_hv_info info;
-    int rc = colo__session_hv(s)->info(s->parts.hv, &info, err);
+    int rc = colo__session_hv(s)->machine->set(s->parts.hv, NULL, 0, err);
 
     if (!rc)
-        s->info.domid = info.domid;
-    return rc;
+        rc = colo__session_hv(s)->info(s->parts.hv, &info, err);
+    if (rc)
+        return rc;
+    s->info.domid = info.domid;
+    s->state_deadline_us += colo__now_us(s->clock) - begin;
+    return 0;
 }
 
 int colo__secondary_take_over(struct colo_session *s, struct colo_error *err)
@@ -103,12 +109,12 @@ int colo__secondary_take_over(struct colo_session *s, struct colo_error *err)
     int rc;
 
     colo__session_step_hook(s, "takeover");
-    rc = colo__both_run(s)
+    rc = s->info.streamed
+             ? end_stream(s, err)
+         : colo__both_run(s)
              ? colo__secondary_let_run(s, err)
              : colo__session_hv(s)->machine->set(s->parts.hv, s->s.state,
                                                  s->s.state_len, err);
-    if (!rc && s->info.streamed)
-        rc = learn_domid(s, err);
     if (rc)
         return rc;
     return colo__followers_failover(s, err);
