@@ -71,8 +71,10 @@ static int helper_stream(const char *mode)
     close(1);
     say("whole 0\n");
     for (int n = 1;; n++) {
-        if (!strcmp(mode, "dies-after-seed"))
+        if (!strcmp(mode, "dies-after-seed")) {
+            poll(NULL, 0, 300); /* that it is one is seen first */
             return 1;
+        }
         if (!read_word(&fd))
             break;
         if (n == 2 && !strcmp(mode, "dies"))
@@ -418,8 +420,9 @@ static void seed_in(struct setup *t, const char *mode)
     t->ops = colo__hv_ops(t->hv);
     ck_assert_ptr_nonnull(t->ops->machine->load);
     ck_assert_int_eq(pipe2(fds, O_CLOEXEC), 0);
-    ck_assert_int_eq(t->ops->life->seed_in(t->hv, fds[0], &t->err), 0);
+    /* before anybody may have gone who reads it */
     ck_assert_int_eq(write(fds[1], SEED, sizeof(SEED) - 1), sizeof(SEED) - 1);
+    ck_assert_int_eq(t->ops->life->seed_in(t->hv, fds[0], &t->err), 0);
     close(fds[1]);
 }
 
