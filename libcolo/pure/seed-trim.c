@@ -2,8 +2,8 @@
 /* Copyright (C) libcolo developers
  *
  * See seed-trim.h.  Lengths stand before what they are of, and are passed on
- * before it is seen; so no record becomes shorter but the APIC's, and the context
- * keeps its length: Xen reads it up to its end record, and no further.
+ * before it is seen; so no record becomes shorter but the APIC's, and the
+ * context keeps its length: Xen reads it up to its end record, and no further.
  *
  * Source of the formats: remus-compat/stream.h; of the context: hv/hvmctx.h.
  */

@@ -3,9 +3,10 @@
  *
  * A seed for a backup with an older Xen.  Xen 4.20 has made the record of the
  * local APIC in a guest's context longer; a newer Xen fills up a short one, an
- * older one refuses a long one, and with it the whole seed.  What is cut off (an
- * error that the APIC has yet to report) comes with the first epoch, whose
- * context is cut where it is loaded, to what is wanted there (hv-xen-machine.c).
+ * older one refuses a long one, and with it the whole seed.  What is cut off
+ * (an error that the APIC has yet to report) comes with the first epoch, whose
+ * context is cut where it is loaded, to what is wanted there
+ * (hv-xen-machine.c).
  *
  * Pure, takes any bytes in any pieces; called by whoever sends a seed.
  */
