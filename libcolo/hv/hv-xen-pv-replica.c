@@ -3,10 +3,10 @@
  *
  * PV guests, at the backup.  The restore (colo-toolstack restore-stream, which
  * is libxl's for a checkpointed stream) runs all along.  It holds back what it
- * reads until it has read the end of a checkpoint: half a piece is never loaded;
- * when the stream ends, it makes a paused guest of the last whole one.  So the
- * way to a takeover is to close our end, and the way to no guest is never to do
- * that before the restore has been ended by its other descriptor.
+ * reads until it has read the end of a checkpoint: half a piece is never
+ * loaded; when the stream ends, it makes a paused guest of the last whole one.
+ * So the way to a takeover is to close our end, and the way to no guest is
+ * never to do that before the restore has been ended by its other descriptor.
  *
  * Our end is a second one of the pipe that the seed comes through.  When the
  * pipe is empty the restore has read all that it was given.
