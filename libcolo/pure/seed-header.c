@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Copyright (C) libcolo developers
  *
- * See seed-header.h.  Called by colo-toolstack, by the gate to stock Xen, and by
+ * See seed-header.h.  Called by colo-toolstack, the gate to stock Xen, and
  * seed-trim.c.
  */
 #include <string.h>

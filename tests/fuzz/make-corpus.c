@@ -9,8 +9,10 @@
 
 #include "fuzz.h"
 
+#include "bytes.h"
 #include "link/bootstrap-line.h"
 #include "pure/delta.h"
+#include "pure/seed-header.h"
 #include "pure/wire.h"
 
 #include "../../disk-proxy/meta-format.h"
@@ -522,6 +524,47 @@ static void save_streams(struct out *out)
         save(out, "stream-xl", name);
 }
 
+/* u16, u16, u32 or u32, u32, little endian, and a body of zeros */
+static void put_record(struct out *out, uint64_t head, uint32_t len)
+{
+    static const uint8_t zeros[64];
+    uint8_t le[8];
+
+    colo__put_le(le, head, 4);
+    colo__put_le(le + 4, len, 4);
+    put(out, le, 8);
+    put(out, zeros, len);
+}
+
+/* a seed, as short as one can be: the APICs' records are long, or not */
+static void save_seeds(struct out *out)
+{
+    static const uint8_t zeros[40];
+
+    for (uint32_t lapic = 24; lapic <= 32; lapic += 8) {
+        uint8_t header[SEED_HEADER], le[8];
+
+        put_number(out, 6, 1); /* pieces of 7 bytes */
+        seed_header_put(header, 2);
+        put(out, header, sizeof(header));
+        put(out, "{}LibxlFmt", 10);
+        put(out, zeros, 8);
+        put_record(out, 1, 0); /* libxc's stream */
+        put(out, zeros, 40);
+        put_record(out, 1, 32); /* pages */
+        colo__put_le(le, 9, 4); /* the context */
+        colo__put_le(le + 4, 8 + 24 + 2 * (8 + lapic) + 8, 4);
+        put(out, le, 8);
+        put_record(out, 1, 24);
+        put_record(out, 5, lapic);
+        put_record(out, 5 | 1 << 16, lapic);
+        put_record(out, 0, 0);
+        put_record(out, 0, 0); /* the end of libxc's, of libxl's */
+        put_record(out, 0, 0);
+        save(out, "seed-trim", lapic == 24 ? "old" : "new");
+    }
+}
+
 int main(int argc, char **argv)
 {
     struct out *out;
@@ -549,6 +592,7 @@ int main(int argc, char **argv)
     save_net_twin(out);
     save_compare(out);
     save_streams(out);
+    save_seeds(out);
     free(out);
     return 0;
 }
