@@ -6,8 +6,8 @@
  * its process.  So a helper (colo-toolstack stream) runs it all along: from the
  * seed on it is in the middle of one xc_domain_save(), and writes the next
  * piece of the stream into a memory file of ours when it is told that the guest
- * stands still.  Who stops the guest and lets it go on is hv-xen-stop.c as for any
- * other guest, so a helper that dies leaves nothing stopped.
+ * stands still.  Who stops the guest and lets it go on is hv-xen-stop.c as for
+ * any other guest, so a helper that dies leaves nothing stopped.
  *
  * Words to the helper: 't' "take it, the guest stands still", with the memory
  * file at the first.  From it, as lines: "suspend" (all but the last part of

@@ -158,8 +158,8 @@ struct colo_machine_ops {
                struct colo_error *err);
     /* load - streamed guests only: the next piece, which check has seen;
      * returns when all of it was taken.  buf NULL: so much for the seed, whose
-     * pipe was closed.  From a worker thread, as write.  After an error there is
-     * nothing to take over with. */
+     * pipe was closed.  From a worker thread, as write.  After an error there
+     * is nothing to take over with. */
     int (*load)(struct colo_hv *hv, const uint8_t *buf, uint32_t len,
                 struct colo_error *err);
 };
