@@ -34,7 +34,7 @@ run_cell() {
     # a function whose status is asked for does not end at its first error
     (set -e; "$@") >"$log" 2>&1 </dev/null &
     wait $! || r=$?
-    [ $r = 0 ] || why=" why=$(tail -n 1 "$log" | sed 's/^ *//')"
+    [ $r = 0 ] || why=" why=$(tail -n 1 "$log" | sed 's/^ *[0-9:]* *//')"
     case $r in
         0) result=passed; matrix_passed=$((matrix_passed + 1)) ;;
         77) result=unsupported ;;

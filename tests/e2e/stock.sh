@@ -19,19 +19,28 @@ protect_stock() { # NAME: libcolo on host 1, stock Xen on host 2
     epochs_pass "$1" 1 5
 }
 
+xl_lives() { # NAME: xl remus, on host 1
+    on 1 "pgrep -f '[x]l remus.* $1 '" >/dev/null ||
+        fail "xl remus has ended: $(on 1 'tail -n 1 /var/log/remus.log')"
+}
+
 # stock Xen on host 1; at the backup, XL migrate-receive -r
 stock_protects() { # NAME XL
     on 1 "setsid xl remus -F -n -d -i 1000 -s '' $1 \
         'ssh -o BatchMode=yes host2 $2 migrate-receive -r' \
         >/var/log/remus.log 2>&1 </dev/null &"
-    until_true 180 "a replica on host2" on 2 "xl list $1--incoming"
+    local end=$((SECONDS + 180))
+    until on 2 "xl list $1--incoming" >/dev/null 2>&1; do
+        xl_lives "$1"
+        [ $SECONDS -lt $end ] || fail "no replica on host2"
+        sleep 1
+    done
 }
 
 # The checkpoints of stock Xen are not counted anywhere: the pause of each is
 # seen as a domain that is suspended for a moment, if at all.
 stock_goes_on() { # NAME
     sleep 25
-    on 1 "pgrep -f '[x]l remus.* $1 '" >/dev/null ||
-        fail "xl remus has ended: $(on 1 'tail -n 3 /var/log/remus.log')"
+    xl_lives "$1"
     pulse_good "$1" 1
 }
