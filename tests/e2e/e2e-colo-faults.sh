@@ -33,10 +33,17 @@ from=1 to=2
 
 # ---- before ----------------------------------------------------------------------
 
+# Whichever was lost: each looks for the other.
+both_ready() {
+    "$lab" power-on 1 >/dev/null 2>&1 || true
+    "$lab" power-on 2 >/dev/null 2>&1 || true
+    host_ready 1; host_ready 2
+}
+
 # The guest is on one host, unprotected; $from says on which.
 have_hvm() {
     local n here=
-    host_ready 1; host_ready 2
+    both_ready
     for n in 1 2; do
         guest_here h1 $n && here=$here$n
         # a backup that tells of its steps
@@ -231,5 +238,5 @@ for name in "$@"; do
     esac
     fault "$name"
 done
-host_ready 1; host_ready 2
+both_ready
 [ -n "$keep" ] || "$lab" guest stop h1
