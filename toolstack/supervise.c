@@ -7,6 +7,7 @@
  * process is left to undo it.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -49,6 +50,19 @@ static void run_child(pid_t parent, int (*work)(void *arg), void *arg)
     _exit(work(arg));
 }
 
+/* The streams are the work's.  Held here, too, a pipe would not end when the
+ * work has closed it: the seed of a PV guest, long before the work does. */
+static void leave_streams(void)
+{
+    int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+    if (fd < 0)
+        return;
+    dup2(fd, STDIN_FILENO);
+    dup2(fd, STDOUT_FILENO);
+    close(fd);
+}
+
 int supervise(int (*work)(void *arg), void (*undo)(void *arg, bool killed),
               void *arg)
 {
@@ -64,6 +78,7 @@ int supervise(int (*work)(void *arg), void (*undo)(void *arg, bool killed),
     if (pid == 0)
         run_child(parent, work, arg);
     setpgid(pid, pid);
+    leave_streams();
     pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
     if (pidfd < 0 || !wait_for_either(pidfd)) {
         kill(-pid, SIGKILL);
