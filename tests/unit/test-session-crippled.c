@@ -139,7 +139,7 @@ START_TEST(no_epoch_yet)
 }
 END_TEST
 
-/* A stock peer goes on after the loss of this host only, and cannot be asked. */
+/* A stock peer goes on after the loss of this host only; it cannot be asked. */
 START_TEST(a_stock_peer)
 {
     struct colo_pair c;
