@@ -116,7 +116,7 @@ new_guest() {
 }
 until_true 120 "the new g1 after reboot" new_guest
 must_be running g1 1
-clean_host g1 1
+until_true 60 "end of the session on host1" no_session g1 1
 must_be "shut off" g1 2
 on 1 "virsh dominfo g1" | grep -E "^Persistent: +yes" >/dev/null ||
     fail "g1 is not the defined one any more"
