@@ -58,7 +58,7 @@ static inline int pure_run(const char *name, const TTest *const *tests,
     int failed;
 
     /* a limit for what hangs, not for what is slow on a busy machine */
-    tcase_set_timeout(tcase, 60);
+    tcase_set_timeout(tcase, 180);
     for (size_t i = 0; i < n; i++)
         tcase_add_test(tcase, tests[i]);
     suite_add_tcase(suite, tcase);

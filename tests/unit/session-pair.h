@@ -155,10 +155,11 @@ static inline void side_process(struct side *side)
         side->rc = colo_session_process(side->session, &side->err);
 }
 
-/* Drive both until done says so; fails after ms. */
+/* Drive both until done says so; fails after ms, on a machine of its own. */
+#define PAIR_PATIENCE 4
 #define pair_until(t, ms, done)                                                \
     do {                                                                       \
-        uint64_t until_ = now_ms() + (ms);                                     \
+        uint64_t until_ = now_ms() + (ms) * PAIR_PATIENCE;                     \
                                                                                \
         while (!(done)) {                                                      \
             ck_assert_msg(now_ms() < until_, "%s did not come: P %s (%s) S "   \

@@ -18,7 +18,8 @@ static bool both_over(struct session_pair *t)
 static void run_on(struct colo_pair *c)
 {
     struct session_pair *t = &c->t;
-    uint64_t more = t->p.checkpoints + 8, until = now_ms() + 15000;
+    uint64_t more = t->p.checkpoints + 8;
+    uint64_t until = now_ms() + 15000 * PAIR_PATIENCE;
 
     while (!both_over(t) && t->p.checkpoints < more) {
         ck_assert_msg(now_ms() < until, "hangs: P %s, S %s",

@@ -26,7 +26,8 @@ static bool both_over(struct session_pair *t)
 /* Drive until both have ended or the primary has made many checkpoints. */
 static void run_on(struct session_pair *t)
 {
-    uint64_t more = t->p.checkpoints + 20, until = now_ms() + 15000;
+    uint64_t more = t->p.checkpoints + 20;
+    uint64_t until = now_ms() + 15000 * PAIR_PATIENCE;
 
     while (!both_over(t) && t->p.checkpoints < more) {
         ck_assert_msg(now_ms() < until, "hangs: P %s, S %s",
