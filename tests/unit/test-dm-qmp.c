@@ -255,7 +255,7 @@ static uint64_t now_ms(void)
 /* QEMU hangs: each call ends by its deadline; QEMU goes on: so do we. */
 START_TEST(test_hangs)
 {
-    struct colo_dm *dm = open_dm(&b, 300), *other = NULL;
+    struct colo_dm *dm = open_dm(&b, 1500), *other = NULL;
     struct colo_error err = { 0 };
     uint64_t began;
 
@@ -264,10 +264,10 @@ START_TEST(test_hangs)
     began = now_ms();
     ck_assert_int_eq(colo__dm_ops(dm)->load(dm, one, one_len, &err),
                      COLO_E_TIMEOUT);
-    ck_assert_int_eq(colo__dm_qmp_open(b.monitor, 300, NULL, &other, &err),
+    ck_assert_int_eq(colo__dm_qmp_open(b.monitor, 1500, NULL, &other, &err),
                      COLO_E_TIMEOUT);
-    ck_assert_uint_lt(now_ms() - began, 3000);
-    ck_assert_uint_ge(now_ms() - began, 600);
+    ck_assert_uint_lt(now_ms() - began, 12000);
+    ck_assert_uint_ge(now_ms() - began, 3000);
     ck_assert_int_eq(kill(b.pid, SIGCONT), 0);
     colo__dm_ops(dm)->close(dm);
     dm = open_dm(&b, TIMEOUT_MS);

@@ -72,7 +72,7 @@ static int helper_stream(const char *mode)
     say("whole 0\n");
     for (int n = 1;; n++) {
         if (!strcmp(mode, "dies-after-seed")) {
-            poll(NULL, 0, 300); /* that it is one is seen first */
+            poll(NULL, 0, 1500); /* that it is one is seen first */
             return 1;
         }
         if (!read_word(&fd))
@@ -229,7 +229,7 @@ static void seed(struct setup *t)
     ck_assert_str_eq(fake.control, "suspend");
     fake_xen_suspend();
     /* what the guest does for the seed is not told */
-    ck_assert_uint_eq(wait_for(t, COLO_HV_EV_SEEDED, 2000, &rc) &
+    ck_assert_uint_eq(wait_for(t, COLO_HV_EV_SEEDED, 10000, &rc) &
                       (COLO_HV_EV_SEEDED | COLO_HV_EV_STOPPED),
                       COLO_HV_EV_SEEDED);
     ck_assert_int_eq(read(t->seed, buf, sizeof(buf)), sizeof(SEED) - 1);
@@ -246,7 +246,7 @@ static void stop(struct setup *t)
 
     ck_assert_int_eq(t->ops->stop->request(t->hv, &t->err), 0);
     fake_xen_suspend();
-    ck_assert_uint_eq(wait_for(t, COLO_HV_EV_STOPPED, 2000, &rc),
+    ck_assert_uint_eq(wait_for(t, COLO_HV_EV_STOPPED, 10000, &rc),
                       COLO_HV_EV_STOPPED);
 }
 
@@ -349,7 +349,7 @@ START_TEST(test_dies_between)
 
     begin(&t, true, "dies-after-seed");
     seed(&t);
-    wait_for(&t, 0, 2000, &rc);
+    wait_for(&t, 0, 10000, &rc);
     ck_assert_int_eq(rc, COLO_E_HV);
     ck_text(t.err, "the helper has died");
     /* what it had switched on */
@@ -367,7 +367,7 @@ START_TEST(test_no_seed)
 
     begin(&t, true, "no-seed");
     seed_out(&t);
-    wait_for(&t, 0, 2000, &rc);
+    wait_for(&t, 0, 10000, &rc);
     ck_assert_int_eq(rc, COLO_E_HV);
     ck_text(t.err, "it is not possible");
     close(t.seed);
