@@ -332,6 +332,7 @@ START_TEST(test_own_name)
     struct setup t;
 
     begin(&t);
+    end(&t);
     fake.incoming = false;
     ck_assert_int_eq(pipe(fake.evtchn_fd), 0);
     ck_assert_int_eq(colo__hv_xen_drop_replica(FAKE_DOMID, NULL, &err), 0);
