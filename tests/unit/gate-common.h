@@ -270,8 +270,9 @@ enum xl_end {
 struct xl {
     int fd;
     const char *banner;
+    bool streamed;             /* the guest is: pv-sim.h */
     uint64_t stop_after;       /* checkpoints; then it does stop_how */
-    enum { XL_HANG = 1, XL_DIE } stop_how;
+    enum { XL_HANG = 1, XL_DIE, XL_CUT /* off from the primary */ } stop_how;
     _Atomic uint64_t checkpoints;
     _Atomic int end;
     struct sim_guest *replica; /* as of the last whole checkpoint */
@@ -320,13 +321,29 @@ static inline bool xl_greet(struct xl *xl)
     return !strcmp(config, GATE_CONFIG);
 }
 
+/* The simulation's context in what came of the machine. */
+static inline const uint8_t *xl_context(struct xl *xl, uint32_t *ret_len)
+{
+    struct colo_hvmctx ctx;
+    const uint8_t *record = xl->machine;
+    uint32_t len = 0;
+
+    if (!xl->streamed) {
+        if (colo__stream_gather_end(&xl->gather, &len, &xl->err) ||
+            colo__hvmctx_parse(xl->gather.buf, len, &ctx, &xl->err))
+            return NULL;
+        record = ctx.context + 8 + 24 + 8 + 1032 + 8;
+    }
+    *ret_len = colo__le32(record);
+    return record + 4;
+}
+
 /* Nothing of a checkpoint is loaded before all of it is there. */
 static inline void xl_load(struct xl *xl)
 {
-    uint32_t len = 0, n;
-    const uint8_t *record;
     struct pulse_state state;
-    struct colo_hvmctx ctx;
+    const uint8_t *context;
+    uint32_t len;
 
     for (size_t i = 0; i < xl->held; i++) {
         sim__present(xl->replica, xl->gfns[i], true);
@@ -334,15 +351,11 @@ static inline void xl_load(struct xl *xl)
                xl->pages + i * COLO_PAGE_SIZE, COLO_PAGE_SIZE);
     }
     xl->held = 0;
-    if (colo__stream_gather_end(&xl->gather, &len, &xl->err) ||
-        colo__hvmctx_parse(xl->gather.buf, len, &ctx, &xl->err))
-        return;
-    record = ctx.context + 8 + 24 + 8 + 1032 + 8;
-    n = colo__le32(record);
-    if (sim__context_check(xl->replica, record + 4, n, &state, &xl->err))
-        return;
-    xl->replica->ctl->context = state;
-    xl->loaded = true;
+    context = xl_context(xl, &len);
+    xl->loaded = context && !sim__context_check(xl->replica, context, len,
+                                                &state, &xl->err);
+    if (xl->loaded)
+        xl->replica->ctl->context = state;
 }
 
 static inline void xl_hold(struct xl *xl, const struct colo_stream_item *item)
@@ -356,8 +369,12 @@ static inline void xl_hold(struct xl *xl, const struct colo_stream_item *item)
         memcpy(xl->pages + xl->held * COLO_PAGE_SIZE, item->body,
                COLO_PAGE_SIZE);
         xl->gfns[xl->held++] = colo__stream_pfn(item->entry);
-    } else {
+    } else if (!xl->streamed) {
         (void)colo__stream_gather_add(&xl->gather, item, &xl->err);
+    } else if (item->kind == COLO_ITEM_RECORD &&
+               item->layer == COLO_STREAM_LIBXC &&
+               item->type == COLO_LIBXC_SHARED_INFO) {
+        memcpy(xl->machine, item->body, COLO_PAGE_SIZE);
     }
 }
 
@@ -430,7 +447,7 @@ static inline int xl_receive(struct xl *xl)
     while (xl->stop_how == XL_HANG && !poll(NULL, 0, 10) &&
            atomic_load(&xl->end) == XL_RUNS)
         ;
-    return XL_GAVE_UP;
+    return xl->stop_how == XL_CUT ? XL_STARTED : XL_GAVE_UP;
 }
 
 /* The whole life of an xl; what it started runs no step here. */

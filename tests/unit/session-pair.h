@@ -125,11 +125,9 @@ static inline void side_open(struct side *side, struct colo_hv *hv,
                                           0, &side->err), 0);
 }
 
-/* parts may have things in them already (followers, a store) */
-static inline void pair_open(struct session_pair *t, struct colo_parts *p,
-                             struct colo_parts *s)
+/* what both sides have between them */
+static inline void pair_connect(struct session_pair *t)
 {
-    struct colo_parts none_p = { 0 }, none_s = { 0 };
     int control[2], bulk[2];
 
     ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, control), 0);
@@ -139,6 +137,15 @@ static inline void pair_open(struct session_pair *t, struct colo_parts *p,
     t->p.bulk_fd = bulk[0];
     t->s.bulk_fd = bulk[1];
     ck_assert_int_eq(sim_guest_new(&t->sim, &t->guest, &t->p.err), 0);
+}
+
+/* parts may have things in them already (followers, a store) */
+static inline void pair_open(struct session_pair *t, struct colo_parts *p,
+                             struct colo_parts *s)
+{
+    struct colo_parts none_p = { 0 }, none_s = { 0 };
+
+    pair_connect(t);
     side_open(&t->p, sim_hv_primary(t->guest), p ? p : &none_p);
     side_open(&t->s, sim_hv_secondary(&t->sim), s ? s : &none_s);
     ck_assert_int_eq(sim_guest_run(t->guest, &t->p.err), 0);

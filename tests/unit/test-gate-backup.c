@@ -6,108 +6,8 @@
  * happens, the replica starts when the primary's host dies and never
  * otherwise.
  */
-#include "gate-common.h"
+#include "gate-backup.h"
 #include "stream-verify.h"
-
-struct all {
-    struct session_pair t;
-    struct xl xl;
-    struct gate gate;
-    int control[2], bulk[2], stream[2];
-    pthread_t thread;
-    int rc;
-    struct colo_error err;
-    char armed[64];
-    int destroyed, destroy_rc; /* how often, and what comes of it */
-};
-
-static int on_armed(void *user, const char *name, int fd,
-                    struct colo_error *err)
-{
-    struct all *a = user;
-
-    (void)err;
-    ck_assert_int_ge(fd, 0);
-    snprintf(a->armed, sizeof(a->armed), "%s", name);
-    return 0;
-}
-
-static int on_destroy(void *user, const char *name, struct colo_error *err)
-{
-    struct all *a = user;
-
-    a->destroyed++;
-    return a->destroy_rc ? colo__fail(err, a->destroy_rc, 0, "test",
-                                      "%s is not destroyed", name) : 0;
-}
-
-/* as ssh hands it on */
-static int on_ended(void *user, bool revoked, struct colo_error *err)
-{
-    struct all *a = user;
-    int end = atomic_load(&a->xl.end);
-
-    (void)revoked;
-    if (end == XL_GAVE_UP || end == XL_CONFUSED)
-        return colo__fail(err, COLO_E_PEER_SAID, 0, "test", "xl has ended");
-    return colo__fail(err, COLO_E_PEER, 0, "test", "the connection is lost");
-}
-
-static void *gate_main(void *arg)
-{
-    struct all *a = arg;
-
-    a->rc = gate_to_backup(&a->gate, &a->err);
-    colo__link_ops(a->gate.control)->close(a->gate.control);
-    colo__link_ops(a->gate.bulk)->close(a->gate.bulk);
-    return NULL;
-}
-
-static void start(struct all *a)
-{
-    static const char id[16] = "fifteen and one";
-    struct colo_parts parts = { 0 };
-    struct session_pair *t = &a->t;
-
-    xl_make(&a->xl, &t->sim);
-    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, a->control), 0);
-    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, a->bulk), 0);
-    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, a->stream), 0);
-    a->xl.fd = a->stream[1];
-    a->gate.fd = a->stream[0];
-    a->gate.user = a;
-    a->gate.armed = on_armed;
-    a->gate.destroy = on_destroy;
-    a->gate.ended = on_ended;
-    a->gate.log = &a->t.p.config.log;
-    memcpy(a->gate.session, id, sizeof(id));
-    ck_assert_int_eq(colo__link_fd_new(a->control[1], &a->gate.control, NULL),
-                     0);
-    ck_assert_int_eq(colo__link_fd_new(a->bulk[1], &a->gate.bulk, NULL), 0);
-    ck_assert_int_eq(pthread_create(&a->xl.thread, NULL, xl_main, &a->xl), 0);
-    ck_assert_int_eq(pthread_create(&a->thread, NULL, gate_main, a), 0);
-    t->p.control_fd = a->control[0];
-    t->p.bulk_fd = a->bulk[0];
-    ck_assert_int_eq(sim_guest_new(&t->sim, &t->guest, &t->p.err), 0);
-    side_open(&t->p, stock_hv_primary(t->guest), &parts);
-    ck_assert_int_eq(sim_guest_run(t->guest, &t->p.err), 0);
-}
-
-static void init(struct all *a)
-{
-    memset(a, 0, sizeof(*a));
-    pair_init(&a->t);
-    a->t.p.config.dead_ms = 2000;
-    a->gate.greet_ms = a->gate.send_ms = a->gate.end_ms = 5000;
-}
-
-/* The gate and xl have ended, too. */
-static void join(struct all *a)
-{
-    pthread_join(a->thread, NULL);
-    pthread_join(a->xl.thread, NULL);
-    close(a->xl.fd);
-}
 
 static void finish(struct all *a)
 {
@@ -129,8 +29,8 @@ START_TEST(protects_and_stops)
     struct colo_status st = { .size = sizeof(st) };
     static struct all a;
 
-    init(&a);
-    start(&a);
+    all_init(&a);
+    all_start(&a, stock_hv_primary);
     pair_protected(&a.t, 20);
     ck_assert_int_eq(colo_query_status(a.t.p.session, &st, NULL), 0);
     ck_assert_int_eq(st.commit, COLO_COMMIT_WRITTEN);
@@ -140,7 +40,7 @@ START_TEST(protects_and_stops)
     ck_assert_int_eq(colo_session_stop(a.t.p.session, NULL), 0);
     pair_until(&a.t, 5000, a.t.p.rc <= 0);
     ck_assert_msg(a.t.p.rc == 0, "%s", a.t.p.err.text);
-    join(&a);
+    all_join(&a);
     ck_assert_msg(!a.rc, "%s", a.err.text);
     ck_assert_int_eq(a.destroyed, 0);
     check_xl(&a, XL_GAVE_UP);
@@ -157,16 +57,16 @@ START_TEST(host_dies)
     for (unsigned i = 0; i < 8; i++) {
         static struct all a;
 
-        init(&a);
+        all_init(&a);
         a.destroy_rc = COLO_E_PEER;
-        start(&a);
+        all_start(&a, stock_hv_primary);
         pair_protected(&a.t, 3 + i);
         for (unsigned k = 0; k < 7 * i; k++)
             pair_turn(&a.t);
         shutdown(a.stream[0], SHUT_RDWR);
         pair_until(&a.t, 10000, a.t.p.rc <= 0);
         ck_assert_int_eq(a.t.p.rc, COLO_E_PEER);
-        join(&a);
+        all_join(&a);
         check_xl(&a, XL_STARTED);
         /* the seed is a checkpoint, too */
         ck_assert_uint_gt(a.xl.checkpoints, a.t.p.checkpoints);
@@ -182,7 +82,7 @@ static void goes_on(struct all *a, int rc)
 {
     pair_until(&a->t, 10000, a->t.p.rc <= 0);
     ck_assert_msg(a->t.p.rc == rc, "%d: %s", a->t.p.rc, a->t.p.err.text);
-    join(a);
+    all_join(a);
     ck_assert_msg(!a->rc, "%s", a->err.text);
     ck_assert_int_eq(a->destroyed, 0);
     ck_assert_int_eq(guest_state(a->t.guest), COLO_HV_RUNNING);
@@ -192,10 +92,10 @@ START_TEST(xl_dies)
 {
     static struct all a;
 
-    init(&a);
+    all_init(&a);
     a.xl.stop_after = 5;
     a.xl.stop_how = XL_DIE;
-    start(&a);
+    all_start(&a, stock_hv_primary);
     goes_on(&a, COLO_E_PEER_SAID);
     ck_assert_ptr_nonnull(strstr(a.t.p.err.text, "xl has ended"));
     check_xl(&a, XL_GAVE_UP);
@@ -208,18 +108,18 @@ START_TEST(xl_hangs)
 {
     static struct all a;
 
-    init(&a);
+    all_init(&a);
     a.xl.stop_after = 5;
     a.xl.stop_how = XL_HANG;
     a.gate.send_ms = 300;
-    start(&a);
+    all_start(&a, stock_hv_primary);
     pair_until(&a.t, 10000, a.t.p.rc <= 0);
     ck_assert_int_lt(a.t.p.rc, 0);
     pthread_join(a.thread, NULL);
     ck_assert_int_eq(a.rc, 0);
     ck_assert_int_eq(a.destroyed, 1);
     atomic_store(&a.xl.end, XL_GAVE_UP);
-    join(&a);
+    all_join(&a);
     ck_assert_int_eq(guest_state(a.t.guest), COLO_HV_RUNNING);
     finish(&a);
 }
@@ -229,10 +129,10 @@ START_TEST(not_xl)
 {
     static struct all a;
 
-    init(&a);
+    all_init(&a);
     a.xl.banner = "bash: xl: command not found, and that is all to be said "
                   "about it";
-    start(&a);
+    all_start(&a, stock_hv_primary);
     goes_on(&a, COLO_E_PEER_SAID);
     ck_assert_str_eq(a.armed, "");
     check_xl(&a, XL_GAVE_UP);
@@ -247,15 +147,15 @@ START_TEST(session_dies)
         static struct all a;
         uint8_t last[256];
 
-        init(&a);
-        start(&a);
+        all_init(&a);
+        all_start(&a, stock_hv_primary);
         pair_protected(&a.t, 5);
         memset(last, 0xff, sizeof(last));
         if (words)
             ck_assert_int_gt(write(a.control[0], last, sizeof(last)), 0);
         shutdown(a.control[0], SHUT_RDWR);
         shutdown(a.bulk[0], SHUT_RDWR);
-        join(&a);
+        all_join(&a);
         ck_assert_msg(!a.rc, "%s", a.err.text);
         ck_assert_int_eq(a.destroyed, 0);
         check_xl(&a, XL_GAVE_UP);
@@ -268,13 +168,13 @@ START_TEST(guest_ends)
 {
     static struct all a;
 
-    init(&a);
-    start(&a);
+    all_init(&a);
+    all_start(&a, stock_hv_primary);
     pair_protected(&a.t, 5);
     sim_guest_shutdown(a.t.guest, COLO_HV_POWEROFF);
     pair_until(&a.t, 5000, a.t.p.rc <= 0);
     ck_assert_int_eq(a.t.p.rc, COLO_E_GUEST);
-    join(&a);
+    all_join(&a);
     ck_assert_int_eq(a.rc, 0);
     check_xl(&a, XL_GAVE_UP);
     finish(&a);
@@ -287,14 +187,14 @@ START_TEST(stopped_while_seeding)
     for (unsigned i = 0; i < 6; i++) {
         static struct all a;
 
-        init(&a);
-        start(&a);
+        all_init(&a);
+        all_start(&a, stock_hv_primary);
         for (unsigned k = 0; k < 3 * i; k++)
             pair_turn(&a.t);
         ck_assert_int_eq(colo_session_stop(a.t.p.session, NULL), 0);
         pair_until(&a.t, 8000, a.t.p.rc <= 0);
         ck_assert_msg(a.t.p.rc == 0, "%s", a.t.p.err.text);
-        join(&a);
+        all_join(&a);
         ck_assert_msg(!a.rc, "%s", a.err.text);
         ck_assert_int_eq(a.destroyed, 0);
         check_xl(&a, XL_GAVE_UP);
@@ -309,15 +209,15 @@ START_TEST(balloons)
 {
     static struct all a;
 
-    init(&a);
+    all_init(&a);
     a.destroy_rc = COLO_E_PEER;
     a.t.sim.balloon_pages = 64;
     a.t.sim.balloon_every = 3;
-    start(&a);
+    all_start(&a, stock_hv_primary);
     pair_protected(&a.t, 15);
     shutdown(a.stream[0], SHUT_RDWR);
     pair_until(&a.t, 10000, a.t.p.rc <= 0);
-    join(&a);
+    all_join(&a);
     /* stock Xen takes nothing away that the guest gave back, so only what is
      * there can be compared */
     ck_assert_int_eq(atomic_load(&a.xl.end), XL_STARTED);
@@ -335,14 +235,14 @@ START_TEST(xen_takes_it)
         printf("xen_takes_it: skipped: no verify-stream-v2\n");
         return;
     }
-    init(&a);
+    all_init(&a);
     a.xl.cap = 64 << 20;
     a.xl.bytes = malloc(a.xl.cap);
-    start(&a);
+    all_start(&a, stock_hv_primary);
     pair_protected(&a.t, 10);
     shutdown(a.stream[0], SHUT_RDWR);
     pair_until(&a.t, 10000, a.t.p.rc <= 0);
-    join(&a);
+    all_join(&a);
     ck_assert_uint_lt(a.xl.len, a.xl.cap); /* all of it was kept */
     ck_assert_uint_ge(a.xl.checkpoints, 11);
     layer = malloc(a.xl.len + 8);
@@ -363,9 +263,9 @@ START_TEST(mode_colo)
 {
     static struct all a;
 
-    init(&a);
+    all_init(&a);
     a.t.p.config.mode = COLO_MODE_COLO;
-    start(&a);
+    all_start(&a, stock_hv_primary);
     goes_on(&a, COLO_E_PEER_SAID);
     ck_assert_ptr_nonnull(strstr(a.t.p.err.text, "remus only"));
     check_xl(&a, XL_GAVE_UP);

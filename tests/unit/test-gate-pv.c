@@ -5,18 +5,8 @@
  * that is streamed, the gate, and an xl that holds a checkpoint back until it
  * is whole, as stock Xen does.  What it has must be the guest at the last one.
  */
-#include "gate-common.h"
+#include "gate-backup.h"
 #include "pv-sim.h"
-
-struct all {
-    struct session_pair t;
-    struct xl xl;
-    struct gate gate;
-    int control[2], bulk[2], stream[2];
-    pthread_t thread;
-    int rc;
-    struct colo_error err;
-};
 
 /* ---- the guest's seed --------------------------------------------------- */
 
@@ -108,164 +98,30 @@ static int poll_seed(struct colo_hv *hv, struct colo_hv_event *ev,
     return rc;
 }
 
-/* ---- xl over there ------------------------------------------------------ */
+/* ---- the whole ---------------------------------------------------------- */
 
-static void load(struct xl *xl)
+static struct colo_hv *streamed_primary(struct sim_guest *guest)
 {
-    struct pulse_state state;
+    struct colo_hv *hv = pv_primary(guest);
 
-    for (size_t i = 0; i < xl->held; i++) {
-        sim__present(xl->replica, xl->gfns[i], true);
-        memcpy(sim_guest_page(xl->replica, xl->gfns[i]),
-               xl->pages + i * COLO_PAGE_SIZE, COLO_PAGE_SIZE);
-    }
-    xl->held = 0;
-    xl->loaded = !sim__context_check(xl->replica, xl->machine + 4,
-                                     colo__le32(xl->machine), &state,
-                                     &xl->err);
-    if (xl->loaded)
-        xl->replica->ctl->context = state;
-}
-
-static void hold(struct xl *xl, const struct colo_stream_item *item)
-{
-    if (item->kind == COLO_ITEM_PAGE)
-        xl_hold(xl, item);
-    else if (item->kind == COLO_ITEM_RECORD &&
-             item->layer == COLO_STREAM_LIBXC &&
-             item->type == COLO_LIBXC_SHARED_INFO)
-        memcpy(xl->machine, item->body, COLO_PAGE_SIZE);
-}
-
-static int receive(struct xl *xl)
-{
-    static struct colo_stream_reader reader;
-    static uint8_t buf[256 * 1024];
-    size_t pos = 0, len = 0;
-
-    if (!xl_greet(xl))
-        return XL_GAVE_UP;
-    colo__stream_reader_init(&reader, COLO_STREAM_REMUS, NULL);
-    for (;;) {
-        struct colo_stream_item item;
-        int used = colo__stream_read(&reader, buf + pos, len - pos, &item,
-                                     &xl->err);
-
-        if (used <= 0) {
-            memmove(buf, buf + pos, len - pos);
-            len -= pos;
-            pos = 0;
-        }
-        if (used < 0)
-            return xl_refuse(xl, buf, sizeof(buf), len);
-        if (!used && !xl_more(xl, buf, sizeof(buf), &len))
-            return atomic_load(&xl->checkpoints) ? XL_STARTED : XL_GAVE_UP;
-        if (!used)
-            continue;
-        hold(xl, &item);
-        pos += (size_t)used;
-        if (!colo__stream_first_done(&item))
-            continue;
-        load(xl);
-        if (!xl->loaded)
-            return XL_CONFUSED;
-        if (atomic_fetch_add(&xl->checkpoints, 1) + 1 == xl->stop_after)
-            return XL_STARTED; /* as if the connection had ended here */
-    }
-}
-
-static void *pv_xl_main(void *arg)
-{
-    struct xl *xl = arg;
-
-    atomic_store(&xl->end, receive(xl));
-    shutdown(xl->fd, SHUT_RDWR);
-    return NULL;
-}
-
-/* ---- the gate ----------------------------------------------------------- */
-
-static int on_armed(void *user, const char *name, int fd,
-                    struct colo_error *err)
-{
-    (void)user;
-    (void)name;
-    (void)fd;
-    (void)err;
-    return 0;
-}
-
-static int on_destroy(void *user, const char *name, struct colo_error *err)
-{
-    (void)user;
-    (void)name;
-    (void)err;
-    return 0;
-}
-
-static int on_ended(void *user, bool revoked, struct colo_error *err)
-{
-    struct all *a = user;
-
-    (void)revoked;
-    if (atomic_load(&a->xl.end) == XL_GAVE_UP)
-        return colo__fail(err, COLO_E_PEER_SAID, 0, "test", "xl has ended");
-    return colo__fail(err, COLO_E_PEER, 0, "test", "the connection is lost");
-}
-
-static void *gate_main(void *arg)
-{
-    struct all *a = arg;
-
-    a->rc = gate_to_backup(&a->gate, &a->err);
-    colo__link_ops(a->gate.control)->close(a->gate.control);
-    colo__link_ops(a->gate.bulk)->close(a->gate.bulk);
-    return NULL;
-}
-
-static void start(struct all *a, uint64_t stop_after)
-{
-    static const char id[16] = "fifteen and one";
-    struct colo_parts parts = { 0 };
-    struct session_pair *t = &a->t;
-
-    memset(a, 0, sizeof(*a));
-    pair_init(t);
-    t->p.config.dead_ms = 2000;
-    a->gate.greet_ms = a->gate.send_ms = a->gate.end_ms = 5000;
-    xl_make(&a->xl, &t->sim);
-    a->xl.stop_after = stop_after;
-    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, a->control), 0);
-    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, a->bulk), 0);
-    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, a->stream), 0);
-    a->xl.fd = a->stream[1];
-    a->gate.fd = a->stream[0];
-    a->gate.user = a;
-    a->gate.armed = on_armed;
-    a->gate.destroy = on_destroy;
-    a->gate.ended = on_ended;
-    a->gate.log = &t->p.config.log;
-    memcpy(a->gate.session, id, sizeof(id));
-    ck_assert_int_eq(colo__link_fd_new(a->control[1], &a->gate.control, NULL),
-                     0);
-    ck_assert_int_eq(colo__link_fd_new(a->bulk[1], &a->gate.bulk, NULL), 0);
-    ck_assert_int_eq(pthread_create(&a->xl.thread, NULL, pv_xl_main, &a->xl),
-                     0);
-    ck_assert_int_eq(pthread_create(&a->thread, NULL, gate_main, a), 0);
-    t->p.control_fd = a->control[0];
-    t->p.bulk_fd = a->bulk[0];
-    ck_assert_int_eq(sim_guest_new(&t->sim, &t->guest, &t->p.err), 0);
-    side_open(&t->p, pv_primary(t->guest), &parts);
     pv.p.life.seed_out = seed_out;
     pv.p.ops.poll = poll_seed;
-    ck_assert_int_eq(sim_guest_run(t->guest, &t->p.err), 0);
+    return hv;
+}
+
+/* After so many checkpoints it is as if the connection had ended; 0: never. */
+static void begin(struct all *a, uint64_t stop_after)
+{
+    all_init(a);
+    a->xl.streamed = true;
+    a->xl.stop_after = stop_after;
+    a->xl.stop_how = XL_CUT;
+    all_start(a, streamed_primary);
 }
 
 static void finish(struct all *a)
 {
-    pthread_join(a->thread, NULL);
-    pthread_join(a->xl.thread, NULL);
-    close(a->xl.fd);
+    all_join(a);
     pair_close(&a->t);
     pv_fini();
     xl_free(&a->xl);
@@ -282,7 +138,7 @@ START_TEST(protects_and_stops)
     struct colo_status st = { .size = sizeof(st) };
     static struct all a;
 
-    start(&a, 0);
+    begin(&a, 0);
     pair_until(&a.t, 10000, a.t.p.checkpoints >= 10 || a.t.p.rc <= 0);
     ck_assert_msg(a.t.p.rc > 0, "%s; xl: %s", a.t.p.err.text, a.xl.err.text);
     ck_assert_int_eq(colo_query_status(a.t.p.session, &st, NULL), 0);
@@ -305,7 +161,7 @@ START_TEST(is_the_guest)
 {
     static struct all a;
 
-    start(&a, 8);
+    begin(&a, 8);
     pair_until(&a.t, 10000, a.t.p.rc <= 0);
     ck_assert_int_lt(a.t.p.rc, 0);
     ck_assert_int_eq(guest_state(a.t.guest), COLO_HV_RUNNING);
@@ -320,7 +176,7 @@ START_TEST(half_a_piece)
 {
     static struct all a;
 
-    start(&a, 0);
+    begin(&a, 0);
     pv.cut_at = 6;
     pair_until(&a.t, 10000, a.t.p.rc <= 0);
     ck_assert_int_lt(a.t.p.rc, 0);

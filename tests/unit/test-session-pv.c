@@ -11,15 +11,8 @@
 static void pv_open(struct session_pair *t)
 {
     struct colo_parts p = { 0 }, s = { 0 };
-    int control[2], bulk[2];
 
-    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, control), 0);
-    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, bulk), 0);
-    t->p.control_fd = control[0];
-    t->s.control_fd = control[1];
-    t->p.bulk_fd = bulk[0];
-    t->s.bulk_fd = bulk[1];
-    ck_assert_int_eq(sim_guest_new(&t->sim, &t->guest, &t->p.err), 0);
+    pair_connect(t);
     side_open(&t->p, pv_primary(t->guest), &p);
     side_open(&t->s, pv_secondary(&t->sim), &s);
     ck_assert_int_eq(sim_guest_run(t->guest, &t->p.err), 0);
