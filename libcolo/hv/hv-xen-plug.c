@@ -9,11 +9,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <xxhash.h>
 
 #include "hv-xen.h"
-
-#define FNV_BASIS 0xcbf29ce484222325u
-#define FNV_PRIME 0x100000001b3u
 
 static void list_path(const struct colo_hv_xen *hv, char *buf, size_t cap)
 {
@@ -22,9 +20,8 @@ static void list_path(const struct colo_hv_xen *hv, char *buf, size_t cap)
 
 static void add_name(struct colo_xen_plug *plug, const char *name)
 {
-    do {
-        plug->devices = (plug->devices ^ (uint8_t)*name) * FNV_PRIME;
-    } while (*name++);
+    plug->devices = XXH3_64bits_withSeed(name, strlen(name) + 1,
+                                         plug->devices);
 }
 
 /* Kinds, and of each the numbers. */
@@ -34,7 +31,7 @@ static void read_devices(struct colo_hv_xen *hv, struct colo_xen_plug *ret)
     unsigned i, j, kinds = 0, n;
     char **kind, **id;
 
-    *ret = (struct colo_xen_plug){ .devices = FNV_BASIS };
+    *ret = (struct colo_xen_plug){ 0 };
     list_path(hv, path, sizeof(path));
     kind = xs_directory(hv->xs, XBT_NULL, path, &kinds);
     for (i = 0; kind && i < kinds; i++) {

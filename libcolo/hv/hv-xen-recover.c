@@ -81,7 +81,6 @@ static bool is_replica(struct colo_hv_xen *hv, const struct colo_hv_info *info)
 {
     static const char suffix[] = "--incoming";
     size_t len = strlen(info->name), tail = sizeof(suffix) - 1;
-
     bool incoming = len > tail &&
                     !strcmp(info->name + len - tail, suffix);
     bool marked = colo__hv_xen_replica_is_marked(hv);

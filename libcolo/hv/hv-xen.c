@@ -298,11 +298,8 @@ static int take_watches(struct colo_hv_xen *hv, uint32_t *events,
     return rc;
 }
 
-static bool is_ready(const struct colo_hv_xen *hv, int fd)
+static bool is_among(const struct epoll_event *ev, int n, int fd)
 {
-    struct epoll_event ev[8];
-    int n = epoll_wait(hv->epoll_fd, ev, 8, 0);
-
     for (int i = 0; i < n; i++) {
         if (ev[i].data.fd == fd)
             return true;
@@ -315,13 +312,15 @@ static int hv_poll(struct colo_hv *chv, struct colo_hv_event *ret_event,
 {
     struct colo_hv_xen *hv = colo__hv_xen(chv);
     struct colo_hv_event event = { 0 };
-    int rc = 0;
+    struct epoll_event ready[8];
+    int n, rc = 0;
 
     colo__hv_xen_replica_event(hv, &event.events);
     /* The driver's read may block, so only when there is something. */
-    if (is_ready(hv, xenevtchn_fd(hv->xce)))
+    n = epoll_wait(hv->epoll_fd, ready, 8, 0);
+    if (is_among(ready, n, xenevtchn_fd(hv->xce)))
         rc = colo__hv_xen_stop_event(hv, &event.events, err);
-    if (is_ready(hv, colo__hv_xen_devices_fd(hv)))
+    if (is_among(ready, n, colo__hv_xen_devices_fd(hv)))
         colo__hv_xen_devices_event(hv, &event.events);
     if (!rc)
         rc = take_watches(hv, &event.events, err);
