@@ -16,26 +16,6 @@
 
 #define LATE_SUSPEND_MS 10000
 
-static int write_all(int fd, const void *data, size_t len)
-{
-    const uint8_t *p = data;
-
-    while (len) {
-        ssize_t n = write(fd, p, len);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0) {
-            report("error", "the seed's stream is broken: %s",
-                   strerror(errno));
-            return -1;
-        }
-        p += n;
-        len -= (size_t)n;
-    }
-    return 0;
-}
-
 /* What the other side needs to make it a guest of libvirt's, *ret_xml: NULL
  * if it shall be libxl's. */
 static int get_xml(libxl_ctx *ctx, uint32_t domid, int toolstack,
@@ -84,11 +64,10 @@ int write_config(libxl_ctx *ctx, uint32_t domid, int toolstack, int fd)
     }
     len -= xml ? 0 : 1;
     seed_header_put(header, (uint32_t)(len + xml_len));
-    r = write_all(fd, header, sizeof(header));
-    if (!r)
-        r = write_all(fd, json, len);
-    if (!r && xml)
-        r = write_all(fd, xml, xml_len);
+    r = write_all(fd, header, sizeof(header)) && write_all(fd, json, len) &&
+        write_all(fd, xml, xml_len) ? 0 : -1;
+    if (r)
+        report("error", "the seed's stream is broken: %s", strerror(errno));
 out:
     free(xml);
     free(json);

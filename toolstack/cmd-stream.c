@@ -104,7 +104,7 @@ static int write_end(struct stream *s)
     colo__stream_out_init(&out, buf, sizeof(buf));
     colo__stream_out_record(&out, COLO_STREAM_LIBXL,
                             COLO_LIBXL_CHECKPOINT_END, NULL, 0);
-    return write(s->out, buf, sizeof(buf)) == (ssize_t)sizeof(buf) ? 0 : -1;
+    return write_all(s->out, buf, sizeof(buf)) ? 0 : -1;
 }
 
 /* All of a checkpoint is written.  After the first, what comes next goes to the
@@ -165,8 +165,7 @@ static int write_heads(int fd)
     colo__stream_out_libxl_header(&out);
     colo__stream_out_record(&out, COLO_STREAM_LIBXL, COLO_LIBXL_LIBXC_CONTEXT,
                             NULL, 0);
-    if (colo__stream_out_end(&out, &len, NULL) ||
-        write(fd, buf, len) != (ssize_t)len) {
+    if (colo__stream_out_end(&out, &len, NULL) || !write_all(fd, buf, len)) {
         report("error", "the seed's stream is broken: %s", strerror(errno));
         return -1;
     }

@@ -17,8 +17,6 @@
 #define LIBVIRT_DUMP_DIR "/var/lib/libvirt/libxl/dump"
 #define LIBVIRT_FIRST_MS 2000
 #define LOOK_MS 100
-#define CREATE_TRIES 3
-#define CREATE_PAUSE_S 2 /* backends of the old one may need it */
 
 static libxl_action_on_shutdown action_for(const libxl_domain_config *config,
                                            int reason)

@@ -97,29 +97,6 @@ int libvirt_do(const char *command, uint32_t domid)
     return wait_helper(start_helper(command, number, STDERR_FILENO, -1));
 }
 
-/* All there is, with a NUL; NULL if it is too long or comes too late. */
-static char *read_text(int fd)
-{
-    char *text = malloc(SEED_CONFIG_MAX);
-    struct pollfd pfd = { fd, POLLIN, 0 };
-    size_t used = 0;
-    ssize_t n = -1;
-
-    while (text && used < SEED_CONFIG_MAX - 1 && poll(&pfd, 1, XML_MS) == 1) {
-        n = read(fd, text + used, SEED_CONFIG_MAX - 1 - used);
-        if (n <= 0)
-            break;
-        used += (size_t)n;
-        n = -1;
-    }
-    if (n || !text || !used) {
-        free(text);
-        return NULL;
-    }
-    text[used] = 0;
-    return text;
-}
-
 char *libvirt_xml(uint32_t domid)
 {
     char number[16], *text = NULL;
@@ -132,7 +109,7 @@ char *libvirt_xml(uint32_t domid)
     pid = start_helper("xml", number, fds[1], -1);
     close(fds[1]);
     if (pid > 0)
-        text = read_text(fds[0]);
+        text = read_text(fds[0], XML_MS);
     close(fds[0]); /* one that still writes ends */
     if (wait_helper(pid) != EXIT_OK) {
         free(text);
@@ -147,7 +124,7 @@ int libvirt_restore(const char *xml, const char *uuid)
     size_t len = strlen(xml);
 
     fd = memfd_create("libvirt-xml", MFD_CLOEXEC);
-    if (fd < 0 || write(fd, xml, len) != (ssize_t)len ||
+    if (fd < 0 || !write_all(fd, xml, len) ||
         lseek(fd, 0, SEEK_SET))
         report("error", "no memory");
     else

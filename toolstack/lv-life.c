@@ -29,8 +29,6 @@
 #define START_S 8    /* of which the guest may be paused */
 #define REARM_S 30
 #define LATE_SUSPEND_MS 3000
-#define CREATE_TRIES 3
-#define CREATE_PAUSE_S 2 /* backends of the old one may need it */
 
 /* ---- Xen's side of it ---- */
 
@@ -258,10 +256,8 @@ int lv_restart(uint32_t domid)
     if (status)
         goto out;
     if (virDomainIsPersistent(dom) != 1) {
-        xml = virDomainGetXMLDesc(dom, VIR_DOMAIN_XML_SECURE |
-                                       VIR_DOMAIN_XML_INACTIVE);
+        xml = lv_definition(dom, VIR_DOMAIN_XML_INACTIVE);
         if (!xml) {
-            lv_error("the guest's definition");
             status = EXIT_FAILED;
             goto out;
         }

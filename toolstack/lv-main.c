@@ -72,6 +72,15 @@ void lv_close(virConnectPtr conn, virDomainPtr dom)
         virConnectClose(conn);
 }
 
+char *lv_definition(virDomainPtr dom, unsigned flags)
+{
+    char *xml = virDomainGetXMLDesc(dom, VIR_DOMAIN_XML_SECURE | flags);
+
+    if (!xml)
+        lv_error("the guest's definition");
+    return xml;
+}
+
 /* ---- xml ---- */
 
 static int lv_xml(uint32_t domid)
@@ -84,10 +93,8 @@ static int lv_xml(uint32_t domid)
     if (status)
         goto out;
     status = EXIT_FAILED;
-    xml = virDomainGetXMLDesc(dom, VIR_DOMAIN_XML_SECURE);
-    if (!xml)
-        lv_error("the guest's definition");
-    else if (fputs(xml, stdout) >= 0 && !fflush(stdout))
+    xml = lv_definition(dom, 0);
+    if (xml && fputs(xml, stdout) >= 0 && !fflush(stdout))
         status = EXIT_OK;
 out:
     free(xml);

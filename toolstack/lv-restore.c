@@ -25,47 +25,6 @@
 #define FIFO_DIR "/run/libcolo"
 #define CHUNK (1u << 20)
 
-static char *read_xml(size_t *ret_len)
-{
-    char *xml = malloc(SEED_CONFIG_MAX);
-    size_t used = 0;
-    ssize_t n = 0;
-
-    while (xml && used < SEED_CONFIG_MAX - 1) {
-        n = read(XML_FD, xml + used, SEED_CONFIG_MAX - 1 - used);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            break;
-        used += (size_t)n;
-    }
-    if (n || !used) {
-        report("error", "the guest's definition cannot be read");
-        free(xml);
-        return NULL;
-    }
-    xml[used] = 0;
-    *ret_len = used + 1;
-    return xml;
-}
-
-static bool write_all(int fd, const void *data, size_t len)
-{
-    const uint8_t *p = data;
-
-    while (len) {
-        ssize_t n = write(fd, p, len);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return false;
-        p += n;
-        len -= (size_t)n;
-    }
-    return true;
-}
-
 /* Whatever ends it: the name goes first, or libvirtd could still open it, and
  * wait for somebody who writes. */
 static void pump(int fifo, const char *path, const char *xml, size_t len)
@@ -152,16 +111,17 @@ int lv_restore(const char *uuid)
     virConnectPtr conn = lv_connect();
     int status = EXIT_FAILED, r = -1;
     char path[64], *xml = NULL;
-    size_t len = 0;
     pid_t pid;
 
     if (!conn)
         return EXIT_ABSENT;
     snprintf(path, sizeof(path), FIFO_DIR "/restore-%d", (int)getpid());
-    xml = read_xml(&len);
-    if (!xml)
+    xml = read_text(XML_FD, -1); /* a file */
+    if (!xml) {
+        report("error", "the guest's definition cannot be read");
         goto out;
-    pid = start_pump(path, xml, len);
+    }
+    pid = start_pump(path, xml, strlen(xml) + 1);
     if (pid > 0)
         r = virDomainRestoreFlags(conn, path, NULL, VIR_DOMAIN_SAVE_PAUSED);
     if (pid > 0 && r < 0)

@@ -16,6 +16,8 @@ int lv_open(uint32_t domid, virConnectPtr *ret_conn, virDomainPtr *ret_dom);
 void lv_close(virConnectPtr conn, virDomainPtr dom);
 /* lv_connect - a connection, within some seconds, or NULL */
 virConnectPtr lv_connect(void);
+/* lv_definition - flags beside SECURE; free().  NULL, and a line on failure. */
+char *lv_definition(virDomainPtr dom, unsigned flags);
 /* lv_error - libvirt's last error as a line */
 void lv_error(const char *what);
 

@@ -30,10 +30,20 @@ libxl_ctx *report_ctx(void);
 /* report_logger - the same for libxc; the process's for ever */
 xentoollog_logger *report_logger(void);
 
+/* io.c: write_all - false: errno says why.
+ * read_text - all there is, with a NUL, or NULL: nothing, more than a seed's
+ * configuration can be, or nothing for that long; free(). */
+bool write_all(int fd, const void *data, size_t len);
+char *read_text(int fd, int timeout_ms);
+
 /* supervise.c: run work in a child; if it fails, or our starter dies, run
  * undo in this process.  Returns the exit status. */
 int supervise(int (*work)(void *arg), void (*undo)(void *arg, bool killed),
               void *arg);
+
+/* A guest that is started anew; backends of the old one may need the pause. */
+#define CREATE_TRIES 3
+#define CREATE_PAUSE_S 2
 
 /* end.c: what the domain's configuration says for this shutdown reason.
  * Returns the domain that came after it, 0 none, or -1. */
