@@ -76,7 +76,7 @@ int colo__stock_gone(struct colo_stock *stock, const uint64_t *gfns,
                      uint32_t count, uint32_t timeout_ms,
                      struct colo_error *err);
 
-/* colo__stock_commit - the machine (hv/hvmctx.h) ends the checkpoint; returns
+/* colo__stock_commit - the machine (pure/hvmctx.h) ends the checkpoint; returns
  * when all of it is committed, in the sense of colo__stock_word().
  * store    the device model's pairs in xenstore if they have changed since the
  *          seed or the last of these calls; store_len 0: they have not

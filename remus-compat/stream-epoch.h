@@ -2,7 +2,7 @@
 /* Copyright (C) libcolo developers
  *
  * One checkpoint of a PVH or HVM guest, between libcolo's form (the container
- * of hv/hvmctx.h, frames and pages) and the records of stock Xen.  Pure.
+ * of pure/hvmctx.h, frames and pages) and the records of stock Xen.  Pure.
  *
  * A stock receiver has the rest from the first checkpoint: the parameters that
  * do not change, and the time stamp counter's frequency.  The pages of
@@ -14,7 +14,7 @@
 
 #include <sys/uio.h>
 
-#include "hv/hvmctx.h"
+#include "pure/hvmctx.h"
 #include "stream-read.h"
 #include "stream-write.h"
 

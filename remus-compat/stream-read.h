@@ -5,7 +5,7 @@
  * time.  Pure: no I/O, no allocation, takes any bytes.  Nothing is handed out
  * that is out of place, too long, or inconsistent; what is in HVM_CONTEXT, in
  * the CPUs' contexts and in the device model's state is for those who take it
- * (hv/hvmctx.h, Xen, QEMU).
+ * (pure/hvmctx.h, Xen, QEMU).
  *
  * Stricter than Xen's own reader where a stock sender cannot mind: bits and
  * bytes that must be zero are looked at, a checkpoint without the state of

@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "hv-xen.h"
-#include "hvmctx.h"
+#include "../pure/hvmctx.h"
 
 static const uint32_t live_params[COLO_HVMCTX_MAX_PARAMS] = {
     HVM_PARAM_ACPI_IOPORTS_LOCATION,

@@ -5,30 +5,19 @@
  * before it is seen; so no record becomes shorter but the APIC's, and the
  * context keeps its length: Xen reads it up to its end record, and no further.
  *
- * Source of the formats: remus-compat/stream.h; of the context: hv/hvmctx.h.
+ * Source of the formats: remus-compat/stream.h; of the context: hvmctx.h.
  */
 #include "seed-trim.h"
 
 #include <string.h>
 
+#include "../../remus-compat/stream.h"
 #include "../bytes.h"
-#include "../hv/hvmctx.h"
+#include "hvmctx.h"
 #include "seed-header.h"
 
 #define CUT (COLO_HVMCTX_LAPIC_NEW - COLO_HVMCTX_LAPIC_OLD)
-
-/* of libxl's stream and libxc's in it */
-#define LIBXL_HEADER 16u
-#define LIBXC_HEADER 40u
-#define RECORD_HEAD   8u
-#define LIBXL_END     0u
-#define LIBXL_LIBXC   1u
-#define LIBXC_END     0u
-#define LIBXC_CONTEXT 9u
-
-static const uint8_t libxl_magic[8] = {
-    'L', 'i', 'b', 'x', 'l', 'F', 'm', 't'
-};
+#define CONTEXT_HEAD 8u /* of a record of the context */
 
 enum { AT_SEED, AT_LIBXL, AT_LIBXL_RECORD, AT_LIBXC, AT_LIBXC_RECORD,
        AT_CONTEXT, AT_REST };
@@ -36,9 +25,9 @@ enum { AT_SEED, AT_LIBXL, AT_LIBXL_RECORD, AT_LIBXC, AT_LIBXC_RECORD,
 static uint32_t head_size(int at)
 {
     static const uint8_t sizes[] = {
-        [AT_SEED] = SEED_HEADER, [AT_LIBXL] = LIBXL_HEADER,
-        [AT_LIBXL_RECORD] = RECORD_HEAD, [AT_LIBXC] = LIBXC_HEADER,
-        [AT_LIBXC_RECORD] = RECORD_HEAD, [AT_CONTEXT] = RECORD_HEAD,
+        [AT_SEED] = SEED_HEADER, [AT_LIBXL] = COLO_LIBXL_HEADER,
+        [AT_LIBXL_RECORD] = COLO_STREAM_HEAD, [AT_LIBXC] = COLO_LIBXC_HEADER,
+        [AT_LIBXC_RECORD] = COLO_STREAM_HEAD, [AT_CONTEXT] = CONTEXT_HEAD,
     };
 
     return sizes[at];
@@ -47,7 +36,7 @@ static uint32_t head_size(int at)
 /* A record's body and what fills it up to a multiple of 8. */
 static uint64_t padded(uint32_t len)
 {
-    return ((uint64_t)len + 7) & ~UINT64_C(7);
+    return (uint64_t)len + colo__stream_pad(len);
 }
 
 static void take_seed(struct colo_seed_trim *t)
@@ -67,16 +56,16 @@ static void take_record(struct colo_seed_trim *t)
 
     if (t->at == AT_LIBXL_RECORD) {
         t->pass = padded(len);
-        if (type == LIBXL_LIBXC)
+        if (type == COLO_LIBXL_LIBXC_CONTEXT)
             t->at = AT_LIBXC;
-        else if (type == LIBXL_END)
+        else if (type == COLO_LIBXL_END)
             t->at = AT_REST;
-    } else if (type == LIBXC_CONTEXT) {
+    } else if (type == COLO_LIBXC_HVM_CONTEXT) {
         t->left = padded(len);
         t->at = AT_CONTEXT;
     } else {
         t->pass = padded(len);
-        if (type == LIBXC_END)
+        if (type == COLO_LIBXC_END)
             t->at = AT_LIBXL_RECORD;
     }
 }
@@ -86,7 +75,7 @@ static void take_entry(struct colo_seed_trim *t)
 {
     uint32_t len = colo__le32(t->head + 4);
 
-    t->left -= RECORD_HEAD;
+    t->left -= CONTEXT_HEAD;
     if (!colo__le16(t->head) || len > t->left || t->cut > t->left - len) {
         t->pass = t->left; /* its end, or something else than a context */
         t->left = 0;
@@ -107,8 +96,7 @@ static void take_head(struct colo_seed_trim *t)
         take_seed(t);
         break;
     case AT_LIBXL:
-        t->at = memcmp(t->head, libxl_magic, sizeof(libxl_magic)) ? AT_REST
-                : AT_LIBXL_RECORD;
+        t->at = memcmp(t->head, "LibxlFmt", 8) ? AT_REST : AT_LIBXL_RECORD;
         break;
     case AT_LIBXC:
         t->at = AT_LIBXC_RECORD;
@@ -167,7 +155,7 @@ size_t colo__seed_trim(struct colo_seed_trim *t, const uint8_t *in,
 
     for (;;) {
         if (!t->pass && !t->drop && !t->have && t->at == AT_CONTEXT &&
-            t->left < RECORD_HEAD) {
+            t->left < CONTEXT_HEAD) {
             t->pass = t->left;
             t->left = 0;
             if (!t->pass)

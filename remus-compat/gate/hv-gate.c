@@ -7,7 +7,7 @@
 
 #include "../stream-piece.h"
 #include "hv-gate.h"
-#include "hv/hvmctx.h"
+#include "pure/hvmctx.h"
 
 struct colo_hv {
     const struct colo_hv_ops *ops;

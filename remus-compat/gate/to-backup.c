@@ -23,7 +23,7 @@
 #include "engine/receive.h"
 #include "engine/seed-pipe.h"
 #include "engine/worker.h"
-#include "hv/hvmctx.h"
+#include "pure/hvmctx.h"
 #include "gate.h"
 #include "hv-gate.h"
 #include "talk.h"

@@ -5,7 +5,7 @@
  */
 #include "fuzz.h"
 
-#include "hv/hvmctx.h"
+#include "pure/hvmctx.h"
 
 /* What was taken apart is put together again, as the sender does it. */
 static void put_devices_again(const uint8_t *data, size_t size,

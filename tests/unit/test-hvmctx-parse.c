@@ -6,7 +6,7 @@
  */
 #include "pure-common.h"
 
-#include "hv/hvmctx.h"
+#include "pure/hvmctx.h"
 
 struct state {
     uint8_t bytes[32 * 1024];

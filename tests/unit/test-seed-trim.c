@@ -6,7 +6,7 @@
  */
 #include "stream-common.h"
 
-#include "../../libcolo/hv/hvmctx.h"
+#include "../../libcolo/pure/hvmctx.h"
 #include "../../libcolo/pure/seed-header.h"
 #include "../../libcolo/pure/seed-trim.h"
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Copyright (C) libcolo developers
  *
- * See hvmctx.h.  Called by hv-xen-machine.c on both sides.
+ * See hvmctx.h.  Called by hv-xen-machine.c on both sides, seed-trim.c
+ * and remus-compat.
  * Source: xen/include/public/arch-x86/hvm/save.h of 4.17 to 4.20.
  */
 #include <string.h>
