@@ -111,12 +111,19 @@ have_protected() {
     fi
 }
 
+# Shell text for a host: its session's epoch; nothing where there is none.
+epoch_reader() { # NAME
+    cat <<TEXT
+epoch() {
+    colo status $1 --json 2>/dev/null |
+        sed -n 's/.*"epoch":\([0-9]*\).*/\1/p' | head -n 1
+}
+TEXT
+}
+
 epochs_pass() { # NAME HOST N: N more checkpoints are committed
     local said
-    said=$(on "$2" "epoch() {
-            colo status $1 --json 2>/dev/null |
-                sed -n 's/.*\"epoch\":\([0-9]*\).*/\1/p' | head -n 1
-        }
+    said=$(on "$2" "$(epoch_reader "$1")
         first=\$(epoch)
         for ((i = 0; i < 180; i++)); do
             now=\$(epoch)
