@@ -56,6 +56,7 @@ struct fake_xen {
     char channel[16];           /* the node where libxl looks for one */
     bool locked, foreign_lock;  /* libxl's lock: ours, or somebody's */
     unsigned unplugged;         /* devices that libxl does not list any more */
+    bool exchanged;             /* one of them has another number */
 
     /* what was called */
     int unpauses, destroys;

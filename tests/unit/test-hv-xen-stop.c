@@ -107,7 +107,9 @@ START_TEST(test_plugged)
     fake.gone = false;
     end(&t);
     begin(&t);
-    fake.unplugged = 3;
+    fake.exchanged = true;
+    ck_assert_int_eq(poll_error(&t), COLO_E_STATE);
+    ck_assert_ptr_nonnull(strstr(t.err.text, "exchanged a device"));
     end(&t);
     begin(&t);
     colo__hv_xen(t.hv)->plug.count = 1;
