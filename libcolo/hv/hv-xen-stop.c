@@ -25,6 +25,7 @@
 #define RESUME_TRIES 3
 #define OTHERS_MS 100        /* somebody's "poweroff" waits for the guest */
 #define LOOK_MS 5
+#define CONTROL "/local/domain/%u/control/shutdown"
 #define LOCK_DIR "/run/libcolo"
 #define LOCK_MS 2000
 
@@ -196,6 +197,16 @@ int colo__hv_xen_resume(struct colo_hv *chv, struct colo_error *err)
 
 /* ---- what has happened ---- */
 
+static bool take_event(struct colo_hv_xen *hv)
+{
+    xenevtchn_port_or_error_t port = xenevtchn_pending(hv->xce);
+
+    if (port < 0)
+        return false;
+    xenevtchn_unmask(hv->xce, (evtchn_port_t)port);
+    return true;
+}
+
 static int look(struct colo_hv_xen *hv, uint32_t *events, bool *ret_runs,
                 struct colo_error *err)
 {
@@ -232,20 +243,6 @@ static int look(struct colo_hv_xen *hv, uint32_t *events, bool *ret_runs,
     return 0;
 }
 
-int colo__hv_xen_stop_event(struct colo_hv_xen *hv, uint32_t *events,
-                            struct colo_error *err)
-{
-    xenevtchn_port_or_error_t port = xenevtchn_pending(hv->xce);
-    bool runs;
-
-    if (port < 0)
-        return errno == EAGAIN || errno == EINTR ? 0 :
-               colo__fail(err, COLO_E_HV, errno, "hv-xen",
-                          "cannot read an event");
-    xenevtchn_unmask(hv->xce, (evtchn_port_t)port);
-    return hv->has_domain ? look(hv, events, &runs, err) : 0;
-}
-
 int colo__hv_xen_stop_release(struct colo_hv_xen *hv, uint32_t *events,
                               struct colo_error *err)
 {
@@ -279,8 +276,7 @@ static int write_control(struct colo_hv_xen *hv, struct colo_error *err)
 {
     char path[64];
 
-    snprintf(path, sizeof(path), "/local/domain/%u/control/shutdown",
-             hv->domid);
+    snprintf(path, sizeof(path), CONTROL, hv->domid);
     for (int ms = 0; ms < OTHERS_MS && has_request(hv, path); ms += LOOK_MS)
         poll(NULL, 0, LOOK_MS);
     if (!xs_write(hv->xs, XBT_NULL, path, "suspend", 7))
@@ -303,13 +299,56 @@ void colo__hv_xen_stop_prepare(struct colo_hv_xen *hv)
     hv->stop.need_rax = hv->pv.is || irq != 0;
 }
 
+/* An HVM guest without PV drivers is just stopped. */
+static int ask(struct colo_hv_xen *hv, struct colo_error *err)
+{
+    if (hv->stop.need_rax)
+        return write_control(hv, err);
+    if (xc_domain_shutdown(hv->xch, hv->domid, SHUTDOWN_suspend) < 0)
+        return colo__hv_xen_fail(hv, err, "stop");
+    return 0;
+}
+
+/* Xen has said that the guest stands still, and it runs: a tool that may not
+ * suspend it (xl save) "resumes" it when it gives up, also out of a suspend of
+ * ours.  The answer to our request is gone with that. */
+static int ask_again(struct colo_hv_xen *hv, struct colo_error *err)
+{
+    char path[64];
+
+    snprintf(path, sizeof(path), CONTROL, hv->domid);
+    if (!hv->stop.requested || hv->stop.late ||
+        (hv->stop.need_rax && has_request(hv, path)))
+        return 0;
+    colo__log(&hv->log, COLO_LOG_WARNING, -1, "hv-xen",
+              "somebody has resumed domain %u: it is stopped again",
+              hv->domid);
+    return ask(hv, err);
+}
+
+int colo__hv_xen_stop_event(struct colo_hv_xen *hv, uint32_t *events,
+                            struct colo_error *err)
+{
+    bool runs;
+    int rc;
+
+    errno = 0;
+    if (!take_event(hv))
+        return errno == EAGAIN || errno == EINTR ? 0 :
+               colo__fail(err, COLO_E_HV, errno, "hv-xen",
+                          "cannot read an event");
+    if (!hv->has_domain)
+        return 0;
+    rc = look(hv, events, &runs, err);
+    return rc || !runs ? rc : ask_again(hv, err);
+}
+
 static int stop_request(struct colo_hv *chv, struct colo_error *err)
 {
     struct colo_hv_xen *hv = colo__hv_xen(chv);
     xc_domaininfo_t info;
-    int rc;
+    int rc = colo__hv_xen_getinfo(hv, &info, err);
 
-    rc = colo__hv_xen_getinfo(hv, &info, err);
     if (rc)
         return rc;
     if (info.flags & XEN_DOMINF_dying)
@@ -331,11 +370,9 @@ static int stop_request(struct colo_hv *chv, struct colo_error *err)
         return colo__fail(err, COLO_E_UNSUPPORTED, 0, "hv-xen",
                           "the guest uses PV drivers now: it cannot run on "
                           "both hosts");
-    if (hv->stop.need_rax) {
-        rc = write_control(hv, err);
-    } else if (xc_domain_shutdown(hv->xch, hv->domid, SHUTDOWN_suspend) < 0) {
-        rc = colo__hv_xen_fail(hv, err, "stop");
-    }
+    while (take_event(hv))
+        ; /* what comes from here on is of this request */
+    rc = ask(hv, err);
     if (!rc) {
         hv->stop.requested = true;
         hv->stop.late = false;
@@ -349,8 +386,7 @@ static int withdraw(struct colo_hv_xen *hv, struct colo_error *err)
 {
     char path[64];
 
-    snprintf(path, sizeof(path), "/local/domain/%u/control/shutdown",
-             hv->domid);
+    snprintf(path, sizeof(path), CONTROL, hv->domid);
     for (int i = 0; i < TRANSACTION_TRIES; i++) {
         xs_transaction_t t = xs_transaction_start(hv->xs);
         bool asked, ok;
@@ -398,12 +434,8 @@ static int wait_stopped(struct colo_hv_xen *hv, int timeout_ms,
         if (*ret_stopped || (info.flags & XEN_DOMINF_shutdown) ||
             colo__now_us(&colo__clock_monotonic) >= end)
             return 0;
-        if (poll(&pfd, 1, 50) > 0) {
-            xenevtchn_port_or_error_t port = xenevtchn_pending(hv->xce);
-
-            if (port >= 0)
-                xenevtchn_unmask(hv->xce, (evtchn_port_t)port);
-        }
+        if (poll(&pfd, 1, 50) > 0)
+            take_event(hv);
     }
 }
 

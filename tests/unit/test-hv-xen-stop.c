@@ -256,6 +256,51 @@ START_TEST(test_resumed_by_others)
 }
 END_TEST
 
+/* "xl save" is refused, and resumes what it takes for its own suspend. */
+START_TEST(test_resumed_before_we_look)
+{
+    struct setup t;
+
+    begin(&t);
+    ck_assert_int_eq(t.ops->stop->request(t.hv, &t.err), 0);
+    fake_xen_suspend();
+    fake.shutdown = false;
+    ck_assert_uint_eq(fake_xen_poll(t.hv), 0);
+    ck_assert_str_eq(fake.control, "suspend");
+    fake_xen_suspend();
+    ck_assert_uint_eq(fake_xen_poll(t.hv), COLO_HV_EV_STOPPED);
+    resume(&t);
+    /* without PV drivers it stands still at once */
+    fake.hvm_no_pv = true;
+    ck_assert_int_eq(t.ops->stop->request(t.hv, &t.err), 0);
+    fake.shutdown = false;
+    ck_assert_uint_eq(fake_xen_poll(t.hv), COLO_HV_EV_STOPPED);
+    ck_assert_int_eq(fake.shutdowns, 2);
+    ck_assert_int_eq(t.ops->stop->resume(t.hv, &t.err), 0);
+    end(&t);
+}
+END_TEST
+
+/* An event of the stop before asks for nothing. */
+START_TEST(test_old_event)
+{
+    struct setup t;
+
+    begin(&t);
+    stop(&t);
+    resume(&t);
+    ck_assert_int_eq(write(fake.evtchn_fd[1], "e", 1), 1);
+    ck_assert_int_eq(t.ops->stop->request(t.hv, &t.err), 0);
+    fake.control[0] = 0; /* the guest has read it */
+    ck_assert_uint_eq(fake_xen_poll(t.hv), 0);
+    ck_assert_str_eq(fake.control, "");
+    fake_xen_suspend();
+    ck_assert_uint_eq(fake_xen_poll(t.hv), COLO_HV_EV_STOPPED);
+    resume(&t);
+    end(&t);
+}
+END_TEST
+
 START_TEST(test_wide_registers)
 {
     struct setup t;
@@ -641,6 +686,8 @@ PURE_MAIN("hv-xen-stop", test_cycle, test_plugged,
           test_old_port, test_excludes_others,
           test_excludes_others_while_seeding, test_excluded_by_others,
           test_resumed_by_others,
+          test_resumed_before_we_look,
+          test_old_event,
           test_wide_registers,
           test_devices_end, test_runs_without_devices,
           test_resume_is_tried_again,
