@@ -111,27 +111,19 @@ have_protected() {
     fi
 }
 
-# Shell text for a host: its session's epoch; nothing where there is none.
-epoch_reader() { # NAME
-    cat <<TEXT
-epoch() {
-    colo status $1 --json 2>/dev/null |
-        sed -n 's/.*"epoch":\([0-9]*\).*/\1/p' | head -n 1
-}
-TEXT
-}
-
 epochs_pass() { # NAME HOST N: N more checkpoints are committed
     local said
-    said=$(on "$2" "$(epoch_reader "$1")
-        first=\$(epoch)
-        for ((i = 0; i < 180; i++)); do
-            now=\$(epoch)
-            [ -n \"\$now\" ] || { echo 'no session'; exit 1; }
-            [ \$now -ge \$((first + $3)) ] && exit
-            sleep 0.5
+    said=$(on "$2" "exec {events}< <(exec colo events $1)
+        n=0 line='no session'
+        while [ \$n -lt $3 ] && read -r -t 90 -u \$events line; do
+            case \$line in
+                *': epoch '*) n=\$((n + 1)) ;;
+                *': ended'*) break ;;
+            esac
         done
-        echo \"epochs stand at \$now\"; exit 1") || fail "$1 on host$2: $said"
+        kill \$! 2>/dev/null
+        [ \$n -ge $3 ] || { echo \"\$n epochs of $3: \$line\"; exit 1; }") ||
+        fail "$1 on host$2: $said"
 }
 
 no_session() { # NAME HOST
@@ -162,11 +154,14 @@ clean_host() { # NAME HOST
 
 # The host is up, reachable from the other one, and can be a backup.
 host_ready() { # HOST
-    "$lab" power-on "$1" >/dev/null 2>&1 || true
-    until_true 120 "boot of host$1" on "$1" "xl list"
-    "$lab" heal-link >/dev/null 2>&1 || true
-    until_true 60 "ssh between the hosts" on $((3 - $1)) \
-        "ssh -o BatchMode=yes -o ConnectTimeout=10 host$1 true"
+    local said
+    said=$("$lab" power-on "$1" 2>&1) || fail "host$1: $said"
+    "$lab" heal-link >/dev/null 2>&1 || fail "the link is not healed"
+}
+
+# The dead host begins to boot, while the case looks at the other one.
+boots() { # HOST
+    "$lab" power-on "$1" >/dev/null 2>&1 &
 }
 
 # asked NAME HOST: a session over TCP, whose answer no copy can give before it

@@ -14,11 +14,24 @@ need_name() { # name
 
 hosts_up() { local n; for n in 1 2; do host_pid $n >/dev/null && echo $n; done; }
 
-# Shell text for a host: the guest's console logs, the newest first.
+# Shell text for a host: a guest's console logs, in the array `logs`; `newest`
+# sets the variable of that name.  No programs where bash can do it: to start one
+# takes an emulated host's processor a quarter of a second, and the guest that is
+# looked at waits for it.
 logs_of() { # name
-    echo "ls -t /var/log/xen/console/guest-$1.log \
-/var/log/xen/console/guest-$1-serial.log \
-/var/log/xen/console/guest-$1--incoming.log 2>/dev/null"
+    cat <<TEXT
+logs=(/var/log/xen/console/guest-$1{,-serial,--incoming}.log)
+newest() {
+    local f
+    newest=
+    for f in "\${logs[@]}"; do
+        [ ! -f "\$f" ] || [ ! "\$f" -nt "\$newest" ] || newest=\$f
+    done
+    [ -n "\$newest" ]
+}
+exec {never}<> <(:)
+nap() { read -r -t "\$1" -u "\$never"; true; }
+TEXT
 }
 
 # The host that has a running domain of that name; fails if none has.
@@ -98,7 +111,8 @@ guest_start() { # name [host=N] [wait=SECONDS] [key=value...]
         die "guest '$name' is on host$n already: 'lab guest stop $name' first"
     fi
     for n in $(hosts_up); do
-        on_host "$n" "rm -f \$($(logs_of "$name"))" </dev/null
+        on_host "$n" "$(logs_of "$name")
+            rm -f \"\${logs[@]}\"" </dev/null
     done
     made=$LAB_RUN/$name.cfg
     "$mkguest" config "$name" "${config[@]}" >"$made"
@@ -116,16 +130,16 @@ guest_start() { # name [host=N] [wait=SECONDS] [key=value...]
 }
 
 guest_wait() { # name host seconds
-    on_host "$2" "
+    on_host "$2" "$(logs_of "$1")
         sign='^PULSE name|^PULSE-E'
         ! grep -q pulse.off=1 /guest/$1.cfg || sign='^GUEST-UP'
-        for ((i = 0; i < $3 * 2; i++)); do
-            log=\$($(logs_of "$1") | head -n 1)
-            if [ -n \"\$log\" ] && grep -aE -m 1 \"\$sign\" \"\$log\"; then
-                exit
-            fi
+        end=\$((SECONDS + $3))
+        while [ \$SECONDS -lt \$end ]; do
+            for i in 1 2 3 4; do
+                newest && grep -aE -m 1 \"\$sign\" \"\$newest\" && exit
+                nap 0.7
+            done
             xl domid $1 >/dev/null 2>&1 || { echo 'guest is gone' >&2; exit 1; }
-            sleep 0.5
         done
         echo 'not up in $3 s' >&2; exit 1" ||
         die "guest '$1' did not come up: see 'lab console $1'"
@@ -140,18 +154,27 @@ guest_stop() { # name; on every host, whatever state it is in
 }
 
 # Shell text for a host: functions that read what a guest's program has said.
-# The last PULSE line that is whole: a line by an emulated serial port takes its
-# time, and at a checkpoint a replica goes on in the middle of another one.
+# `pulse` sets `line`, to the last PULSE line that is whole: a line by an emulated
+# serial port takes its time, and at a checkpoint a replica goes on in the middle
+# of another one.
 pulse_reader() { # name
-    local line='^PULSE( (name|step|verified|passes|bad)=[^ =]+){5}( |$)'
-    cat <<TEXT
-log() { $(logs_of "$1") | head -n 1; }
+    logs_of "$1"
+    cat <<'TEXT'
+whole='^PULSE( (name|step|verified|passes|bad)=[^ =]+){5}( |$)'
 pulse() {
-    [ -n "\$(log)" ] && tr -d '\r' <"\$(log)" | grep -aE '$line' | tail -n 1 |
-        grep .
+    local text
+    line=
+    newest || return
+    while IFS= read -r text; do
+        text=${text//$'\r'}
+        [[ ! $text =~ $whole ]] || line=$text
+    done < <(tail -c 4000 "$newest")
+    [ -n "$line" ]
 }
 bad() {
-    cat \$($(logs_of "$1")) | tr -d '\r' |
+    local there=()
+    for f in "${logs[@]}"; do [ ! -f "$f" ] || there+=("$f"); done
+    [ ${#there[@]} = 0 ] || cat "${there[@]}" | tr -d '\r' |
         grep -a -e '^PULSE-BAD' -e '^PULSE-E' | head -n 20
 }
 TEXT
@@ -161,7 +184,7 @@ guest_pulse() { # name [host]
     local n
     n=$(on_which "$@")
     on_host "$n" "$(pulse_reader "$1")
-        pulse" || die "host$n has no PULSE line of '$1'"
+        pulse && echo \"\$line\"" || die "host$n has no PULSE line of '$1'"
 }
 
 guest_bad() { # name [host]; the PULSE-BAD lines; fails if there is one
@@ -179,20 +202,22 @@ guest_good() { # name [host [seconds]]
     local n
     n=$(on_which "$@")
     on_host "$n" "$(pulse_reader "$1")
-        passes() { sed -n 's/.* passes=\([0-9]*\).*/\1/p'; }
-        first='' said=''
-        for ((i = 0; i < ${3:-90} * 2; i++)); do
-            line=\$(pulse) && now=\$(passes <<<\"\$line\") || now=''
-            [ -n \"\$first\" ] || first=\$now
-            said=\$(bad)
-            [ -z \"\$said\" ] || break
-            if [ -n \"\$now\" ] && [ \$now -ge \$((first + 2)) ]; then
-                echo \"\$line\"
-                grep -q ' bad=0\b' <<<\"\$line\"
-                exit
+        first='' end=\$((SECONDS + ${3:-90}))
+        while [ \$SECONDS -lt \$end ]; do
+            if pulse && [[ \$line =~ \ passes=([0-9]+) ]]; then
+                now=\${BASH_REMATCH[1]}
+                [[ \$line == *' bad=0'* ]] || break
+                : \${first:=\$now}
+                [ \$now -lt \$((first + 2)) ] || break
             fi
-            sleep 0.5
+            nap 1
         done
+        said=\$(bad)
+        if [ -z \"\$said\" ] && [[ \$line =~ \ bad=0( |$) ]] &&
+            [ -n \"\$first\" ] && [ \$now -ge \$((first + 2)) ]; then
+            echo \"\$line\"
+            exit
+        fi
         echo \"\${said:-stands still: \$line}\"
         exit 1"
 }
@@ -257,8 +282,11 @@ lab_console() { # name [host]
     need_name "${1:-}"
     [ -n "$(hosts_up)" ] || die "no host is up"
     for n in ${2:-$(hosts_up)}; do
-        on_host "$n" "for log in \$($(logs_of "$1")); do
-            echo \"== host$n \$log\"; tail -c \${BYTES:-100000} \$log |
-            tr -d '\r'; done"
+        on_host "$n" "$(logs_of "$1")
+            for log in \"\${logs[@]}\"; do
+                [ -f \"\$log\" ] || continue
+                echo \"== host$n \$log\"; tail -c \${BYTES:-100000} \"\$log\" |
+                    tr -d '\r'
+            done"
     done
 }

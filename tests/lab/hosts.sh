@@ -41,6 +41,10 @@ udp_link() { # repl|lan host
 localaddr=127.0.0.1:$(lab_port "$1" "$2")"
 }
 
+forward() { # what host port: this machine's loopback leads to it
+    echo "hostfwd=tcp:127.0.0.1:$(lab_port "$1" "$2")-:$3"
+}
+
 nic() { # id host number
     echo "virtio-net-pci,netdev=$1,romfile=,mac=52:54:00:c0:0$2:0$3"
 }
@@ -68,7 +72,7 @@ start_host() { # host
         -initrd "$base.vmlinuz root=/dev/vda rw console=hvc0 init=/lab-init net.ifnames=0 panic=5 quiet mitigations=off audit=0 apparmor=0 labhost=$n $cut,$base.initrd" \
         -drive "file=$base.raw,format=raw,if=virtio,cache=unsafe" \
         -device virtio-rng-pci \
-        -netdev "user,id=mgmt,restrict=on,hostfwd=tcp:127.0.0.1:$(lab_port ssh "$n")-:22" \
+        -netdev "user,id=mgmt,restrict=on,$(forward ssh "$n" 22),$(forward run "$n" 5000)" \
         -device "$(nic mgmt "$n" 0)" \
         -netdev "$(udp_link repl "$n")" -device "$(nic repl "$n" 1)" \
         -netdev "$(lan_link "$n")" -device "$(nic lan "$n" 2)" \
@@ -102,12 +106,24 @@ wait_ready() { # host
             die "host$1 not ready in $LAB_BOOT_SECONDS s: $LAB_RUN/host$1.log"
         sleep 1
     done
-    ssh_open "$1" || die "host$1 is ready but does not answer ssh"
+    COLO_LAB_TIMEOUT=60 on_host "$1" true </dev/null ||
+        die "host$1 is ready but does not answer"
+}
+
+# The other host, if it is up, lets it in over the link, if that is whole.
+wait_meet() { # host
+    local other=$((3 - $1))
+    [ ! -e "$LAB_RUN/link-cut" ] && host_pid $other >/dev/null &&
+        is_ready $other || return 0
+    COLO_LAB_TIMEOUT=90 on_host $other "for ((i = 0; i < 10; i++)); do
+            ssh -o BatchMode=yes -o ConnectTimeout=5 host$1 true && exit
+            sleep 1
+        done; exit 1" </dev/null >/dev/null 2>&1 ||
+        die "host$other does not reach host$1"
 }
 
 stop_host() { # host; the plug is pulled
     local pid
-    ssh_close "$1"
     if pid=$(host_pid "$1"); then
         kill -KILL "$pid"
         timeout 20 tail --pid="$pid" -s 0.1 -f /dev/null ||
@@ -207,8 +223,13 @@ lab_power_on() { # host
 
 power_on_locked() { # host
     lan_again
+    if host_pid "$1" >/dev/null && is_ready "$1"; then
+        say "host$1 is up already"
+        return
+    fi
     host_pid "$1" >/dev/null || start_host "$1"
     wait_ready "$1"
+    wait_meet "$1"
     say "host$1 is up after $SECONDS s"
 }
 

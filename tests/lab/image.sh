@@ -32,7 +32,7 @@ root_hash() { # release
 
 disk_hash() { # release
     { root_hash "$1"
-      cat "$here"/image/lab-* "$LAB_DIR/key.pub" \
+      cat "$here"/image/lab-* "$LAB_DIR/key.pub" "$LAB_DIR/token" \
           "$lab_top/tests/pulse/extract-vmlinux"
       declare -f make_disk make_initrd add_files; } | sha256sum | cut -c1-32
 }
@@ -92,8 +92,8 @@ make_root_mounted() { # release root sources packages
 
 add_files() { # root
     local root=$1 n
-    gcc -O2 -Wall -static -o "$root/usr/local/bin/lab-run" \
-        "$here/image/lab-run.c"
+    install -m 755 "$LAB_DIR/lab-run" "$root/usr/local/bin/lab-run"
+    install -m 600 "$LAB_DIR/token" "$root/etc/lab-token"
     install -m 755 "$here/image/lab-cut" "$root/usr/local/sbin/lab-cut"
     install -m 755 "$here/image/lab-init" "$root/lab-init"
     install -m 755 "$here/image/lab-vm-init" "$root/lab-vm-init"
@@ -181,10 +181,21 @@ lab_build() { # release...; default: those of the two hosts
     with_lock "$LAB_DIR/build.lock" 900 build_locked "$@"
 }
 
+# The same program here and there.  Whoever runs the old one keeps it.
+make_lab_run() {
+    local program=$LAB_DIR/lab-run source=$here/image/lab-run.c
+    [ "$program" -nt "$source" ] && return
+    gcc -O2 -Wall -static -pthread -o "$program.new" "$source" &&
+        mv "$program.new" "$program"
+}
+
 build_locked() {
     local release dir
     [ -f "$LAB_DIR/key" ] ||
         ssh-keygen -q -t ed25519 -N '' -C colo-lab -f "$LAB_DIR/key"
+    [ -f "$LAB_DIR/token" ] || (umask 077
+        od -An -vtx1 -N32 /dev/urandom | tr -d ' \n' >"$LAB_DIR/token")
+    make_lab_run
     for release in "$@"; do
         dir=$(image_dir "$release")
         stamp_is "$dir/root.stamp" "$(root_hash "$release")" ||

@@ -2,11 +2,15 @@
 # shellcheck shell=bash
 #
 # The replication link cut and whole.  Both hosts drop what arrives on it, so
-# packets vanish both ways; ssh from outside and the guests' LAN go on.  The
+# packets vanish both ways; commands from outside and the guests' LAN go on.  The
 # state is kept in $LAB_RUN/link-cut for hosts that boot meanwhile.
 
 lab_cut_link() { touch "$LAB_RUN/link-cut"; set_cut on; }
-lab_heal_link() { rm -f "$LAB_RUN/link-cut"; set_cut off; }
+lab_heal_link() {
+    [ -e "$LAB_RUN/link-cut" ] || return 0
+    rm -f "$LAB_RUN/link-cut"
+    (set_cut off) || { touch "$LAB_RUN/link-cut"; exit 1; }
+}
 
 set_cut() { # on|off
     local n jobs=()
