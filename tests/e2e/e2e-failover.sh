@@ -8,6 +8,7 @@ takes_over() { # HOST
     local begin=$SECONDS
     until_true 60 "takeover on host$1" guest_here g1 "$1"
     say "takeover after $((SECONDS - begin)) s (dead after 8 s of silence)"
+    boots $((3 - $1))
     pulse_good g1 "$1"
     on "$1" "xl list" | grep -- --incoming >/dev/null &&
         fail "the replica kept its old name"
