@@ -197,10 +197,16 @@ int colo__hv_xen_resume(struct colo_hv *chv, struct colo_error *err)
 
 /* ---- what has happened ---- */
 
+/* The descriptor blocks: only what is there.  false with errno 0: nothing. */
 static bool take_event(struct colo_hv_xen *hv)
 {
-    xenevtchn_port_or_error_t port = xenevtchn_pending(hv->xce);
+    struct pollfd pfd = { xenevtchn_fd(hv->xce), POLLIN, 0 };
+    xenevtchn_port_or_error_t port;
 
+    errno = 0;
+    if (poll(&pfd, 1, 0) <= 0)
+        return false;
+    port = xenevtchn_pending(hv->xce);
     if (port < 0)
         return false;
     xenevtchn_unmask(hv->xce, (evtchn_port_t)port);
@@ -332,9 +338,8 @@ int colo__hv_xen_stop_event(struct colo_hv_xen *hv, uint32_t *events,
     bool runs;
     int rc;
 
-    errno = 0;
     if (!take_event(hv))
-        return errno == EAGAIN || errno == EINTR ? 0 :
+        return !errno || errno == EAGAIN || errno == EINTR ? 0 :
                colo__fail(err, COLO_E_HV, errno, "hv-xen",
                           "cannot read an event");
     if (!hv->has_domain)
