@@ -59,6 +59,7 @@ void bench_scan(void);
 void bench_growth(void);
 void bench_transfer(void);
 void bench_wire(void);
+void bench_seed(void);
 void bench_guests(void);
 
 #endif

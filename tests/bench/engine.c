@@ -2,7 +2,7 @@
 /* Copyright (C) libcolo developers
  *
  * The native benchmarks of the engines, over simulated guests.  Arguments:
- * the parts to run (capture scan growth transfer wire guests), none = all.
+ * the parts to run (capture scan growth transfer wire guests seed), none = all.
  * The script `engine` beside this file builds and runs it.
  */
 #include <signal.h>
@@ -18,6 +18,7 @@ static const struct {
     { "capture", bench_capture }, { "scan", bench_scan },
     { "growth", bench_growth },   { "transfer", bench_transfer },
     { "wire", bench_wire },       { "guests", bench_guests },
+    { "seed", bench_seed },
 };
 
 static bool wanted(int argc, char **argv, const char *name)
