@@ -6,7 +6,6 @@
  */
 #include "receive.h"
 
-#include <lz4.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +13,7 @@
 #include <xxhash.h>
 
 #include "../../remus-compat/stream-piece.h"
+#include "../pure/seed-pack.h"
 #include "bulk-read.h"
 
 #define SLICE_MS 200 /* how soon abort is noticed */
@@ -102,33 +102,14 @@ static int write_seed(struct colo_receive *rx, const uint8_t *p, size_t len,
     return 0;
 }
 
-/* into bases, which the seed does not need otherwise */
-static int unpack_seed(struct colo_receive *rx, const struct colo_msg *msg,
-                       struct colo_error *err)
-{
-    _Static_assert(COLO_WIRE_SEED_CHUNK <=
-                       COLO_WIRE_MAX_PAGES * COLO_PAGE_SIZE, "bases");
-
-    if (msg->value > COLO_WIRE_SEED_CHUNK)
-        return colo__fail(err, COLO_E_PROTO, 0, "receive",
-                          "a piece of %llu bytes in the seed",
-                          (unsigned long long)msg->value);
-    if (LZ4_decompress_safe((const char *)msg->body, (char *)rx->bases,
-                            (int)msg->len, (int)msg->value) !=
-        (int)msg->value)
-        return colo__fail(err, COLO_E_CORRUPT, 0, "receive",
-                          "a piece of the seed does not unpack to %llu bytes",
-                          (unsigned long long)msg->value);
-    return 0;
-}
-
 static int receive_seed(struct colo_receive *rx, struct colo_error *err)
 {
     struct colo_msg msg;
-    const uint8_t *data;
     uint64_t total = 0;
-    size_t len;
     int rc;
+
+    _Static_assert(COLO_WIRE_SEED_CHUNK <=
+                       COLO_WIRE_MAX_PAGES * COLO_PAGE_SIZE, "bases");
 
     rc = read_msg(rx, &msg, err);
     if (rc)
@@ -139,6 +120,9 @@ static int receive_seed(struct colo_receive *rx, struct colo_error *err)
         return colo__fail(err, COLO_E_AUTH, 0, "receive",
                           "the bulk link is of another session");
     for (;;) {
+        const uint8_t *piece;
+        uint32_t len;
+
         rc = read_msg(rx, &msg, err);
         if (rc)
             return rc;
@@ -146,16 +130,11 @@ static int receive_seed(struct colo_receive *rx, struct colo_error *err)
             break;
         if (msg.type != COLO_MSG_SEED_DATA)
             return unexpected(&msg, "SEED_DATA", err);
-        data = msg.body;
-        len = msg.len;
-        if (msg.value) {
-            rc = unpack_seed(rx, &msg, err);
-            if (rc)
-                return rc;
-            data = rx->bases;
-            len = (size_t)msg.value;
-        }
-        rc = write_seed(rx, data, len, err);
+        /* to bases, which the seed does not need otherwise */
+        rc = colo__seed_unpack(&msg, rx->bases, &piece, &len, err);
+        if (rc)
+            return rc;
+        rc = write_seed(rx, piece, len, err);
         if (rc)
             return rc;
         total += len;

@@ -7,13 +7,13 @@
  */
 #include "transfer.h"
 
-#include <lz4.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include <xxhash.h>
 
+#include "../pure/seed-pack.h"
 #include "../pure/seed-trim.h"
 #include "../pure/wire.h"
 
@@ -337,18 +337,14 @@ int colo__transfer_epoch_job(void *arg, struct colo_error *err)
 static int send_seed(struct colo_transfer *t, uint32_t len,
                      struct colo_error *err)
 {
-    char *out = (char *)t->buf + COLO_WIRE_HEADER;
-    const char *raw = out + SEED_CHUNK;
+    uint8_t *out = t->buf + COLO_WIRE_HEADER;
+    const uint8_t *raw = out + SEED_CHUNK;
     struct colo_msg msg = { .type = COLO_MSG_SEED_DATA, .value = len };
-    int n = 0;
 
     if (t->compress)
-        n = LZ4_compress_fast_extState(t->scratch->lz4_state, raw, out,
-                                       (int)len, (int)len - 1, 1);
-    if (n > 0) {
-        msg.len = (uint32_t)n;
-    } else {
-        memmove(out, raw, len);
+        msg.len = colo__seed_pack(t->scratch, raw, len, out);
+    if (!msg.len) {
+        memcpy(out, raw, len);
         msg.value = 0;
         msg.len = len;
     }

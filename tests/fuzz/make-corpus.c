@@ -13,6 +13,7 @@
 #include "link/bootstrap-line.h"
 #include "pure/delta.h"
 #include "pure/seed-header.h"
+#include "pure/seed-pack.h"
 #include "pure/wire.h"
 
 #include "../../disk-proxy/meta-format.h"
@@ -565,6 +566,35 @@ static void save_seeds(struct out *out)
     }
 }
 
+/* pieces of a seed as SEED_DATA has them: of zeros, of text, plain, cut off,
+ * longer than it says, longer than it may */
+static void save_seed_pieces(struct out *out)
+{
+    static const char *const names[] = { "zeros", "text", "plain", "cut",
+                                         "longer", "too-long" };
+    static const uint32_t lens[] = { COLO_WIRE_SEED_CHUNK, 600, 600, 600, 600,
+                                     COLO_WIRE_SEED_CHUNK };
+    static uint8_t raw[COLO_WIRE_SEED_CHUNK], packed[sizeof(raw)];
+    static struct colo_delta_scratch scratch;
+
+    for (size_t i = 0; i < COLO_ARRAY_LEN(names); i++) {
+        uint32_t n = lens[i];
+
+        if (i == 1)
+            for (uint32_t at = 0; at < n; at++)
+                raw[at] = (uint8_t)"it is written over and over"[at % 27];
+        put_number(out, i == 2 ? 0 : n - (i == 4) + (i == 5), 8);
+        if (i == 2) {
+            put(out, raw, n);
+        } else {
+            n = colo__seed_pack(&scratch, raw, n, packed);
+            MUST(n);
+            put(out, packed, n - (i == 3));
+        }
+        save(out, "seed-pack", names[i]);
+    }
+}
+
 int main(int argc, char **argv)
 {
     struct out *out;
@@ -593,6 +623,7 @@ int main(int argc, char **argv)
     save_compare(out);
     save_streams(out);
     save_seeds(out);
+    save_seed_pieces(out);
     free(out);
     return 0;
 }

@@ -59,10 +59,12 @@ static void say(int fd, uint32_t type, uint64_t epoch, uint64_t value,
                      COLO_WIRE_HEADER + len);
 }
 
-static void say_hello(struct peer *p, uint32_t role, uint16_t major)
+static void say_hello_of(struct peer *p, uint32_t role, uint16_t major,
+                         uint64_t features)
 {
     struct colo_hello hello = {
         .major = major, .role = role, .mode = COLO_MODE_REMUS,
+        .features = features,
         .nr_gfns = 1024, .heartbeat_ms = 20, .dead_ms = 400,
         .name = "guest", .xen_version = 4u << 16 | 20,
     };
@@ -73,6 +75,11 @@ static void say_hello(struct peer *p, uint32_t role, uint16_t major)
     n = colo__hello_build(&hello, body, sizeof(body), NULL);
     ck_assert_int_gt(n, 0);
     say(p->control, COLO_MSG_HELLO, 0, 0, body, (uint32_t)n);
+}
+
+static void say_hello(struct peer *p, uint32_t role, uint16_t major)
+{
+    say_hello_of(p, role, major, 0);
 }
 
 static void ends_with(struct peer *p, bool primary, int code,
@@ -259,6 +266,72 @@ START_TEST(no_seed_at_all)
 }
 END_TEST
 
+/* What came of the first copy so far; true: all of it. */
+struct heard {
+    uint8_t buf[COLO_WIRE_HEADER + COLO_WIRE_SEED_CHUNK];
+    size_t len;
+    uint64_t packed, plain, total;
+};
+
+static bool seed_came(struct peer *p, struct heard *h)
+{
+    struct colo_error err;
+    struct colo_msg msg;
+
+    say(p->control, COLO_MSG_HEARTBEAT, 0, 1, NULL, 0);
+    for (;;) {
+        ssize_t n = recv(p->bulk, h->buf + h->len, sizeof(h->buf) - h->len,
+                         MSG_DONTWAIT);
+        int64_t used = 0;
+
+        if (n <= 0)
+            return false;
+        h->len += (size_t)n;
+        while ((used = colo__wire_parse(h->buf, h->len, COLO_WIRE_SEED_CHUNK,
+                                        &msg, &err)) > 0) {
+            if (msg.type == COLO_MSG_SEED_DATA) {
+                h->packed += msg.value != 0;
+                h->plain += !msg.value;
+                h->total += msg.value ? msg.value : msg.len;
+            } else if (msg.type == COLO_MSG_SEED_END) {
+                ck_assert_uint_eq(h->total, msg.value);
+                return true;
+            }
+            h->len -= (size_t)used;
+            memmove(h->buf, h->buf + used, h->len);
+        }
+        ck_assert_msg(!used, "%s", err.text);
+    }
+}
+
+/* It is packed only for who has said that he can unpack it. */
+START_TEST(a_peer_that_unpacks_or_not)
+{
+    const uint64_t both = COLO_FEATURE_DELTA | COLO_FEATURE_LZ4;
+
+    for (int can = 0; can < 2; can++) {
+        static struct heard h;
+        struct peer p = { 0 };
+
+        memset(&h, 0, sizeof(h));
+        peer_open(&p, true);
+        for (uint64_t gfn = 0; gfn < 64; gfn++) /* the others are noise */
+            memset(sim_guest_page(p.t.guest, p.t.sim.pulse.pages + gfn), 'a',
+                   COLO_PAGE_SIZE);
+        say_hello_of(&p, COLO_ROLE_SECONDARY, COLO_WIRE_MAJOR,
+                     can ? both : COLO_FEATURE_DELTA);
+        pair_until(&p.t, 10000, seed_came(&p, &h));
+        ck_assert_uint_gt(h.total, 0);
+        ck_assert_msg(can ? h.packed > 0 : !h.packed && h.plain > 0,
+                      "%d: %lu packed, %lu plain", can,
+                      (unsigned long)h.packed, (unsigned long)h.plain);
+        close(p.control);
+        close(p.bulk);
+        pair_close(&p.t);
+    }
+}
+END_TEST
+
 /* The peer says why it ends: that is what the user hears. */
 START_TEST(the_peers_own_words)
 {
@@ -286,4 +359,4 @@ PURE_MAIN("session-peer", another_major, the_same_role,
           a_peer_without_mode_colo, diverged_in_mode_remus,
           loaded_out_of_turn_in_mode_colo, garbage, before_hello, releases,
           received_out_of_turn, bulk_of_another_session, no_seed_at_all,
-          the_peers_own_words, silence)
+          a_peer_that_unpacks_or_not, the_peers_own_words, silence)
