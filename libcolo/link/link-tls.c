@@ -28,6 +28,7 @@
 #define KEY_BYTES 32
 #define IDENTITY_MAX 32
 #define RECORD_MAX 16384u
+#define AHEAD (4 * (RECORD_MAX + 256u)) /* so many records, encrypted */
 #define PRIORITY "NORMAL:-VERS-ALL:+VERS-TLS1.3:-KX-ALL:+ECDHE-PSK:" \
                  "-CIPHER-ALL:"
 #define AES_FIRST PRIORITY "+AES-128-GCM:+CHACHA20-POLY1305"
@@ -41,8 +42,11 @@ struct link_tls {
     uint64_t pushed;        /* bytes the kernel took: progress */
     int push_errno, pull_errno;
     bool ended;             /* the last pull met the end of the stream */
+    bool ahead;             /* the receiver has room for whole records */
+    size_t in_at, in_len;   /* what is in: read ahead, not yet pulled */
     struct handshake *handshake; /* NULL: it is over */
     uint8_t stage[RECORD_MAX]; /* the sender's: small pieces of a record */
+    uint8_t in[AHEAD];      /* under the lock, too */
 };
 
 /* The client's order counts: AES where the processor has it, else the cipher
@@ -86,12 +90,35 @@ static ssize_t push(gnutls_transport_ptr_t ptr, const void *data, size_t len)
     return -1;
 }
 
+static size_t take_ahead(struct link_tls *l, void *data, size_t len)
+{
+    size_t n = len < l->in_len ? len : l->in_len;
+
+    memcpy(data, l->in + l->in_at, n);
+    l->in_at += n;
+    l->in_len -= n;
+    return n;
+}
+
+/* GnuTLS asks for the head of a record and then for its body.  Where much
+ * comes, what is behind them is read by the same call. */
 static ssize_t pull(gnutls_transport_ptr_t ptr, void *data, size_t len)
 {
     struct link_tls *l = ptr;
-    ssize_t r = recv(l->base.fd, data, len, MSG_DONTWAIT);
+    struct iovec iov[] = { { data, len }, { l->in, AHEAD } };
+    struct msghdr msg = { .msg_iov = iov, .msg_iovlen = l->ahead ? 2 : 1 };
+    ssize_t r;
 
+    l->ended = false;
+    if (l->in_len)
+        return (ssize_t)take_ahead(l, data, len);
+    r = recvmsg(l->base.fd, &msg, MSG_DONTWAIT);
     l->ended = r == 0;
+    if (r > (ssize_t)len) {
+        l->in_at = 0;
+        l->in_len = (size_t)r - len;
+        return (ssize_t)len;
+    }
     if (r >= 0)
         return r;
     l->pull_errno = errno;
@@ -266,12 +293,15 @@ static int tls_recv(struct colo_link *link, void *buf, size_t cap,
     if (cap == 0)
         return colo__fail(err, COLO_E_INVAL, 0, WHERE, "no room to receive");
     for (;;) {
+        bool more;
         ssize_t r;
         int e, rc;
 
         pthread_mutex_lock(&l->lock);
+        l->ahead = cap >= RECORD_MAX;
         r = gnutls_record_recv(l->session, buf, cap);
         e = l->pull_errno;
+        more = l->in_len > 0;
         pthread_mutex_unlock(&l->lock);
         if (r > 0) {
             *ret_len = (size_t)r;
@@ -279,6 +309,8 @@ static int tls_recv(struct colo_link *link, void *buf, size_t cap,
         }
         if (!would_block(r))
             return tls_broken(l, r, e, "cannot receive from the peer", err);
+        if (more) /* a record without data: the next ones are here */
+            continue;
         if (timeout_ms == 0) {
             *ret_len = 0;
             return 0;
@@ -295,7 +327,7 @@ static size_t tls_pending(struct colo_link *link)
     size_t n;
 
     pthread_mutex_lock(&l->lock);
-    n = gnutls_record_check_pending(l->session);
+    n = gnutls_record_check_pending(l->session) + l->in_len;
     pthread_mutex_unlock(&l->lock);
     return n;
 }

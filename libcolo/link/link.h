@@ -27,8 +27,10 @@ struct colo_link_ops {
      * ran out is COLO_E_TIMEOUT and leaves the link usable. */
     int (*recv)(struct colo_link *link, void *buf, size_t cap,
                 uint32_t timeout_ms, size_t *ret_len, struct colo_error *err);
-    /* pending - decrypted bytes that recv has in memory though the
-     * descriptor is not readable */
+    /* pending - bytes in memory, though the descriptor is not readable: recv
+     * has them, or with timeout_ms 0 says that a record is not whole yet.
+     * Who polls and gives recv less room than 16 KiB, or calls it until
+     * nothing is there, need not ask: then none is read ahead. */
     size_t (*pending)(struct colo_link *link);
     void (*shutdown)(struct colo_link *link);
 };
