@@ -352,16 +352,16 @@ static int send_seed(struct colo_transfer *t, uint32_t len,
 }
 
 /* Wait for the seed's writer; 1 readable, 0 aborted. The writer may be slow
- * but not silent: the session watches its progress and sets abort. */
+ * but not silent: the session watches its progress and sets abort. Looked at
+ * last: what ends because it was aborted is not the end of a seed. */
 static int wait_seed(struct colo_transfer *t)
 {
     struct pollfd pfd = { .fd = t->seed_fd, .events = POLLIN };
+    int r = 0;
 
-    while (!atomic_load(&t->abort)) {
-        if (poll(&pfd, 1, 200) > 0)
-            return 1;
-    }
-    return 0;
+    while (r <= 0 && !atomic_load(&t->abort))
+        r = poll(&pfd, 1, 200);
+    return !atomic_load(&t->abort);
 }
 
 int colo__transfer_seed_job(void *arg, struct colo_error *err)

@@ -11,6 +11,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "engine/receive.h"
@@ -32,6 +33,7 @@ struct copy {
     int raw;          /* in the place of a */
     int tx_rc, rx_rc;
     struct colo_error tx_err, rx_err;
+    bool sending;
     pthread_t tx_thread, rx_thread;
 };
 
@@ -85,8 +87,17 @@ static void setup(struct copy *c, bool sends, int compress)
 static void start(struct copy *c)
 {
     ck_assert_int_eq(pthread_create(&c->rx_thread, NULL, rx_main, c), 0);
-    if (c->raw < 0)
-        ck_assert_int_eq(pthread_create(&c->tx_thread, NULL, tx_main, c), 0);
+    if (c->raw >= 0)
+        return;
+    ck_assert_int_eq(pthread_create(&c->tx_thread, NULL, tx_main, c), 0);
+    c->sending = true;
+}
+
+static void join_sender(struct copy *c)
+{
+    if (c->sending)
+        ck_assert_int_eq(pthread_join(c->tx_thread, NULL), 0);
+    c->sending = false;
 }
 
 /* Reads until the restore's pipe ends; how much it was. */
@@ -104,8 +115,8 @@ static size_t restore(struct copy *c)
 static void finish(struct copy *c)
 {
     ck_assert_int_eq(pthread_join(c->rx_thread, NULL), 0);
+    join_sender(c);
     if (c->raw < 0) {
-        ck_assert_int_eq(pthread_join(c->tx_thread, NULL), 0);
         colo__transfer_fini(&c->tx);
         colo__link_ops(c->a)->close(c->a);
     } else {
@@ -143,7 +154,6 @@ static uint64_t carry(int compress)
 {
     struct copy c;
     pthread_t saver;
-    uint64_t wire;
 
     setup(&c, true, compress);
     start(&c);
@@ -151,14 +161,13 @@ static uint64_t carry(int compress)
     ck_assert_uint_eq(restore(&c), IMAGE);
     ck_assert_mem_eq(got, image, IMAGE);
     ck_assert_int_eq(pthread_join(saver, NULL), 0);
-    wire = c.tx.wire_bytes;
     finish(&c);
     ck_assert_int_eq(c.tx_rc, 0);
     ck_assert_int_eq(c.rx_rc, 0);
     /* progress is of the guest, not of the wire */
     ck_assert_uint_eq(atomic_load(&c.tx.seed_bytes), IMAGE);
     ck_assert_uint_eq(atomic_load(&c.rx.seed_bytes), IMAGE);
-    return wire;
+    return c.tx.wire_bytes;
 }
 
 START_TEST(zeros_do_not_travel)
@@ -167,6 +176,61 @@ START_TEST(zeros_do_not_travel)
     ck_assert_uint_gt(carry(0), IMAGE);
     ck_assert_uint_lt(carry(-1), IMAGE / 3);
     ck_assert_uint_lt(carry(1), IMAGE / 3);
+}
+END_TEST
+
+/* What the toolstack wrote in small pieces goes as one, once it is there; and
+ * the last of it waits for nothing. */
+START_TEST(what_is_there_goes_at_once)
+{
+    struct copy c;
+
+    make_image();
+    setup(&c, true, 0);
+    for (size_t at = 0; at < 16 * PIECE; at += PIECE / 4)
+        ck_assert_int_eq(write(c.from, image + at, PIECE / 4), PIECE / 4);
+    start(&c);
+    for (size_t n = 0; n < 16 * PIECE; n += PIECE)
+        ck_assert_int_eq(read(c.to, got, PIECE), PIECE);
+    for (int i = 0; i < 3; i++) { /* from is open: no end is near */
+        struct pollfd pfd = { .fd = c.to, .events = POLLIN };
+
+        ck_assert_int_eq(write(c.from, "last", 4), 4);
+        ck_assert_int_eq(poll(&pfd, 1, 5000), 1);
+        ck_assert_int_eq(read(c.to, got, 10), 4);
+    }
+    close(c.from);
+    ck_assert_uint_eq(restore(&c), 0);
+    finish(&c);
+    ck_assert_int_eq(c.rx_rc, 0);
+    ck_assert_uint_eq(atomic_load(&c.tx.seed_bytes), 16 * PIECE + 12);
+    /* ATTACH with its body, one piece, three short ones, SEED_END */
+    ck_assert_uint_eq(c.tx.wire_bytes,
+                      6 * COLO_WIRE_HEADER + 16 + 16 * PIECE + 12);
+}
+END_TEST
+
+/* Told to end, it does, and no backup takes what came for the whole: also
+ * where the toolstack's end comes at once. */
+START_TEST(told_to_end)
+{
+    struct timespec while_it_waits = { .tv_nsec = 50000000 };
+    struct copy c;
+
+    setup(&c, true, 0);
+    ck_assert_int_eq(write(c.from, "some", 4), 4);
+    start(&c);
+    ck_assert_int_eq(read(c.to, got, 10), 4);
+    nanosleep(&while_it_waits, NULL);
+    atomic_store(&c.tx.abort, true);
+    close(c.from);
+    join_sender(&c);
+    ck_assert_int_eq(c.tx_rc, COLO_E_STATE);
+    ck_assert_str_eq(c.tx_err.text, "seed aborted");
+    colo__link_ops(c.a)->shutdown(c.a);
+    ck_assert_uint_eq(restore(&c), 0);
+    finish(&c);
+    ck_assert_int_eq(c.rx_rc, COLO_E_PEER);
 }
 END_TEST
 
@@ -252,5 +316,6 @@ START_TEST(one_that_is_missing)
 }
 END_TEST
 
-PURE_MAIN("seed-copy", zeros_do_not_travel, nothing_of_a_damaged_piece,
+PURE_MAIN("seed-copy", zeros_do_not_travel, what_is_there_goes_at_once,
+          told_to_end, nothing_of_a_damaged_piece,
           one_that_is_missing)
