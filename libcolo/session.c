@@ -303,6 +303,10 @@ static void take_fd(struct colo_session *s, uint32_t id)
         break;
     case COLO_FD_CONTROL:
         colo__control_read(s);
+        /* the end of a stream can be read for ever */
+        if (s->link_dead)
+            colo__session_unwatch_fd(s, colo__link_ops(s->parts.control)->
+                                        fd(s->parts.control));
         break;
     case COLO_FD_WORKER:
         take_worker(s);

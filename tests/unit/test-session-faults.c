@@ -342,11 +342,12 @@ START_TEST(no_takeover_without_the_disks)
 }
 END_TEST
 
-/* ---- an arbiter that says no ------------------------------------------- */
+/* ---- an arbiter that says no, in its own time ---------------------------- */
 
 struct colo_arbiter {
     const struct colo_arbiter_ops *ops;
     int asked;
+    bool silent;
 };
 
 static void a_close(struct colo_arbiter *a)
@@ -370,7 +371,8 @@ static int a_ask(struct colo_arbiter *a, int role, struct colo_error *err)
 
 static int a_answer(struct colo_arbiter *a, struct colo_error *err)
 {
-    (void)a;
+    if (a->silent)
+        return 1;
     return colo__fail(err, COLO_E_REFUSED, 0, "arbiter", "no");
 }
 
@@ -414,9 +416,36 @@ START_TEST(the_arbiter_refuses_the_primary)
 }
 END_TEST
 
+/* A stream that has ended can be read for ever: a session that has something
+ * else to wait for takes no processor meanwhile. */
+START_TEST(the_dead_peer_wakes_nobody)
+{
+    struct colo_arbiter a = { .ops = &a_ops, .silent = true };
+    struct colo_parts parts = { .arbiter = &a };
+    struct pollfd pfd = { .events = POLLIN };
+    struct session_pair t;
+
+    pair_init(&t);
+    pair_open(&t, NULL, &parts);
+    pair_protected(&t, 5);
+    shutdown(t.p.control_fd, SHUT_RDWR);
+    t.p.rc = 0;
+    pair_until(&t, 10000, t.s.session->state == COLO_STATE_ARBITRATING);
+    for (int i = 0; i < 10; i++)
+        side_process(&t.s);
+    pfd.fd = colo_session_get_fd(t.s.session);
+    ck_assert_int_eq(poll(&pfd, 1, 0), 0);
+    ck_assert_uint_gt(colo_session_get_deadline(t.s.session), now_ms());
+    a.silent = false;
+    pair_until(&t, 10000, t.s.rc <= 0);
+    pair_close(&t);
+}
+END_TEST
+
 PURE_MAIN("session-faults", primary_calls_fail, secondary_calls_fail,
           followers_refuse, no_epoch_before_the_first_copies,
           the_guest_waits_for_the_mark, no_commit_before_the_followers,
           the_disks_come_first,
           no_takeover_without_the_disks,
-          the_arbiter_refuses_the_secondary, the_arbiter_refuses_the_primary)
+          the_arbiter_refuses_the_secondary, the_arbiter_refuses_the_primary,
+          the_dead_peer_wakes_nobody)
