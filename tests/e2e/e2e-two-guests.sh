@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Two guests at once, first in opposite directions; then one changes sides by
-# hand, and both are protected from host 1.
+# hand, and both are protected from host 1.  There one powers off and the other
+# crashes: carried out, the replica goes, protection ends.
 . "$(dirname "$0")/lib.sh"
 host_ready 1; host_ready 2
 start_guest g1 1 &
@@ -24,11 +25,15 @@ epochs_pass g1 1 2
 epochs_pass g2 1 3
 pulse_good g1 1
 pulse_good g2 1
-on 1 "colo stop g2"
-clean_host g2 2
+no_guest() { ! guest_here "$1" 1; }
+ends() { # NAME HOW
+    "$lab" guest tell "$1" "$2" 1
+    until_true 60 "end of $1 after $2" no_guest "$1"
+    clean_host "$1" 1
+    clean_host "$1" 2
+    say "$2 of $1 was carried out"
+}
+ends g2 poweroff
 epochs_pass g1 1 2
-on 1 "colo stop g1"
-"$lab" guest stop g2
-clean_host g1 1
-clean_host g1 2
 pulse_good g1 1
+ends g1 crash
