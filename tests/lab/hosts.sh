@@ -106,8 +106,10 @@ wait_ready() { # host
             die "host$1 not ready in $LAB_BOOT_SECONDS s: $LAB_RUN/host$1.log"
         sleep 1
     done
-    COLO_LAB_TIMEOUT=60 on_host "$1" true </dev/null ||
-        die "host$1 is ready but does not answer"
+    until COLO_LAB_TIMEOUT=60 on_host "$1" true </dev/null 2>/dev/null; do
+        [ $SECONDS -lt $end ] || die "host$1 is ready but does not answer"
+        sleep 0.5
+    done
 }
 
 # The other host, if it is up, lets it in over the link, if that is whole.
