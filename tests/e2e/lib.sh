@@ -103,7 +103,7 @@ have_protected() {
     status=$(status_of "$1" "$2")
     if [ "$(value_in role "$status")" = primary ] &&
         [ "$(value_in audit_mismatches "$status")" = 0 ] &&
-        "$lab" guest good "$1" "$2" >/dev/null 2>&1; then
+        "$lab" guest bad "$1" "$2" >/dev/null 2>&1; then
         say "$1 is protected already"
     else
         have_guest "$1" "$2"
