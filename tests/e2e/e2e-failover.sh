@@ -16,7 +16,7 @@ takes_over() { # HOST
 }
 
 host_ready 1; host_ready 2
-start_guest g1 1 idle=0 tick_us=10000 pages=800 rate=800
+start_guest g1 1 tick_us=20000 pages=800 rate=100
 protect g1 1 2 --interval 1
 epochs_pass g1 1 10
 "$lab" power-off 1
