@@ -91,9 +91,11 @@ void colo__xs_clean(char *buf, size_t cap, const char *text)
 
         buf[i] = c < 0x20 || c == 0x7f ? '?' : text[i];
     }
-    /* do not end in the middle of a UTF-8 character */
+    /* do not end in the middle of a UTF-8 character; of what is none, little
+     * is lost */
     if (text[i]) {
-        while (i > 0 && ((unsigned char)text[i] & 0xc0) == 0x80)
+        for (int n = 0; n < 3 && i > 0 &&
+             ((unsigned char)text[i] & 0xc0) == 0x80; n++)
             i--;
     }
     buf[i] = '\0';

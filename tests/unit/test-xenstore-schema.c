@@ -192,6 +192,12 @@ START_TEST(answers)
                      0);
     ck_assert_int_eq(colo__xs_answer_parse(buf, &a, NULL), 0);
     ck_assert_uint_eq(strlen(a.text), 198);
+    /* nor thrown away when it is no UTF-8 at all */
+    memset(reason, 0xaa, sizeof(reason) - 1);
+    ck_assert_int_eq(colo__xs_answer_build(buf, sizeof(buf), 5, reason, NULL),
+                     0);
+    ck_assert_int_eq(colo__xs_answer_parse(buf, &a, NULL), 0);
+    ck_assert_uint_eq(strlen(a.text), 196);
 }
 END_TEST
 
