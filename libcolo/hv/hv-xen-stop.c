@@ -197,16 +197,11 @@ int colo__hv_xen_resume(struct colo_hv *chv, struct colo_error *err)
 
 /* ---- what has happened ---- */
 
-/* The descriptor blocks: only what is there.  false with errno 0: nothing. */
+/* Waits where there is nothing: poll says whether there is. */
 static bool take_event(struct colo_hv_xen *hv)
 {
-    struct pollfd pfd = { xenevtchn_fd(hv->xce), POLLIN, 0 };
-    xenevtchn_port_or_error_t port;
+    xenevtchn_port_or_error_t port = xenevtchn_pending(hv->xce);
 
-    errno = 0;
-    if (poll(&pfd, 1, 0) <= 0)
-        return false;
-    port = xenevtchn_pending(hv->xce);
     if (port < 0)
         return false;
     xenevtchn_unmask(hv->xce, (evtchn_port_t)port);
@@ -339,7 +334,7 @@ int colo__hv_xen_stop_event(struct colo_hv_xen *hv, uint32_t *events,
     int rc;
 
     if (!take_event(hv))
-        return !errno || errno == EAGAIN || errno == EINTR ? 0 :
+        return errno == EAGAIN || errno == EINTR ? 0 :
                colo__fail(err, COLO_E_HV, errno, "hv-xen",
                           "cannot read an event");
     if (!hv->has_domain)
@@ -351,6 +346,7 @@ int colo__hv_xen_stop_event(struct colo_hv_xen *hv, uint32_t *events,
 static int stop_request(struct colo_hv *chv, struct colo_error *err)
 {
     struct colo_hv_xen *hv = colo__hv_xen(chv);
+    struct pollfd pfd = { xenevtchn_fd(hv->xce), POLLIN, 0 };
     xc_domaininfo_t info;
     int rc = colo__hv_xen_getinfo(hv, &info, err);
 
@@ -375,7 +371,7 @@ static int stop_request(struct colo_hv *chv, struct colo_error *err)
         return colo__fail(err, COLO_E_UNSUPPORTED, 0, "hv-xen",
                           "the guest uses PV drivers now: it cannot run on "
                           "both hosts");
-    while (take_event(hv))
+    while (poll(&pfd, 1, 0) > 0 && take_event(hv))
         ; /* what comes from here on is of this request */
     rc = ask(hv, err);
     if (!rc) {
