@@ -379,17 +379,23 @@ static int a_answer(struct colo_arbiter *a, struct colo_error *err)
 static const struct colo_arbiter_ops a_ops = { a_close, a_fd, a_ask,
                                                a_answer };
 
+/* A protected guest whose primary is no more. */
+static void primary_lost(struct session_pair *t, struct colo_parts *parts)
+{
+    pair_init(t);
+    pair_open(t, NULL, parts);
+    pair_protected(t, 5);
+    shutdown(t->p.control_fd, SHUT_RDWR);
+    t->p.rc = 0;
+}
+
 START_TEST(the_arbiter_refuses_the_secondary)
 {
     struct colo_arbiter a = { .ops = &a_ops };
     struct colo_parts parts = { .arbiter = &a };
     struct session_pair t;
 
-    pair_init(&t);
-    pair_open(&t, NULL, &parts);
-    pair_protected(&t, 5);
-    shutdown(t.p.control_fd, SHUT_RDWR);
-    t.p.rc = 0;
+    primary_lost(&t, &parts);
     pair_until(&t, 10000, t.s.rc <= 0);
     ck_assert_int_eq(a.asked, 1);
     ck_assert_uint_eq(sim_hv_calls(t.s.hv, SIM_OP_START), 0);
@@ -425,11 +431,7 @@ START_TEST(the_dead_peer_wakes_nobody)
     struct pollfd pfd = { .events = POLLIN };
     struct session_pair t;
 
-    pair_init(&t);
-    pair_open(&t, NULL, &parts);
-    pair_protected(&t, 5);
-    shutdown(t.p.control_fd, SHUT_RDWR);
-    t.p.rc = 0;
+    primary_lost(&t, &parts);
     pair_until(&t, 10000, t.s.session->state == COLO_STATE_ARBITRATING);
     for (int i = 0; i < 10; i++)
         side_process(&t.s);
