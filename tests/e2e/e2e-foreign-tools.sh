@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # xl save and xl migrate on a protected guest: refused at once, and neither
-# guest nor protection notices; once it is over, they work again.
+# guest nor protection notices; once it is over, they work again.  A refused xl
+# lets the guest go on; where that falls into the copy of a checkpoint,
+# protection ends, says why, and can begin again.
 . "$(dirname "$0")/lib.sh"
 have_guest g1 1
 protect g1 1 2
@@ -15,6 +17,14 @@ refused() { # WHAT COMMAND
     rm -f "${TMPDIR:-/tmp}/foreign.$$"
     say "$1 is refused after $((SECONDS - begin)) s"
     pulse_good g1 1
+    if no_session g1 1; then
+        on 1 "tail -n 5 /var/log/libcolo/g1.log" |
+            grep "somebody has resumed .* while its memory was copied" ||
+            fail "protection ended with $1, and not for the copy's sake"
+        clean_host g1 1
+        until_true 60 "end of the session on host2" no_session g1 2
+        protect g1 1 2
+    fi
     epochs_pass g1 1 3
     [ "$(status_field g1 1 audit_mismatches)" = 0 ] || fail "audit after $1"
     on 2 "xl list g1--incoming >/dev/null" || fail "the replica is gone"
