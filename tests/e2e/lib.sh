@@ -47,13 +47,14 @@ pulse_good() {
 # A guest that works and then sleeps, so that what the case is about gets the
 # processors: under emulation a guest that never sleeps takes one of this
 # machine's for itself.  As busy as can be: idle=0 tick_us=10000 pages=800
-# rate=800.
+# rate=800.  Its interface is plugged by vif-lab; Xen's own script serves the
+# guests of output-commit and of ./demo.
 start_guest() { # NAME HOST [key=value...]
     local name=$1 host=$2
     shift 2
     "$lab" guest stop "$name" >/dev/null 2>&1 || true
     "$lab" guest start "$name" "host=$host" memory=112 pages=200 rate=20 \
-        idle=1 tick_us=50000 "$@" >/dev/null 2>&1 ||
+        idle=1 tick_us=50000 script=vif-lab "$@" >/dev/null 2>&1 ||
         fail "guest $name did not start on host$host"
     say "guest $name runs on host$host"
 }

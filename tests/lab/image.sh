@@ -95,6 +95,7 @@ add_files() { # root
     install -m 755 "$LAB_DIR/lab-run" "$root/usr/local/bin/lab-run"
     install -m 600 "$LAB_DIR/token" "$root/etc/lab-token"
     install -m 755 "$here/image/lab-cut" "$root/usr/local/sbin/lab-cut"
+    install -m 755 "$here/image/vif-lab" "$root/etc/xen/scripts/vif-lab"
     install -m 755 "$here/image/lab-init" "$root/lab-init"
     install -m 755 "$here/image/lab-vm-init" "$root/lab-vm-init"
     echo 'autoballoon="off"' >"$root/etc/xen/xl.conf"
