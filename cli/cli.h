@@ -79,6 +79,8 @@ struct colo_log cli_log(int verbose);
 /* cli_log_open - from now on messages go to LOGDIR/NAME.log, with the time.
  * Returns false (and says so where messages went until now) if it cannot. */
 bool cli_log_open(const char *name);
+/* cli_say_log - where that guest's log file is, if there is anything in it. */
+void cli_say_log(const char *name);
 
 /* ---- numbers for people (format.c) ------------------------------------- */
 

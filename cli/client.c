@@ -19,6 +19,9 @@ struct colo_client *cli_connect(const char *domain, int *ret_exit)
     rc = colo_connect(domain, &client, &err);
     if (rc) {
         *ret_exit = cli_fail(&err, "%s", domain);
+        /* at three in the morning the first question is why there is none */
+        if (rc == COLO_E_NOTFOUND)
+            cli_say_log(domain);
         return NULL;
     }
     return client;

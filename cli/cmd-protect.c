@@ -277,10 +277,10 @@ static int protect_guest(struct protect *protect, int signal_fd)
 
 enum {
     OPT_ADDRESS = 256, OPT_AUDIT, OPT_COMPRESS, OPT_DEAD, OPT_DISK_MEMORY,
-    OPT_DISK_SPILL, OPT_DISK_SPILL_DIR, OPT_HEARTBEAT, OPT_HOLD,
-    OPT_LIVE_ROUND, OPT_MODE, OPT_NO_AUDIT, OPT_NO_CHECK, OPT_NO_DISKS,
-    OPT_NO_NETWORK_BUFFER, OPT_PEER, OPT_REMOTE, OPT_SSH, OPT_TOOLSTACK,
-    OPT_TRANSPORT
+    OPT_DISK_SPILL, OPT_DISK_SPILL_DIR, OPT_DISK_TRACK, OPT_HEARTBEAT,
+    OPT_HOLD, OPT_LIVE_ROUND, OPT_MODE, OPT_NO_AUDIT, OPT_NO_CHECK,
+    OPT_NO_DISKS, OPT_NO_NETWORK_BUFFER, OPT_PEER, OPT_REMOTE, OPT_SSH,
+    OPT_TOOLSTACK, OPT_TRANSPORT
 };
 
 static const struct option options[] = {
@@ -292,6 +292,7 @@ static const struct option options[] = {
     { "disk-memory", required_argument, NULL, OPT_DISK_MEMORY },
     { "disk-spill", required_argument, NULL, OPT_DISK_SPILL },
     { "disk-spill-dir", required_argument, NULL, OPT_DISK_SPILL_DIR },
+    { "disk-track", no_argument, NULL, OPT_DISK_TRACK },
     { "heartbeat", required_argument, NULL, OPT_HEARTBEAT },
     { "help", no_argument, NULL, 'h' },
     { "hold", required_argument, NULL, OPT_HOLD },
@@ -344,7 +345,7 @@ static bool spill_dir(struct protect *protect, const char *dir)
     return true;
 }
 
-/* What the other side runs: the disks' limits are its business, too. */
+/* What the other side runs: the disks' settings are its business, too. */
 static bool build_remote(struct protect *protect)
 {
     struct colo_config *config = &protect->config;
@@ -360,8 +361,9 @@ static bool build_remote(struct protect *protect)
         snprintf(spill, sizeof(spill), " --disk-spill %" PRIu32,
                  config->disk_spill_mib);
     if (snprintf(protect->remote, sizeof(protect->remote),
-                 "%s receive%s%s%s%s%s", protect->colo, memory, spill,
+                 "%s receive%s%s%s%s%s%s", protect->colo, memory, spill,
                  toolstacks[config->toolstack],
+                 config->disk_track ? " --disk-track" : "",
                  config->disk_spill_dir ? " --disk-spill-dir " : "",
                  config->disk_spill_dir ? config->disk_spill_dir : "") >=
         (int)sizeof(protect->remote)) {
@@ -405,6 +407,9 @@ static bool set_option(struct protect *protect, int c)
         return number("--disk-spill", 1, 16777216, &config->disk_spill_mib);
     case OPT_DISK_SPILL_DIR:
         return spill_dir(protect, optarg);
+    case OPT_DISK_TRACK:
+        config->disk_track = 1;
+        return true;
     case OPT_NO_AUDIT:
         config->audit_checkpoints = UINT32_MAX;
         return true;
@@ -545,6 +550,8 @@ const struct cli_command cli_cmd_protect = {
     "      --disk-spill MIB     what more of a disk the peer may keep in a "
     "file (1024)\n"
     "      --disk-spill-dir DIR where on the peer (/var/lib/libcolo/disk)\n"
+    "      --disk-track         note what is written after protection, for "
+    "the next\n"
     "      --no-check           leave out the check of both hosts\n"
     "      --no-disks           leave writable disks alone: not safe\n"
     "      --no-network-buffer  let output leave at once: not safe\n"

@@ -149,6 +149,7 @@ static int run(int argc, char **argv)
         { "disk-memory", required_argument, NULL, 'm' },
         { "disk-spill", required_argument, NULL, 's' },
         { "disk-spill-dir", required_argument, NULL, 'd' },
+        { "disk-track", no_argument, NULL, 'k' },
         { "toolstack", required_argument, NULL, 't' },
         { "verbose", no_argument, NULL, 'v' },
         { "help", no_argument, NULL, 'h' },
@@ -178,6 +179,9 @@ static int run(int argc, char **argv)
             break;
         case 'd':
             receive.config.disk_spill_dir = optarg;
+            break;
+        case 'k':
+            receive.config.disk_track = 1;
             break;
         case 't':
             receive.config.toolstack = cli_toolstack(optarg);
@@ -222,7 +226,7 @@ const struct cli_command cli_cmd_receive = {
     "Hold the replica of a guest (started by protect through ssh)",
     "      --attach SESSION  hand stdin and stdout to that session\n"
     "      --disk-memory MIB, --disk-spill MIB, --disk-spill-dir DIR,\n"
-    "      --toolstack auto|xl|libvirt\n"
+    "      --disk-track, --toolstack auto|xl|libvirt\n"
     "                        as of protect, which passes them on\n"
     "  -v, --verbose         a line a checkpoint; twice: everything\n",
     run, CLI_NO_RECOVER /* --attach must not wait for it */

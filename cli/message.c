@@ -16,6 +16,7 @@
 #include "cli.h"
 
 static const char log_dir[] = "/var/log/libcolo";
+#define LOG_PATH_MAX 160
 
 /* A log file gets the time, a screen does not.  The file is made by
  * cli_log_open and then is stderr, so that children write there too. */
@@ -120,12 +121,33 @@ struct colo_log cli_log(int verbose)
     return log;
 }
 
+/* false: no file can have that name */
+static bool log_path(const char *name, char path[LOG_PATH_MAX])
+{
+    int n;
+
+    if (!name[0] || name[0] == '.' || strchr(name, '/'))
+        return false;
+    n = snprintf(path, LOG_PATH_MAX, "%s/%s.log", log_dir, name);
+    return n > 0 && n < LOG_PATH_MAX;
+}
+
+void cli_say_log(const char *name)
+{
+    char path[LOG_PATH_MAX];
+    struct stat st;
+
+    if (log_path(name, path) && !lstat(path, &st) && S_ISREG(st.st_mode) &&
+        st.st_size > 0)
+        cli_say("%s: what became of earlier sessions here: %s", name, path);
+}
+
 bool cli_log_open(const char *name)
 {
-    char path[160];
+    char path[LOG_PATH_MAX];
     int fd;
 
-    if (!name[0] || name[0] == '.' || strchr(name, '/')) {
+    if (!log_path(name, path)) {
         cli_say("no log file for a guest called '%s'", name);
         return false;
     }
@@ -133,7 +155,6 @@ bool cli_log_open(const char *name)
         cli_say("no log file: %s: %s", log_dir, strerror(errno));
         return false;
     }
-    snprintf(path, sizeof(path), "%s/%s.log", log_dir, name);
     fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW,
               0600);
     if (fd < 0) {

@@ -324,6 +324,10 @@ struct colo_config {
     int32_t toolstack;          /* COLO_TOOLSTACK_AUTO (default): whose the
                                    replica is; to be set on both sides.  AUTO
                                    on a secondary without libvirt: xl's */
+    int32_t disk_track;         /* to be set on both sides: 1 the kernel notes
+                                   what the guest writes once protection has
+                                   ended here, so that the next need not
+                                   compare whole disks; 0 (default) not */
 };
 
 /* colo_config_init - fill a config with the defaults.

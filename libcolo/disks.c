@@ -172,7 +172,8 @@ static int start_one(struct colo_session *s, struct colo_disk *d,
         path, "serve", "--role", colo_role_name(s->role), "--domain", uuid,
         "--vdev", d->name.vdev, "--target", d->name.target,
         "--memory-limit", memory, "--spill-limit", spill, "--spill-dir",
-        c->disk_spill_dir ? c->disk_spill_dir : SPILL_DIR, NULL,
+        c->disk_spill_dir ? c->disk_spill_dir : SPILL_DIR,
+        c->disk_track ? "--track" : NULL, NULL,
     };
 
     colo__proxy_process_path(s, "colo-disk", path, sizeof(path));

@@ -55,8 +55,8 @@ static int check_config(const struct colo_config *c, struct colo_error *err)
     if (c->live_round < -1 || c->live_round > 1 || c->compress < -1 ||
         c->compress > 1)
         return bad(err, "live_round and compress are -1, 0 or 1");
-    if ((c->disks | c->network_buffer) & ~1)
-        return bad(err, "disks and network_buffer are 0 or 1");
+    if ((c->disks | c->network_buffer | c->disk_track) & ~1)
+        return bad(err, "disks, network_buffer and disk_track are 0 or 1");
     return 0;
 }
 
