@@ -20,7 +20,7 @@ static void tell(struct colo_client *c, struct colo_event *event)
 static int read_node(struct colo_client *c, const char *node, char *buf,
                      size_t cap, struct colo_error *err)
 {
-    return colo__client_read(c->store, c->uuid, node, buf, cap, err);
+    return colo__sessions_read(c->store, c->uuid, node, buf, cap, err);
 }
 
 /* The mode that it was in and the reason, for the events that name them. */

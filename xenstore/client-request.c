@@ -45,8 +45,8 @@ static int keep_standing(struct colo_client *c, const char *text,
     char path[COLO_XS_PATH_MAX], now[256];
     int rc;
 
-    rc = colo__client_read(c->store, c->uuid, COLO_XS_CONTROL, now,
-                           sizeof(now), err);
+    rc = colo__sessions_read(c->store, c->uuid, COLO_XS_CONTROL, now,
+                             sizeof(now), err);
     if (rc || strcmp(now, text) == 0)
         return rc;
     rc = control_path(c, path, sizeof(path), err);
@@ -59,8 +59,8 @@ static void withdraw(struct colo_client *c, const char *text)
 {
     char path[COLO_XS_PATH_MAX], now[256];
 
-    if (colo__client_read(c->store, c->uuid, COLO_XS_CONTROL, now,
-                          sizeof(now), NULL) || strcmp(now, text) != 0)
+    if (colo__sessions_read(c->store, c->uuid, COLO_XS_CONTROL, now,
+                            sizeof(now), NULL) || strcmp(now, text) != 0)
         return;
     if (control_path(c, path, sizeof(path), NULL) == 0)
         colo__store_ops(c->store)->remove(c->store, path, NULL);
@@ -76,8 +76,8 @@ static int look_for_answer(struct colo_client *c, uint64_t seq,
 
     if (!c->fired_reply)
         return 0;
-    rc = colo__client_read(c->store, c->uuid, COLO_XS_CONTROL_REPLY, value,
-                           sizeof(value), err);
+    rc = colo__sessions_read(c->store, c->uuid, COLO_XS_CONTROL_REPLY, value,
+                             sizeof(value), err);
     if (rc)
         return rc;
     c->fired_reply = false;
@@ -96,8 +96,8 @@ static int gone(struct colo_client *c, int verb, struct colo_error *err)
     /* A session that removed its nodes ended in order: that is what stop
      * asks for, even if the answer was removed with them. */
     if (verb == COLO_CONTROL_STOP &&
-        colo__client_read(c->store, c->uuid, COLO_XS_OWNER, owner,
-                          sizeof(owner), NULL) == 0 && owner[0] == '\0')
+        colo__sessions_read(c->store, c->uuid, COLO_XS_OWNER, owner,
+                            sizeof(owner), NULL) == 0 && owner[0] == '\0')
         return 0;
     return colo__fail(err, COLO_E_NOTFOUND, 0, "client",
                       "the session has gone before it answered");
@@ -229,8 +229,8 @@ int colo_client_verify(struct colo_client *client, uint32_t timeout_ms,
     rc = ask(client, COLO_CONTROL_VERIFY, 0, timeout_ms, err);
     if (rc)
         return rc;
-    rc = colo__client_read(client->store, client->uuid, COLO_XS_VERIFIED,
-                           value, sizeof(value), err);
+    rc = colo__sessions_read(client->store, client->uuid, COLO_XS_VERIFIED,
+                             value, sizeof(value), err);
     if (rc)
         return rc;
     if (!colo__xs_pair_parse(value, ret_compared, ret_differing))

@@ -112,23 +112,6 @@ void colo_client_close(struct colo_client *client)
 
 /* ---- reading nodes ----------------------------------------------------- */
 
-int colo__client_read(struct colo_store *store, const char *uuid,
-                      const char *node, char *buf, size_t cap,
-                      struct colo_error *err)
-{
-    char path[COLO_XS_PATH_MAX];
-    int rc = colo__xs_path(path, sizeof(path), uuid, node, err);
-
-    if (rc)
-        return rc;
-    rc = colo__store_ops(store)->read(store, path, buf, cap, err);
-    if (rc == COLO_E_NOTFOUND || rc == COLO_E_LIMIT) {
-        buf[0] = '\0';
-        return 0;
-    }
-    return rc;
-}
-
 /* It is newer than the other nodes if the session writes them less often. */
 static void take_checkpoint(struct colo_status *s, const char *value)
 {
@@ -209,8 +192,8 @@ static int read_status(struct colo_store *store, const char *uuid,
     ret_status->size = sizeof(*ret_status);
     snprintf(ret_status->uuid, sizeof(ret_status->uuid), "%s", uuid);
     for (size_t i = 0; i < COLO_ARRAY_LEN(nodes); i++) {
-        rc = colo__client_read(store, uuid, nodes[i], value, sizeof(value),
-                               err);
+        rc = colo__sessions_read(store, uuid, nodes[i], value, sizeof(value),
+                                 err);
         if (rc)
             return rc;
         take_node(ret_status, nodes[i], value);
@@ -349,8 +332,8 @@ int colo__client_check_gone(struct colo_client *client,
         client->gone = true;
     if (client->gone || !client->fired_owner)
         return 0;
-    rc = colo__client_read(client->store, client->uuid, COLO_XS_OWNER, owner,
-                           sizeof(owner), err);
+    rc = colo__sessions_read(client->store, client->uuid, COLO_XS_OWNER, owner,
+                             sizeof(owner), err);
     if (rc)
         return rc;
     client->fired_owner = false;

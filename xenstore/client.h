@@ -36,11 +36,6 @@ struct colo_client {
 int colo__client_new(struct colo_store *store, const char *domain,
                      struct colo_client **ret_client, struct colo_error *err);
 
-/* colo__client_read - a node's text; missing or no text: "". */
-int colo__client_read(struct colo_store *store, const char *uuid,
-                      const char *node, char *buf, size_t cap,
-                      struct colo_error *err);
-
 int colo__client_watch(struct colo_client *client, const char *node,
                        struct colo_error *err);
 

@@ -37,10 +37,9 @@ static int collect(void *user, const char *name)
     return 0;
 }
 
-/* A node that is missing or unreadable as text is "". */
-static int read_node(struct colo_store *store, const char *uuid,
-                     const char *node, char *buf, size_t cap,
-                     struct colo_error *err)
+int colo__sessions_read(struct colo_store *store, const char *uuid,
+                        const char *node, char *buf, size_t cap,
+                        struct colo_error *err)
 {
     char path[COLO_XS_PATH_MAX];
     int rc = colo__xs_path(path, sizeof(path), uuid, node, err);
@@ -64,16 +63,19 @@ static int look(struct colo_store *store, const char *uuid,
 
     memset(node, 0, sizeof(*node));
     strcpy(node->uuid, uuid);
-    rc = read_node(store, uuid, COLO_XS_OWNER, value, sizeof(value), err);
+    rc = colo__sessions_read(store, uuid, COLO_XS_OWNER, value, sizeof(value),
+                             err);
     if (rc)
         return rc;
     if (colo__xs_owner_parse(value, &node->owner, NULL) == 0)
         node->alive = colo__owner_alive(&node->owner);
-    rc = read_node(store, uuid, COLO_XS_NAME, value, sizeof(value), err);
+    rc = colo__sessions_read(store, uuid, COLO_XS_NAME, value, sizeof(value),
+                             err);
     if (rc)
         return rc;
     colo__xs_clean(node->name, sizeof(node->name), value);
-    rc = read_node(store, uuid, COLO_XS_DOMID, value, sizeof(value), err);
+    rc = colo__sessions_read(store, uuid, COLO_XS_DOMID, value, sizeof(value),
+                             err);
     if (rc)
         return rc;
     if (colo__xs_u64_parse(value, &domid, NULL) == 0 && domid <= UINT32_MAX) {

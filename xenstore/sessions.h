@@ -33,4 +33,10 @@ int colo__sessions_find(struct colo_store *store, const char *domain,
                         struct colo_session_node *ret_node,
                         struct colo_error *err);
 
+/* colo__sessions_read - the text of one node of a session; missing or no text
+ * or longer than cap: "". */
+int colo__sessions_read(struct colo_store *store, const char *uuid,
+                        const char *node, char *buf, size_t cap,
+                        struct colo_error *err);
+
 #endif
