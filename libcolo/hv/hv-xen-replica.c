@@ -87,7 +87,9 @@ static int go(struct colo_hv_xen *hv, struct colo_error *err)
         rc = colo__hv_xen_devices_cont(hv, err);
     if (rc)
         return rc;
-    if (info.flags & XEN_DOMINF_shutdown) {
+    /* also where it was told to stop and does not yet stand still */
+    if ((info.flags & XEN_DOMINF_shutdown) || hv->stop.requested ||
+        hv->stop.late) {
         if (colo__hv_xen_domctl(hv, &op) < 0)
             return colo__hv_xen_fail(hv, err, "let the replica go on");
         /* of an end by itself, xenstored was told */

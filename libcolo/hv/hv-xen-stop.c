@@ -191,7 +191,10 @@ int colo__hv_xen_resume(struct colo_hv *chv, struct colo_error *err)
         colo__hv_xen_tell_xenstored(hv);
     if (rc)
         return rc;
-    hv->stop.stopped = hv->stop.requested = hv->stop.late = false;
+    hv->stop.stopped = hv->stop.requested = false;
+    /* who has said yes and still runs stands still later: look() sees to it */
+    if (resumed)
+        hv->stop.late = false;
     return 0;
 }
 
@@ -483,6 +486,7 @@ void colo__hv_xen_stop_close(struct colo_hv_xen *hv)
             rc = stop_cancel((struct colo_hv *)hv, &stopped, &err);
         if (!rc && s->late)
             rc = wait_stopped(hv, CLOSE_WAIT_MS, &stopped, &err);
+        s->late = false;
         if (!rc && stopped)
             rc = colo__hv_xen_resume((struct colo_hv *)hv, &err);
         if (rc && rc != COLO_E_GUEST)

@@ -8,6 +8,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -682,17 +683,60 @@ START_TEST(test_recover)
 }
 END_TEST
 
-PURE_MAIN("hv-xen-stop", test_cycle, test_plugged,
-          test_old_port, test_excludes_others,
-          test_excludes_others_while_seeding, test_excluded_by_others,
-          test_resumed_by_others,
-          test_resumed_before_we_look,
-          test_old_event,
-          test_wide_registers,
+/* The session lets go on whatever stands still, which it does not yet. */
+START_TEST(test_late_after_resume)
+{
+    bool stopped = true;
+    struct setup t;
+
+    begin(&t);
+    ck_assert_int_eq(t.ops->stop->request(t.hv, &t.err), 0);
+    fake.control[0] = 0;
+    ck_assert_int_eq(t.ops->stop->cancel(t.hv, &stopped, &t.err), 0);
+    ck_assert(!stopped);
+    ck_assert_int_eq(t.ops->stop->resume(t.hv, &t.err), 0);
+    ck_assert_int_eq(fake.setcontexts, 0);
+    fake_xen_suspend();
+    fake_xen_poll(t.hv);
+    ck_assert(!fake.shutdown);
+    ck_assert_uint_eq(fake.rax, 1);
+    end(&t);
+}
+END_TEST
+
+static void *suspends_late(void *arg)
+{
+    (void)arg;
+    usleep(1500000);
+    fake_xen_suspend();
+    return NULL;
+}
+
+START_TEST(test_late_at_close)
+{
+    bool stopped = true;
+    struct setup t;
+    pthread_t th;
+
+    begin(&t);
+    ck_assert_int_eq(t.ops->stop->request(t.hv, &t.err), 0);
+    fake.control[0] = 0;
+    ck_assert_int_eq(t.ops->stop->cancel(t.hv, &stopped, &t.err), 0);
+    ck_assert_int_eq(t.ops->stop->resume(t.hv, &t.err), 0);
+    pthread_create(&th, NULL, suspends_late, NULL);
+    end(&t);
+    pthread_join(th, NULL);
+    ck_assert(!fake.shutdown);
+}
+END_TEST
+
+PURE_MAIN("hv-xen-stop", test_cycle, test_plugged, test_old_port,
+          test_excludes_others, test_excludes_others_while_seeding,
+          test_excluded_by_others, test_resumed_by_others,
+          test_resumed_before_we_look, test_old_event, test_wide_registers,
           test_devices_end, test_runs_without_devices,
-          test_resume_is_tried_again,
-          test_close_while_stopped,
-          test_close_while_asked, test_cancel,
-          test_cancel_at_the_last_minute, test_cancel_too_late,
-          test_channel_reset, test_others, test_no_pv_drivers,
-          test_somebody_elses, test_end_of_guest, test_recover)
+          test_resume_is_tried_again, test_close_while_stopped,
+          test_close_while_asked, test_cancel, test_cancel_at_the_last_minute,
+          test_cancel_too_late, test_channel_reset, test_others,
+          test_no_pv_drivers, test_somebody_elses, test_end_of_guest,
+          test_recover, test_late_after_resume, test_late_at_close)
