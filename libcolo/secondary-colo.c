@@ -96,12 +96,14 @@ void colo__secondary_check_loaded(struct colo_session *s)
     if (s->state != COLO_STATE_LOADING || !s->s.applied)
         return;
     rc = colo__followers_pending(s, &err);
-    if (rc < 0) {
-        s->s.applied = false;
-        colo__session_follower_failed(s, &err);
-    } else if (!rc) {
+    if (!rc || (rc < 0 && s->link_dead)) {
+        /* of a dead host they have lost their twins: whether they can be taken
+         * over is asked there */
         s->s.applied = false;
         colo__session_raise(s, COLO_EV_LOADED);
+    } else if (rc < 0) {
+        /* again at the next look, which may know that the host is dead */
+        colo__session_follower_failed(s, &err);
     }
 }
 
@@ -123,6 +125,9 @@ int colo__secondary_bring_up(struct colo_session *s, struct colo_error *err)
     colo__session_step_hook(s, "set");
     s->s.halting = false;
     s->s.told_end = false;
+    /* what takes over is started by that, when its disks are there */
+    if (s->failover == COLO_FAILOVER_RELAUNCH)
+        return 0;
     rc = ops->life->run(s->parts.hv, err);
     if (rc)
         return rc;

@@ -184,11 +184,24 @@ static int life_seed_in(struct colo_hv *hv, int fd, struct colo_error *err)
                            err);
 }
 
+/* Its processor, wherever it stands: not yet begun, paused, stopped. */
+static int go(struct sim_hv *h, struct colo_error *err)
+{
+    int rc = sim_guest_run(h->guest, err);
+    uint32_t run;
+
+    if (rc)
+        return rc;
+    run = atomic_load(&h->guest->ctl->run);
+    if ((run & 0xff) == SIM_STOPPED || (run & 0xff) == SIM_SHUTDOWN)
+        sim__run_change(h->guest, run, SIM_RUNNING);
+    return 0;
+}
+
 /* As a copy: destroy, or the end of what made it, is its end. */
 static int life_run(struct colo_hv *hv, struct colo_error *err)
 {
     struct sim_hv *h = sim(hv);
-    uint32_t run;
     int rc;
 
     rc = sim__enter_guest(h, SIM_OP_RUN, err);
@@ -198,13 +211,7 @@ static int life_run(struct colo_hv *hv, struct colo_error *err)
         return rc;
     h->stop_asked = h->guest_told = false;
     atomic_store(&h->guest->ctl->copy, 1);
-    rc = sim_guest_run(h->guest, err);
-    if (rc)
-        return rc;
-    run = atomic_load(&h->guest->ctl->run);
-    if ((run & 0xff) == SIM_STOPPED || (run & 0xff) == SIM_SHUTDOWN)
-        sim__run_change(h->guest, run, SIM_RUNNING);
-    return 0;
+    return go(h, err);
 }
 
 static int life_start(struct colo_hv *hv, struct colo_error *err)
@@ -218,7 +225,7 @@ static int life_start(struct colo_hv *hv, struct colo_error *err)
     if (rc)
         return rc;
     atomic_store(&h->guest->ctl->copy, 0);
-    return sim_guest_run(h->guest, err);
+    return go(h, err);
 }
 
 static int life_destroy(struct colo_hv *hv, struct colo_error *err)

@@ -341,7 +341,40 @@ START_TEST(the_replica_is_destroyed)
 }
 END_TEST
 
+static int pending_until_lost(struct colo_replication *r, bool *ret_diverged,
+                            struct colo_error *err)
+{
+    (void)ret_diverged;
+    if (r->c->broken && !r->failovers && !r->c->t.s.session->link_dead)
+        return 1;
+    if (r->c->broken && !r->failovers)
+        return colo__fail(err, COLO_E_PEER_SAID, 0, "replication",
+                          "proxy disk/xvda error the twin closed the stream");
+    return 0;
+}
+
+START_TEST(a_twin_lost_while_loading)
+{
+    struct colo_pair c;
+    struct colo_replication_ops ops = f_ops;
+    struct colo_replication s = { .ops = &ops, .c = &c };
+
+    ops.pending = pending_until_lost;
+    colo_init(&c);
+    c.parts[1].replication[0] = &s;
+    colo_open(&c);
+    pair_protected(&c.t, 3);
+    pair_until(&c.t, 10000, c.t.s.session->state == COLO_STATE_LOADING);
+    c.broken = true;
+    c.t.p.rc = 0;
+    pair_until(&c.t, 15000, c.t.s.rc <= 0);
+    ck_assert_msg(c.t.s.rc == 0, "%d: %s", c.t.s.rc, c.t.s.err.text);
+    pair_close(&c.t);
+}
+END_TEST
+
 PURE_MAIN("session-colo-faults", primary_calls_fail, secondary_calls_fail,
           followers_are_told_in_order, divergence_asks_for_a_checkpoint,
           the_audit_finds_and_repairs, live_rounds, one_does_not_stop,
-          somebody_suspends_one, the_replica_is_destroyed)
+          somebody_suspends_one, the_replica_is_destroyed,
+          a_twin_lost_while_loading)
