@@ -127,6 +127,10 @@ static void wait_for_followers(struct colo_session *s, uint64_t until_us)
     uint64_t now = colo__now_us(s->clock);
     int n = 0, ms = (int)((until_us - now) / 1000) + 1;
 
+    colo__session_beat(s);
+    if (ms > (int)s->config.heartbeat_ms)
+        ms = (int)s->config.heartbeat_ms;
+
     FOR_EACH(s, r) {
         pfds[n].fd = colo__replication_ops(r)->fd(r);
         pfds[n].events = POLLIN;

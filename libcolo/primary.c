@@ -43,6 +43,11 @@ static void keep_to_features(struct colo_session *s)
         s->config.live_round = 0;
 }
 
+static void beat(void *user)
+{
+    colo__session_beat(user);
+}
+
 static int act_seed(struct colo_session *s, struct colo_error *err)
 {
     struct colo_primary *p = &s->p;
@@ -55,6 +60,8 @@ static int act_seed(struct colo_session *s, struct colo_error *err)
                             err);
     if (rc)
         return rc;
+    p->capture.beat = beat;
+    p->capture.beat_user = s;
     rc = colo__transfer_init(&p->transfer, s->parts.bulk, &p->capture,
                              s->clock, s->config.commit_ms,
                              s->config.compress,

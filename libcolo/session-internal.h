@@ -128,6 +128,7 @@ struct colo_session {
     bool link_dead;
     bool stock;                         /* the peer is stock Xen: the link is
                                            to a gate on this host */
+    bool silent;                        /* link_dead for want of a word only */
     bool send_broken;                   /* control takes no more; it may
                                            still have something to say */
     uint64_t bulk_broken_us;            /* 0: it works */
@@ -194,6 +195,8 @@ void colo__session_follower_failed(struct colo_session *s,
 void colo__session_set_mode(struct colo_session *s, int mode, int reason);
 void colo__session_warn(struct colo_session *s, const char *text);
 void colo__session_step_hook(struct colo_session *s, const char *step);
+/* a sign of life if one is due: for what keeps this thread for long */
+void colo__session_beat(struct colo_session *s);
 int colo__session_watch_fd(struct colo_session *s, int fd, uint32_t id,
                            struct colo_error *err);
 void colo__session_unwatch_fd(struct colo_session *s, int fd);

@@ -151,14 +151,25 @@ bool colo__session_ended_well(const struct colo_session *s)
     return !s->error.code || s->failover == COLO_FAILOVER_COMPLETED;
 }
 
+/* Say so before the links go: a peer that only saw them go would take it for
+ * the loss of a host.  So would a backup that was silent because it was held
+ * up, and comes back. */
+static void tell_the_end(struct colo_session *s)
+{
+    bool dead = s->link_dead;
+
+    if (s->role == COLO_ROLE_PRIMARY && s->silent && !s->guest_gone)
+        s->link_dead = false;
+    if (s->error.code)
+        colo__control_send_error(s, &s->error);
+    s->link_dead = dead;
+}
+
 void colo__session_end(struct colo_session *s)
 {
     struct colo_event ev = { .type = COLO_EVENT_EXIT };
 
-    /* Say so before the links go: a peer that only saw them go would take it
-     * for the loss of a host. */
-    if (s->error.code && !s->link_dead)
-        colo__control_send_error(s, &s->error);
+    tell_the_end(s);
     if (s->parts.bulk)
         colo__link_ops(s->parts.bulk)->shutdown(s->parts.bulk);
     if (s->role == COLO_ROLE_PRIMARY)

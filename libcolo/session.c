@@ -338,6 +338,14 @@ static void take_links(struct colo_session *s)
         colo__session_error(s, &s->link_error);
 }
 
+void colo__session_beat(struct colo_session *s)
+{
+    uint64_t now = colo__now_us(s->clock);
+
+    if (!s->link_dead && colo__heartbeat_due(&s->heartbeat, now))
+        colo__control_send(s, COLO_MSG_HEARTBEAT, s->epoch, now, NULL, 0);
+}
+
 static void take_time(struct colo_session *s)
 {
     uint64_t now = colo__now_us(s->clock);
@@ -345,12 +353,12 @@ static void take_time(struct colo_session *s)
 
     if (s->link_dead || s->state >= COLO_STATE_ENDED)
         return;
-    if (colo__heartbeat_due(&s->heartbeat, now))
-        colo__control_send(s, COLO_MSG_HEARTBEAT, s->epoch, now, NULL, 0);
+    colo__session_beat(s);
     if (!s->link_dead && colo__heartbeat_dead(&s->heartbeat, now)) {
         colo__fail(&err, COLO_E_PEER, 0, "session",
                    "nothing heard from the peer for %u ms",
                    s->config.dead_ms);
+        s->silent = true;
         colo__session_peer_lost(s, &err);
     }
 }

@@ -162,6 +162,8 @@ static int copy_set(struct colo_capture *c, const struct colo_bitmap *bm,
         rc = keep_data(c, n, err);
         if (rc)
             return rc;
+        if (c->beat)
+            c->beat(c->beat_user);
     }
 }
 
@@ -277,6 +279,8 @@ int colo__capture_final(struct colo_capture *c,
             *err = why;
         return rc;
     }
+    if (c->final.bits > c->epoch.nr_gfns) /* it has grown since begin */
+        c->epoch.nr_gfns = c->final.bits;
     if (c->carry.bits > c->final.bits)
         colo__bitmap_resize(&c->carry, c->final.bits);
     colo__bitmap_or(&c->final, &c->carry);

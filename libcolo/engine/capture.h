@@ -41,6 +41,9 @@ struct colo_capture {
     uint64_t rest_at;           /* from here on: what only the replica wrote */
     bool lost;                  /* the record of this epoch was */
     uint64_t resyncs;
+    void (*beat)(void *user);   /* between parts of a long copy: the peer must
+                                   not take it for our death; NULL: nobody's */
+    void *beat_user;
 };
 
 int colo__capture_init(struct colo_capture *c, struct colo_hv *hv,

@@ -176,16 +176,15 @@ static int send_gone(struct colo_transfer *t, struct colo_error *err)
 {
     const struct colo_epoch *e = &t->capture->epoch;
 
-    for (uint64_t i = 0; i < e->gone_count; i += COLO_WIRE_MAX_GONE) {
-        uint64_t n = e->gone_count - i;
+    for (uint64_t i = 0, n; i < e->gone_count; i += n) {
         struct colo_msg msg = { .type = COLO_MSG_GONE, .epoch = e->number };
         int rc;
 
-        if (n > COLO_WIRE_MAX_GONE)
-            n = COLO_WIRE_MAX_GONE;
-        for (uint64_t j = 0; j < n; j++) {
-            colo__put64(t->buf + COLO_WIRE_HEADER + j * 8, e->gone[i + j]);
-            colo__delta_cache_drop(t->cache, e->gone[i + j]);
+        /* they ascend within each round of the capture only */
+        for (n = 0; n < COLO_WIRE_MAX_GONE && i + n < e->gone_count &&
+                    (!n || e->gone[i + n] > e->gone[i + n - 1]); n++) {
+            colo__put64(t->buf + COLO_WIRE_HEADER + n * 8, e->gone[i + n]);
+            colo__delta_cache_drop(t->cache, e->gone[i + n]);
         }
         msg.value = n;
         msg.len = (uint32_t)n * 8;

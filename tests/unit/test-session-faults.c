@@ -6,6 +6,8 @@
  * session ends with that error or goes on, the primary's guest runs, the
  * replica is gone or right, and nothing hangs.
  */
+#include <pthread.h>
+#include <poll.h>
 #include <limits.h>
 
 #include "session-pair.h"
@@ -444,10 +446,224 @@ START_TEST(the_dead_peer_wakes_nobody)
 }
 END_TEST
 
+/* ---- what the guest does between two looks ------------------------------ */
+
+static struct session_pair *watched;
+static int steps_done;
+
+static void grow_at_live(void *user, const char *step)
+{
+    (void)user;
+    if (!strcmp(step, "live") && watched->p.checkpoints >= 3 && !steps_done++)
+        sim_guest_grow(watched->guest, 8);
+}
+
+START_TEST(grows_before_the_stop)
+{
+    struct colo_parts parts = { .step_fn = grow_at_live };
+    struct session_pair t;
+
+    steps_done = 0;
+    watched = &t;
+    pair_init(&t);
+    t.sim.max_gfns = 2048;
+    pair_open(&t, &parts, NULL);
+    pair_until(&t, 10000, t.p.checkpoints >= 8 || t.p.rc <= 0);
+    ck_assert_msg(t.p.rc == 1, "%s / %s", t.p.err.text, t.s.err.text);
+    pair_close(&t);
+}
+END_TEST
+
+static void go_at_steps(void *user, const char *step)
+{
+    uint64_t at = watched->sim.pulse.pages + watched->sim.ring_pages +
+                  watched->sim.special_pages;
+
+    (void)user;
+    if (watched->p.checkpoints >= 3 && steps_done == 0 &&
+        !strcmp(step, "committed")) {
+        sim_guest_balloon(watched->guest, at + 10, 1, true);
+        steps_done = 1;
+    } else if (steps_done == 1 && !strcmp(step, "live")) {
+        sim_guest_balloon(watched->guest, at + 3, 1, true);
+        steps_done = 2;
+    }
+}
+
+START_TEST(gone_in_both_rounds)
+{
+    struct colo_parts parts = { .step_fn = go_at_steps };
+    struct session_pair t;
+
+    steps_done = 0;
+    watched = &t;
+    pair_init(&t);
+    t.sim.balloon_pages = 32;
+    t.p.config.live_round = 1;
+    pair_open(&t, &parts, NULL);
+    pair_until(&t, 10000, t.p.checkpoints >= 8 || t.p.rc <= 0);
+    ck_assert_int_eq(steps_done, 2);
+    ck_assert_msg(t.p.rc == 1, "%s / %s", t.p.err.text, t.s.err.text);
+    pair_close(&t);
+}
+END_TEST
+
+/* ---- slow is not dead: with the backup on a thread of its own ------------ */
+
+static void *backup_main(void *arg)
+{
+    struct side *side = arg;
+
+    side->rc = colo_session_run(side->session, &side->err);
+    return NULL;
+}
+
+static uint64_t mark_until;
+
+static int slow_pending(struct colo_replication *r, bool *ret_diverged,
+                       struct colo_error *err)
+{
+    (void)ret_diverged;
+    (void)err;
+    if (r->checkpoints == 5 && !mark_until)
+        mark_until = now_ms() + 900;
+    return r->checkpoints == 5 && now_ms() < mark_until;
+}
+
+/* A follower that is slow is no dead host. */
+START_TEST(a_slow_mark_is_no_death)
+{
+    struct colo_replication_ops ops = f_ops;
+    struct colo_replication r = { .ops = &ops, .refuse = F_NOTHING };
+    struct colo_parts parts = { .replication = { &r } };
+    struct session_pair t;
+    uint64_t until;
+    pthread_t th;
+
+    ops.pending = slow_pending;
+    mark_until = 0;
+    pair_init(&t);
+    pair_open(&t, &parts, NULL);
+    pthread_create(&th, NULL, backup_main, &t.s);
+    until = now_ms() + 6000;
+    while (now_ms() < until && t.p.rc > 0 && t.p.checkpoints < 12) {
+        struct pollfd pfd = { .events = POLLIN };
+
+        side_process(&t.p);
+        if (t.p.rc > 0)
+            pfd.fd = colo_session_get_fd(t.p.session);
+        poll(&pfd, 1, 2);
+    }
+    ck_assert_msg(t.p.rc == 1, "P: %d %s; S: %d; started %u, guest %d",
+                  t.p.rc, t.p.err.text, t.s.rc,
+                  (unsigned)sim_hv_calls(t.s.hv, SIM_OP_START),
+                  guest_state(t.guest));
+    colo_session_stop(t.p.session, NULL);
+    while (t.p.rc > 0) {
+        side_process(&t.p);
+        usleep(2000);
+    }
+    pthread_join(th, NULL);
+    t.s.rc = 0;
+    pair_close(&t);
+}
+END_TEST
+
+/* one copy takes long: 1024 pages each time */
+static struct colo_hv_ops slow_ops;
+static const struct colo_hv_ops *real_ops;
+static int slow_reads;
+
+static int slow_read(struct colo_hv *hv, const uint64_t *gfns, size_t n,
+                    uint8_t *dst, uint8_t *kinds, struct colo_error *err)
+{
+    if (watched->p.checkpoints >= 4 && slow_reads < 9 && n > 512) {
+        slow_reads++;
+        usleep(100000);
+    }
+    return real_ops->read(hv, gfns, n, dst, kinds, err);
+}
+
+START_TEST(a_long_copy_is_no_death)
+{
+    struct session_pair t;
+    struct colo_parts pp = { 0 }, sp = { 0 };
+    struct colo_hv *hv;
+    uint64_t until;
+    pthread_t th;
+
+    watched = &t;
+    slow_reads = 0;
+    pair_init(&t);
+    t.sim.nr_gfns = 10752;
+    t.sim.max_gfns = 16384;
+    pair_connect(&t);
+    hv = sim_hv_primary(t.guest);
+    real_ops = colo__hv_ops(hv);
+    slow_ops = *real_ops;
+    slow_ops.read = slow_read;
+    *(const struct colo_hv_ops **)hv = &slow_ops;
+    side_open(&t.p, hv, &pp);
+    side_open(&t.s, sim_hv_secondary(&t.sim), &sp);
+    ck_assert_int_eq(sim_guest_run(t.guest, &t.p.err), 0);
+    pthread_create(&th, NULL, backup_main, &t.s);
+    until = now_ms() + 20000;
+    while (now_ms() < until && t.p.rc > 0 && t.p.checkpoints < 12) {
+        struct pollfd pfd = { .events = POLLIN };
+
+        if (t.p.checkpoints == 4)
+            for (uint64_t g = 0; g < 10000; g++)
+                sim_guest_mark(t.guest, g);
+        side_process(&t.p);
+        if (t.p.rc > 0)
+            pfd.fd = colo_session_get_fd(t.p.session);
+        poll(&pfd, 1, 2);
+    }
+    ck_assert_int_gt(slow_reads, 5);
+    ck_assert_msg(t.p.rc == 1, "P: %d %s; S: %d; started %u, guest %d",
+                  t.p.rc, t.p.err.text, t.s.rc,
+                  (unsigned)sim_hv_calls(t.s.hv, SIM_OP_START),
+                  guest_state(t.guest));
+    colo_session_stop(t.p.session, NULL);
+    while (t.p.rc > 0) {
+        side_process(&t.p);
+        usleep(2000);
+    }
+    pthread_join(th, NULL);
+    t.s.rc = 0;
+    pair_close(&t);
+}
+END_TEST
+
+/* The backup stands still for longer than "dead", and comes back. */
+START_TEST(a_backup_that_was_held_up)
+{
+    struct session_pair t;
+    uint64_t until;
+
+    pair_init(&t);
+    pair_open(&t, NULL, NULL);
+    pair_protected(&t, 5);
+    until = now_ms() + 3000;
+    while (t.p.rc > 0 && now_ms() < until) {
+        side_process(&t.p);
+        usleep(2000);
+    }
+    ck_assert_int_eq(t.p.rc, COLO_E_PEER);
+    colo_session_close(t.p.session);
+    t.p.session = NULL;
+    ck_assert_int_eq(guest_state(t.guest), COLO_HV_RUNNING);
+    pair_until(&t, 5000, t.s.rc <= 0);
+    ck_assert_msg(sim_hv_calls(t.s.hv, SIM_OP_START) == 0, "both run");
+    pair_close(&t);
+}
+END_TEST
+
 PURE_MAIN("session-faults", primary_calls_fail, secondary_calls_fail,
           followers_refuse, no_epoch_before_the_first_copies,
           the_guest_waits_for_the_mark, no_commit_before_the_followers,
-          the_disks_come_first,
-          no_takeover_without_the_disks,
+          the_disks_come_first, no_takeover_without_the_disks,
           the_arbiter_refuses_the_secondary, the_arbiter_refuses_the_primary,
-          the_dead_peer_wakes_nobody)
+          the_dead_peer_wakes_nobody, grows_before_the_stop,
+          gone_in_both_rounds, a_slow_mark_is_no_death,
+          a_long_copy_is_no_death, a_backup_that_was_held_up)
