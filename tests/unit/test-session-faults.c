@@ -659,6 +659,29 @@ START_TEST(a_backup_that_was_held_up)
 }
 END_TEST
 
+/* The same the other way: its guest was taken over, and must not run twice. */
+START_TEST(a_primary_that_was_held_up)
+{
+    struct session_pair t;
+    uint64_t until;
+
+    pair_init(&t);
+    pair_open(&t, NULL, NULL);
+    pair_protected(&t, 5);
+    until = now_ms() + 3000;
+    while (t.s.rc > 0 && now_ms() < until) {
+        side_process(&t.s);
+        usleep(2000);
+    }
+    ck_assert_msg(t.s.rc == 0, "%s", t.s.err.text);
+    ck_assert_uint_eq(sim_hv_calls(t.s.hv, SIM_OP_START), 1);
+    pair_until(&t, 5000, t.p.rc <= 0);
+    ck_assert_msg(t.p.rc == COLO_E_REFUSED, "%d: %s", t.p.rc, t.p.err.text);
+    ck_assert_msg(guest_state(t.guest) == COLO_HV_GONE, "both run");
+    pair_close(&t);
+}
+END_TEST
+
 PURE_MAIN("session-faults", primary_calls_fail, secondary_calls_fail,
           followers_refuse, no_epoch_before_the_first_copies,
           the_guest_waits_for_the_mark, no_commit_before_the_followers,
@@ -666,4 +689,5 @@ PURE_MAIN("session-faults", primary_calls_fail, secondary_calls_fail,
           the_arbiter_refuses_the_secondary, the_arbiter_refuses_the_primary,
           the_dead_peer_wakes_nobody, grows_before_the_stop,
           gone_in_both_rounds, a_slow_mark_is_no_death,
-          a_long_copy_is_no_death, a_backup_that_was_held_up)
+          a_long_copy_is_no_death, a_backup_that_was_held_up,
+          a_primary_that_was_held_up)
