@@ -449,6 +449,7 @@ static int life_destroy(struct colo_hv *chv, struct colo_error *err)
 {
     struct colo_hv_xen *hv = colo__hv_xen(chv);
     struct colo_error why = { 0 };
+    bool paused;
     char domid[16];
     int rc;
 
@@ -457,6 +458,9 @@ static int life_destroy(struct colo_hv *chv, struct colo_error *err)
         return 0;
     colo__hv_xen_map_drop(hv);
     colo__hv_xen_grants_drop(hv);
+    /* a toolstack may take long to get to it, and from here on the guest may
+     * be another host's */
+    paused = !xc_domain_pause(hv->xch, hv->domid);
     rc = child_start(hv, COLO_XEN_CHILD_DESTROY, -1, -1,
                      domid_text(hv, domid), NULL, &why);
     if (!rc)
@@ -471,6 +475,8 @@ static int life_destroy(struct colo_hv *chv, struct colo_error *err)
     } else if (rc && err) {
         *err = why;
     }
+    if (rc && paused) /* it lives, so it must not be left standing still */
+        xc_domain_unpause(hv->xch, hv->domid);
     hv->has_domain = false;
     return rc;
 }

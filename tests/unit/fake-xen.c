@@ -534,6 +534,14 @@ int xc_domain_shutdown(xc_interface *xch, uint32_t domid, int reason)
     return 0;
 }
 
+int xc_domain_pause(xc_interface *xch, uint32_t domid)
+{
+    (void)xch, (void)domid;
+    fake.pauses++;
+    fake.paused = true;
+    return gone();
+}
+
 int xc_domain_unpause(xc_interface *xch, uint32_t domid)
 {
     (void)xch, (void)domid;

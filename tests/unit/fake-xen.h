@@ -59,7 +59,7 @@ struct fake_xen {
     bool exchanged;             /* one of them has another number */
 
     /* what was called */
-    int unpauses, destroys;
+    int pauses, unpauses, destroys;
     int maps, resumes, xs_resumes, setcontexts, shutdowns, populated, taken;
 
     /* what fails: the errno, once or for so many calls */

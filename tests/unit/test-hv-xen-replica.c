@@ -315,6 +315,7 @@ START_TEST(test_dropped)
     /* there is no helper; but it cannot run any more */
     ck_assert_int_eq(colo__hv_xen_drop_replica(FAKE_DOMID, NULL, &err), 0);
     ck_assert_int_eq(fake.destroys, 1);
+    ck_assert_int_eq(fake.pauses, 1); /* before anybody is asked to end it */
     begin(&t);
     first_run(&t);
     takes_over(&t);
