@@ -47,6 +47,9 @@ static int recover_one(void *user, const struct colo_session_node *node)
         if (colo__netbuf_cleanup(node->domid, true, &ignored))
             colo__log(r->log, COLO_LOG_WARNING, ignored.sys_errno, "recover",
                       "%s", ignored.text);
+        if (!rc && colo__hv_xen_monitor(node->domid, &ignored))
+            colo__log(r->log, COLO_LOG_WARNING, ignored.sys_errno, "recover",
+                      "%s", ignored.text);
     }
     /* its guest may be gone with it */
     if (rc && rc != COLO_E_NOTFOUND && rc != COLO_E_GUEST) {

@@ -102,6 +102,11 @@ static void remove_nodes(struct xs_handle *xs, const char *uuid, long session)
     xs_rm(xs, XBT_NULL, path);
 }
 
+static bool is_gone(int rc)
+{
+    return rc == COLO_E_NOTFOUND || rc == COLO_E_GUEST;
+}
+
 /* At once, and again while a suspend could still be under way; a new session
  * sees to the guest itself, and nothing of it may be touched. */
 static int see_to_guest(uint32_t domid, const char *uuid, long session,
@@ -110,6 +115,7 @@ static int see_to_guest(uint32_t domid, const char *uuid, long session,
     struct xs_handle *xs = xs_open(0);
     int rc = colo__hv_xen_recover(domid, 0, log, err);
     struct colo_error why;
+    bool others = false;
 
     /* the guest goes on alone: what it said is said */
     if (colo__netbuf_cleanup(domid, true, &why))
@@ -117,15 +123,22 @@ static int see_to_guest(uint32_t domid, const char *uuid, long session,
                   why.text);
     if (!xs)
         return rc;
-    remove_nodes(xs, uuid, session);
-    for (int i = 0; i < LATE_LOOKS && !rc; i++) {
+    for (int i = 0; i < LATE_LOOKS && !is_gone(rc); i++) {
+        long owner;
+
+        if (!rc) /* otherwise `colo recover` must find them */
+            remove_nodes(xs, uuid, session);
         poll(NULL, 0, LATE_LOOK_MS);
-        if (owner_pid(xs, uuid))
+        owner = owner_pid(xs, uuid);
+        others = owner && owner != session;
+        if (others)
             break;
         rc = colo__hv_xen_recover(domid, 0, log, err);
     }
+    if (!others && (!rc || is_gone(rc)))
+        remove_nodes(xs, uuid, session);
     xs_close(xs);
-    return rc;
+    return rc || others ? rc : colo__hv_xen_monitor(domid, err);
 }
 
 int main(int argc, char **argv)
@@ -155,7 +168,7 @@ int main(int argc, char **argv)
     colo__watchdog_last_words(control);
     syslog(LOG_WARNING, "the session of domain %lu has died", domid);
     rc = see_to_guest((uint32_t)domid, argv[2], session, &log, &err);
-    if (rc && rc != COLO_E_NOTFOUND)
+    if (rc && !is_gone(rc))
         syslog(LOG_ERR, "%s", err.text);
     return rc ? 1 : 0;
 }

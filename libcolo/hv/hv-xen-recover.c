@@ -5,13 +5,17 @@
  * colo-watchdog at once, and by colo_recover() later.
  */
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "hv-xen.h"
+#include "spawn.h"
 #include "watchdog.h"
 
 #define LOOK_MS 100
+#define MONITOR_MS 20000 /* a toolstack's daemon may have to be asked */
 
 /* A suspend that is under way shows as nothing at all between the guest's
  * answer in xenstore and its standing still: so look for a while. */
@@ -71,6 +75,33 @@ int colo__hv_xen_recover(uint32_t domid, uint32_t wait_ms,
         xc_shadow_control(hv->xch, domid, XEN_DOMCTL_SHADOW_OP_OFF, NULL, 0);
     }
     colo__hv_ops(chv)->close(chv);
+    return rc;
+}
+
+int colo__hv_xen_monitor(uint32_t domid, struct colo_error *err)
+{
+    char number[16];
+    const char *const argv[] = { COLO_LIBEXECDIR "/colo-toolstack", "monitor",
+                                 number, NULL };
+    int report, life, pidfd, rc;
+    pid_t pid;
+
+    snprintf(number, sizeof(number), "%u", domid);
+    rc = colo__spawn(argv, -1, -1, &report, &life, &pid, &pidfd, err);
+    if (rc)
+        return rc;
+    /* it leaves a child that watches */
+    if (colo__spawn_wait(pid, pidfd, MONITOR_MS)) {
+        rc = colo__fail(err, COLO_E_SYS, 0, "recover", "nobody watches for the "
+                        "end of domain %u: if it powers off, `xl destroy` it",
+                        domid);
+        kill(pid, SIGKILL);
+        (void)colo__spawn_wait(pid, pidfd, 1000);
+    }
+    close(report);
+    close(life);
+    if (pidfd >= 0)
+        close(pidfd);
     return rc;
 }
 

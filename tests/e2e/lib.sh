@@ -127,6 +127,10 @@ epochs_pass() { # NAME HOST N: N more checkpoints are committed
         fail "$1 on host$2: $said"
 }
 
+new_guest() { # NAME HOST DOMID: it runs as another domain
+    [ "$(on "$2" "xl domid $1" 2>/dev/null || echo "$3")" != "$3" ]
+}
+
 no_session() { # NAME HOST
     ! on "$2" "colo status $1 --json" >/dev/null 2>&1
 }
