@@ -55,8 +55,29 @@ static void commit(struct colo_disk *d, uint64_t seq, uint64_t epoch)
                    "nothing is protected");
 }
 
+/* The guest runs on the other side: no write passes any more.  A stream that
+ * is in step stays until stop: its end is an error to the twin's session, which
+ * is told to take over only when the guest here has ended. */
+static void become_outdated(struct colo_disk *d)
+{
+    bool in_step = d->phase == PHASE_PROTECTED;
+
+    colo__disk_set_phase(d, PHASE_OUTDATED);
+    if (!in_step) {
+        colo__disk_disconnect(d);
+        colo__disk_set_phase(d, PHASE_OUTDATED); /* whatever the receiver did */
+        return;
+    }
+    /* whoever waits in put lets go of his range */
+    pthread_rwlock_rdlock(&d->queue_gate);
+    if (d->queue)
+        colo__sendq_stop(d->queue);
+    pthread_rwlock_unlock(&d->queue_gate);
+}
+
 static void failover(struct colo_disk *d, uint64_t seq)
 {
+    struct colo_range all;
     struct colo_error err;
     int rc;
 
@@ -64,13 +85,8 @@ static void failover(struct colo_disk *d, uint64_t seq)
         colo__secondary_failover(d, seq);
         return;
     }
-    /* The guest runs on the other side.  From here on no write passes, not
-     * even one that has begun: take the whole disk. */
-    struct colo_range all;
-
-    colo__disk_set_phase(d, PHASE_OUTDATED);
-    colo__disk_disconnect(d);
-    colo__disk_set_phase(d, PHASE_OUTDATED); /* whatever the receiver did */
+    become_outdated(d);
+    /* not even one that has begun: take the whole disk */
     colo__range_take(&d->range, &all, 0, UINT64_MAX);
     rc = colo__meta_set(d->meta, COLO_META_OUTDATED, NULL, &err);
     colo__range_give(&d->range, &all);

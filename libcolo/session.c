@@ -103,8 +103,11 @@ void colo__session_follower_failed(struct colo_session *s,
 {
     const struct colo_heartbeat *hb = &s->heartbeat;
 
+    /* at the backup it may also be that the primary yields: its disk lets go
+     * of the stream before its guest has ended and we are told */
     if (s->peer_known && !s->link_dead && s->state < COLO_STATE_TAKEOVER &&
-        colo__now_us(s->clock) - hb->heard_us > 2 * hb->every_us)
+        (s->role == COLO_ROLE_SECONDARY ||
+         colo__now_us(s->clock) - hb->heard_us > 2 * hb->every_us))
         colo__session_bulk_broken(s, err);
     else if (!s->link_dead)
         colo__session_error(s, err);

@@ -64,7 +64,9 @@ static void peer_failed(struct replication_xenstore *rx, struct colo_peer *p,
     }
     p->busy = false;
     p->queued = 0;
-    if (p->counts && code == COLO_E_PEER_SAID)
+    /* a mark that cannot come says nothing about what is committed */
+    if (p->counts && code == COLO_E_PEER_SAID &&
+        p->asked.verb != COLO_PROXY_CHECKPOINT)
         rx->unusable = true;
     if (p->counts)
         colo__rx_failed(rx, code, p, text);

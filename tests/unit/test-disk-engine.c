@@ -264,6 +264,27 @@ START_TEST(test_write_in_copy)
 }
 END_TEST
 
+/* The twin's session must not hear of a lost twin before it is told that it
+ * takes over. */
+START_TEST(test_yield)
+{
+    struct timespec ts = { .tv_nsec = 200000000 };
+    struct end p, s;
+
+    end_make(&p, COLO_DISK_PRIMARY);
+    end_make(&s, COLO_DISK_SECONDARY);
+    start(&p, &s, 1);
+    checkpoint(&p, &s, 1, true);
+    s.event[0] = 0;
+    ask(&p, 50, COLO_PROXY_FAILOVER, 0);
+    ck_assert_str_eq(wait_answer(&p, 50), "");
+    nanosleep(&ts, NULL);
+    ck_assert_str_eq(s.event, "");
+    end_free(&p);
+    end_free(&s);
+}
+END_TEST
+
 START_TEST(test_refused)
 {
     struct end p, s;
@@ -285,4 +306,4 @@ END_TEST
 
 PURE_MAIN("disk-engine", test_failover, test_takeover_resync, test_resync,
           test_verify_finds, test_lost_twin, test_full_log, test_write_in_copy,
-          test_refused)
+          test_yield, test_refused)

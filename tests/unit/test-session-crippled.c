@@ -118,6 +118,105 @@ START_TEST(the_primarys_ends_at_any_step)
 }
 END_TEST
 
+/* ---- with a disk ------------------------------------------------------- */
+
+/* The primary's proxy closes the stream when it is told failover, long before
+ * the guest is destroyed and this side hears of it. */
+struct fake_disk {
+    const struct colo_replication_ops *ops;
+    struct fake_disk *twin;
+    struct side *other;
+    bool lost, asked;
+};
+
+static struct fake_disk *fake(struct colo_replication *r)
+{
+    return (struct fake_disk *)r;
+}
+
+static void fake_close(struct colo_replication *r)
+{
+    (void)r;
+}
+
+static int fake_fd(struct colo_replication *r)
+{
+    (void)r;
+    return -1;
+}
+
+static int fake_epoch(struct colo_replication *r, uint64_t n,
+                      struct colo_error *err)
+{
+    (void)r, (void)n, (void)err;
+    return 0;
+}
+
+static int fake_failover(struct colo_replication *r, struct colo_error *err)
+{
+    struct fake_disk *d = fake(r);
+
+    (void)err;
+    d->asked = true;
+    d->lost = false;
+    if (!d->twin)
+        return 0;
+    d->twin->lost = true;
+    /* the toolstack takes its time to destroy the guest */
+    for (int i = 0; i < 10; i++) {
+        side_process(d->other);
+        usleep(1000);
+    }
+    return 0;
+}
+
+static int fake_stop(struct colo_replication *r, struct colo_error *err)
+{
+    (void)r, (void)err;
+    return 0;
+}
+
+static int fake_pending(struct colo_replication *r, bool *ret_diverged,
+                        struct colo_error *err)
+{
+    *ret_diverged = false;
+    if (!fake(r)->lost || fake(r)->asked)
+        return 0;
+    return colo__fail(err, COLO_E_PEER_SAID, 0, "fake",
+                      "the twin closed the stream");
+}
+
+START_TEST(with_a_disk)
+{
+    static const struct colo_replication_ops ops = {
+        .close = fake_close, .fd = fake_fd, .checkpoint = fake_epoch,
+        .commit = fake_epoch, .failover = fake_failover, .stop = fake_stop,
+        .pending = fake_pending,
+    };
+    static const int modes[] = { COLO_MODE_REMUS, COLO_MODE_COLO };
+
+    for (int i = 0; i < 2; i++) {
+        struct fake_disk s = { .ops = &ops }, p = { .ops = &ops, .twin = &s };
+        struct colo_pair c;
+
+        colo_init(&c);
+        c.t.p.config.mode = modes[i];
+        if (modes[i] == COLO_MODE_REMUS) {
+            c.parts[0].step_fn = c.parts[1].step_fn = NULL;
+            c.t.sim.noise_pages = 0;
+        }
+        p.other = &c.t.s;
+        c.parts[0].replication[0] = (struct colo_replication *)&p;
+        c.parts[1].replication[0] = (struct colo_replication *)&s;
+        colo_open(&c);
+        pair_protected(&c.t, 3);
+        sim_guest_cripple(c.t.guest, true);
+        the_other_side_has_it(&c);
+        pair_close(&c.t);
+    }
+}
+END_TEST
+
 /* ---- where nobody is to go on ------------------------------------------ */
 
 /* Before the first epoch there is nothing to go on from. */
@@ -208,5 +307,5 @@ START_TEST(the_replicas_ends)
 END_TEST
 
 PURE_MAIN("session-crippled", the_primarys_ends,
-          the_primarys_ends_at_any_step, no_epoch_yet, a_stock_peer,
-          destroyed, the_replicas_ends)
+          the_primarys_ends_at_any_step, with_a_disk, no_epoch_yet,
+          a_stock_peer, destroyed, the_replicas_ends)

@@ -166,6 +166,26 @@ START_TEST(takeover_after_an_error)
 }
 END_TEST
 
+/* It says so to a request that waits, too. */
+START_TEST(takeover_after_a_lost_mark)
+{
+    ck_assert_int_eq(colo__replication_xenstore_expect(rep, "disk", "xvda",
+                                                       &err), 0);
+    ck_assert_int_eq(ops->prepare(rep, COLO_MODE_REMUS, &err), 0);
+    join();
+    ck_assert_int_eq(pending(), 1);
+    ck_assert_int_eq(colo_proxy_reply(disk, request().seq, NULL, &err), 0);
+    ck_assert_int_eq(pending(), 0);
+    ck_assert_int_eq(ops->checkpoint(rep, 1, &err), 0);
+    ck_assert_int_eq(pending(), 1);
+    ck_assert_int_eq(colo_proxy_reply(disk, request().seq,
+                                      "the twin is gone", &err), 0);
+    ck_assert_int_eq(pending(), COLO_E_PEER_SAID);
+    ck_assert_int_eq(ops->failover(rep, &err), 0);
+    ck_assert_int_eq(request().verb, COLO_PROXY_FAILOVER);
+}
+END_TEST
+
 START_TEST(progress_texts)
 {
     static const char *const bad[] = {
@@ -237,6 +257,7 @@ int main(void)
     tcase_add_loop_test(tc, expected_answers, 0, 2);
     tcase_add_test(tc, error_event);
     tcase_add_loop_test(tc, takeover_after_an_error, 0, 2);
+    tcase_add_test(tc, takeover_after_a_lost_mark);
     tcase_add_test(tc, progress_texts);
     tcase_add_test(tc, expect_errors);
     tcase_add_test(tc, stream);
