@@ -75,13 +75,19 @@ static void tell_applied(struct colo_disk *d, uint64_t epoch)
     (void)colo__disk_send(d, &msg);
 }
 
-/* the log is empty: is there something to end? */
+/* there was nothing to apply: is there something to end? */
 static bool is_over(struct colo_disk *d, bool *dirty)
 {
+    struct colo_elog_stats stats;
     struct colo_error err;
     bool over;
 
     if (d->phase == PHASE_DRAINING) {
+        /* Nothing is added any more.  What is committed and was not there a
+         * moment ago, or cannot be taken, is no part of the disk yet. */
+        colo__elog_stats(d->log, &stats);
+        if (stats.records)
+            return false;
         if (colo__replica_merge_all(d) == 0 &&
             colo__backing_flush(d->backing) == 0 &&
             colo__meta_set(d->meta, COLO_META_ALONE, NULL, &err) == 0) {

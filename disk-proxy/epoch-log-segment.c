@@ -183,9 +183,18 @@ static int spill(struct colo_elog *log, struct colo_elog_seg *seg,
 
     r = pwrite(log->spill_fd, seg->mem, seg->fill,
                (off_t)(slot * COLO_ELOG_SEGMENT));
-    if (r != (ssize_t)seg->fill)
-        return colo__fail(err, COLO_E_SYS, r < 0 ? errno : ENOSPC, WHERE,
-                          "the spill file");
+    if (r != (ssize_t)seg->fill) {
+        int rc = colo__fail(err, COLO_E_SYS, r < 0 ? errno : ENOSPC, WHERE,
+                            "the spill file");
+
+        /* what is committed of it is applied from memory */
+        pthread_mutex_lock(&log->lock);
+        seg->spilling = false;
+        log->free_slots[log->nr_free++] = slot;
+        pthread_cond_signal(&log->work);
+        pthread_mutex_unlock(&log->lock);
+        return rc;
+    }
     pthread_rwlock_wrlock(&log->hold);
     pthread_mutex_lock(&log->lock);
     seg->slot = slot;

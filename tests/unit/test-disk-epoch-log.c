@@ -4,6 +4,9 @@
  * The epoch log: what is kept apart, spilled, read through, applied and
  * dropped; and the ends of its memory.
  */
+#include <signal.h>
+#include <sys/resource.h>
+
 #include "disk-common.h"
 
 #include "../../disk-proxy/epoch-log.h"
@@ -162,6 +165,42 @@ START_TEST(test_spill)
 }
 END_TEST
 
+/* A spill file that cannot be written ends protection; what was committed
+ * before is applied nevertheless. */
+START_TEST(test_spill_fails)
+{
+    struct rlimit before, none;
+    struct disk_file file;
+    struct colo_elog *log = open_log(4 * MIB, 64 * MIB);
+    struct colo_elog_stats stats;
+    struct colo_error err;
+    int rc = 0;
+
+    disk_file_open(&file, 8 * MIB);
+    for (unsigned i = 0; i < 14; i++) /* the 4th segment is half full */
+        ck_assert_int_eq(put_write(log, i * 262144, 262144,
+                                   (uint8_t)(i + 1)), 0);
+    put_barrier(log, 1);
+    ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &before), 0);
+    none = before;
+    none.rlim_cur = 0;
+    signal(SIGXFSZ, SIG_IGN);
+    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &none), 0);
+    for (unsigned i = 0; i < 10 && !rc; i++)
+        rc = put_write(log, 4 * MIB + i * 262144, 262144, 99);
+    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &before), 0);
+    ck_assert_int_eq(rc, COLO_E_SYS);
+    ck_assert_int_eq(colo__elog_commit(log, 1, &err), 0);
+    ck_assert_uint_eq(colo__elog_drop(log), 15);
+    ck_assert_uint_gt(apply(log, file.b), 0);
+    colo__elog_stats(log, &stats);
+    ck_assert_uint_eq(stats.records, 0);
+    ck_assert_uint_eq(byte_at(NULL, file.b, 13 * 262144), 14);
+    colo__elog_close(log);
+    disk_file_close(&file);
+}
+END_TEST
+
 /* what comes back from the spill file takes memory that is there */
 START_TEST(test_spill_again)
 {
@@ -247,5 +286,5 @@ START_TEST(test_at_once)
 END_TEST
 
 PURE_MAIN("disk-epoch-log", test_commit_and_drop, test_spill,
-          test_spill_again, test_limits,
+          test_spill_again, test_spill_fails, test_limits,
           test_at_once)
