@@ -15,7 +15,8 @@
 #define SWAP_SECONDS 30     /* besides the time of a request */
 #define SWAP_TRIES 4        /* servers that replace one another */
 #define REPLUG_MS 10000
-#define APPLY_SECONDS 3600  /* a log that a takeover still applies */
+#define LOST_SECONDS 30     /* where a request has no limit, the kernel looks so
+                             * often whether it must be sent again */
 #define KIT_END_MS 10000
 
 static void pause_ms(long ms)
@@ -79,7 +80,8 @@ static int swap_to_backing(const struct disk_names *names,
                            uint64_t sectors, dev_t under,
                            struct colo_error *err)
 {
-    unsigned int limit = record->timeout_s + SWAP_SECONDS;
+    unsigned int limit = SWAP_SECONDS +
+        (record->timeout_s ? record->timeout_s : LOST_SECONDS);
 
     for (int i = 0; ; i++) {
         /* a relay has taken over from a dead server, whose requests wait */
@@ -154,7 +156,7 @@ static int swap_out(const struct disk_names *names,
 static void wait_applied(const struct disk_names *names,
                          const struct disk_record *record)
 {
-    for (int i = 0; i < APPLY_SECONDS * 10; i++) {
+    for (int i = 0; i < COLO_META_APPLY_SECONDS * 10; i++) {
         if (colo__meta_peek(names->meta, NULL, NULL) != COLO_META_APPLYING ||
             !disk_process_alive(&record->kit))
             return;

@@ -88,7 +88,7 @@ static int start_kit(struct serve *s, struct colo_error *err)
     struct colo_nbd_export export;
     struct colo_nbd_config config = {
         .size = s->backing.size, .block_size = s->backing.block,
-        .timeout_s = s->options->timeout_s, .dead_s = s->options->dead_s,
+        .timeout_s = s->record.timeout_s, .dead_s = s->options->dead_s,
         .identifier = s->record.identifier,
     };
     int rc;
@@ -243,9 +243,11 @@ static int block_signals(void)
 static void start_record(struct serve *s)
 {
     s->record.nbd = -1;
-    s->record.timeout_s = s->options->timeout_s;
     s->record.track = s->options->track;
     s->record.secondary = !strcmp(s->options->role, "secondary");
+    /* After a takeover a guest's flush waits until the log is on the disk.  A
+     * plugin that the kernel gives up meanwhile takes the log along. */
+    s->record.timeout_s = s->record.secondary ? 0 : s->options->timeout_s;
     s->record.supervisor = disk_process_of(getpid());
     snprintf(s->record.target, sizeof(s->record.target), "%s",
              s->names.target);

@@ -82,7 +82,9 @@ struct disk_process {
 struct disk_record {
     struct disk_process supervisor, kit;
     int nbd;          /* -1 none yet: by its identifier */
-    uint32_t timeout_s;  /* of a request: so long a lost one waits */
+    uint32_t timeout_s;  /* of a request: so long a lost one waits; 0 = none:
+                            it is sent again soon after the server was replaced,
+                            not before */
     int secondary;
     int track;        /* see disk_options */
     char target[PATH_MAX];

@@ -18,7 +18,8 @@
 
 #include "chunk-hash.h"
 
-#define DRAIN_MS 60000 /* a guest's write waits for the log so long at most */
+#define CLOSE_MS 60000 /* for what is still applied */
+#define CLEAR_MS 1000  /* for the log, before its applier is looked at */
 
 void colo__disk_set_phase(struct colo_disk *d, int phase)
 {
@@ -232,7 +233,7 @@ void colo__disk_close(struct colo_disk *d)
     if (d->log)
         colo__disk_gone(d);
     if (d->have_applier)
-        (void)colo__applier_end(d, DRAIN_MS);
+        (void)colo__applier_end(d, CLOSE_MS);
     colo__disk_end_usage(d);
     colo__elog_close(d->log);
     colo__overlay_close(d->overlay);
@@ -309,6 +310,25 @@ static uint64_t change_align(const struct colo_disk *d)
         align;
 }
 
+/* After a takeover: what is committed of a range is older than any write to
+ * it.  A slow disk may take long for the log, and only we know it: whoever
+ * fails a guest's write instead throws away the newest copy. */
+static int wait_clear(struct colo_disk *d, uint64_t begin, uint64_t len)
+{
+    unsigned ms = 0;
+
+    while (colo__elog_wait_clear(d->log, begin, len, CLEAR_MS)) {
+        int phase = d->phase;
+
+        if (phase != PHASE_DRAINING)
+            return phase == PHASE_ALONE ? 0 : EIO;
+        ms += CLEAR_MS;
+        if (ms >= COLO_META_APPLY_SECONDS * 1000u)
+            return EIO;
+    }
+    return 0;
+}
+
 /* all that comes before a write of any kind */
 static int begin_change(struct colo_disk *d, struct change *c,
                         uint64_t offset, uint64_t len)
@@ -329,7 +349,7 @@ static int begin_change(struct colo_disk *d, struct change *c,
         return EIO;
     }
     if (d->phase == PHASE_DRAINING &&
-        (colo__elog_wait_clear(d->log, begin, end - begin, DRAIN_MS) ||
+        (wait_clear(d, begin, end - begin) ||
          colo__replica_merge(d, begin, end - begin)))
         return EIO;
     c->begun = true;
@@ -447,7 +467,7 @@ int colo__disk_flush(struct colo_disk *d)
         return 0; /* nothing was written here */
     if (r)
         return r;
-    colo__elog_deadline(&until, DRAIN_MS);
+    colo__elog_deadline(&until, COLO_META_APPLY_SECONDS * 1000u);
     pthread_mutex_lock(&d->lock);
     while (d->phase == PHASE_DRAINING && !w)
         w = pthread_cond_timedwait(&d->cond, &d->lock, &until);

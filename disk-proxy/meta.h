@@ -37,6 +37,9 @@
                                  proxy that knows the log has died */
 #define COLO_META_LAST COLO_META_APPLYING
 
+/* so long may APPLYING last, and a guest that took over wait for its disk */
+#define COLO_META_APPLY_SECONDS 3600
+
 struct colo_meta;
 
 /* colo__meta_open - open the metadata of a backing of size bytes.

@@ -185,6 +185,10 @@ direct() { # BLOCK DEVICE
         tr -d '\0' | cut -d. -f1 | head -c 20
 }
 
+server_of() { # one|two: the process of its plugin
+    awk '$1 == "server" { print $2 }' "/run/libcolo/disk/colo-dev-mapper-$1"
+}
+
 some_io() { # seconds; fails when any of it fails
     fio --name=io --directory=$mnt --size=8M --rw=randrw --bs=4k-64k \
         --direct=1 --ioengine=libaio --iodepth=8 --verify=crc32c --fsync=32 \
@@ -223,7 +227,7 @@ say "the primary's proxy is killed: the guest goes on, the copy stays"
 some_io 10 &
 io=$!
 sleep 2
-kill -9 "$(awk '$1 == "server" { print $2 }' /run/libcolo/disk/colo-dev-mapper-one)"
+kill -9 "$(server_of one)"
 wait_for 60 grep -q proxy-gone /tmp/p.out || bad "kill: not noticed"
 wait $io || bad "kill: I/O failed"
 end_pair
@@ -254,6 +258,19 @@ guest_writes 20000 never
 must s "failover"
 sees 20000 after "takeover: after it"
 end_buffered
+
+say "takeover: a plugin that is busy for longer than a request may take"
+server=$(server_of two)
+kill -STOP "$server"
+guest_writes 20001 patient $twin &
+writer=$!
+sleep 12
+kill -CONT "$server"
+wait $writer || bad "busy: a write failed"
+[ "$(direct 20001 $twin)" = patient ] || bad "busy: a write was lost"
+[ "$(server_of two)" = "$server" ] || bad "busy: the plugin was replaced"
+grep -q proxy-gone /tmp/s.out && bad "busy: the plugin was given up"
+
 kill "$secondary"
 wait "$secondary" || bad "takeover: the supervisor of the secondary"
 state /dev/mapper/two | grep -q " alone " || bad "takeover: $(state /dev/mapper/two)"
@@ -312,6 +329,19 @@ for line in "21001 alone" "21002 mine" "21003 late"; do
 done
 state /dev/mapper/two | grep -q " alone " || bad "colo: $(state /dev/mapper/two)"
 end_buffered
+
+say "mode colo: the plugin dies after the takeover, and has a request"
+server=$(server_of two)
+kill -STOP "$server"
+guest_writes 21001 orphan $twin &
+writer=$!
+sleep 1
+kill -9 "$server"
+begin=$SECONDS
+wait $writer || bad "dead: a write failed"
+[ $((SECONDS - begin)) -lt 100 ] || bad "dead: $((SECONDS - begin)) s"
+wait_for 100 grep -q proxy-gone /tmp/s.out || bad "dead: not noticed"
+[ "$(direct 21001 /dev/mapper/two)" = orphan ] || bad "dead: a write was lost"
 must p "failover"
 end_pair 2>/dev/null
 colo detach /dev/mapper/two
@@ -358,7 +388,7 @@ done
 [ "$(direct 20001 /dev/mapper/one)" = never ] && bad "noted, takeover: 20001"
 
 say "not noted: the proxy was killed"
-kill -9 "$(awk '$1 == "server" { print $2 }' /run/libcolo/disk/colo-dev-mapper-two)"
+kill -9 "$(server_of two)"
 guest_writes 20004 relayed $twin
 wait_for 60 grep -q proxy-gone /tmp/p.out || bad "not noted: not noticed"
 end_pair 2>/dev/null
