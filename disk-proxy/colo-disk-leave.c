@@ -219,6 +219,10 @@ int disk_leave(const struct disk_names *names,
     }
     end_server(record, kit, KIT_END_MS);
     if (may_write) {
+        /* Again: the plugin clears the mark when it has taken what was noted
+         * before it came, and may have been about to when we made it. */
+        rc2 = colo__meta_untracked(names->meta, rc ? NULL : err);
+        rc = rc ? rc : rc2;
         /* also if it never left that device: then no proxy had a write */
         rc2 = settle(names, backing->size,
                      !rc && record->track && is_noted(names),
