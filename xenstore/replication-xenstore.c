@@ -288,56 +288,6 @@ static int rx_commit(struct colo_replication *r, uint64_t epoch,
     return 0;
 }
 
-/* All are asked, even if one cannot be: the first error is the one told. */
-static int end_all(struct replication_xenstore *rx, int verb,
-                   struct colo_error *err)
-{
-    struct colo_error why;
-    int rc = 0;
-
-    rx->active = false;
-    memset(&rx->failure, 0, sizeof(rx->failure));
-    for (struct colo_peer *p = rx->peers; p; p = p->next) {
-        int one;
-
-        if (p->refused)
-            continue;
-        p->counts = true;
-        if (p->busy && p->asked.verb == COLO_PROXY_COMMIT) {
-            /* must not be lost: a node would be overwritten */
-            p->queued = 0;
-            one = colo__peer_ask(&rx->place, p, verb, 0, &why);
-        } else {
-            one = colo__peer_ask_now(&rx->place, p, verb, &why);
-        }
-        if (one && !rc) {
-            rc = one;
-            if (err)
-                *err = why;
-        }
-    }
-    return rc;
-}
-
-/* Who is missing by now, or has said no, does not have the last epoch: that is
- * an error, and stays one until all have answered.  Who only lost its twin, or
- * waited for a mark that did not come, is asked. */
-static int rx_failover(struct colo_replication *r, struct colo_error *err)
-{
-    struct replication_xenstore *rx = to_rx(r);
-
-    if (rx->failure.code && rx->unusable)
-        return give_failure(rx, err);
-    rx->failing_over = true;
-    return end_all(rx, COLO_PROXY_FAILOVER, err);
-}
-
-static int rx_stop(struct colo_replication *r, struct colo_error *err)
-{
-    to_rx(r)->failing_over = false;
-    return end_all(to_rx(r), COLO_PROXY_STOP, err);
-}
-
 /* Takes in what the sockets and pidfds have; at most once round. */
 static int service(struct replication_xenstore *rx, struct colo_error *err)
 {
@@ -365,6 +315,82 @@ static int service(struct replication_xenstore *rx, struct colo_error *err)
         colo__rx_ended(rx, p);
     }
     return 0;
+}
+
+static bool is_queued(const struct colo_peer *p, int verb)
+{
+    for (unsigned int i = 0; i < p->queued; i++) {
+        if (p->queue[i].verb == verb)
+            return true;
+    }
+    return false;
+}
+
+static int end_one(struct replication_xenstore *rx, struct colo_peer *p,
+                   int verb, struct colo_error *err)
+{
+    int rc;
+
+    /* A primary that yields asks for both, and for no answer: who would hear
+     * of stop alone takes its copy for the newest. */
+    if (verb == COLO_PROXY_STOP && is_queued(p, COLO_PROXY_FAILOVER)) {
+        rc = colo__peer_ask_now(&rx->place, p, COLO_PROXY_FAILOVER, err);
+        if (rc)
+            return rc;
+    }
+    /* must not be lost: a node would be overwritten */
+    if (p->busy && (p->asked.verb == COLO_PROXY_COMMIT ||
+                    (p->asked.verb == COLO_PROXY_FAILOVER && p->fast < 0))) {
+        p->queued = 0;
+        return colo__peer_ask(&rx->place, p, verb, 0, err);
+    }
+    return colo__peer_ask_now(&rx->place, p, verb, err);
+}
+
+/* All are asked, even if one cannot be: the first error is the one told. */
+static int end_all(struct replication_xenstore *rx, int verb,
+                   struct colo_error *err)
+{
+    struct colo_error why;
+    int rc = 0;
+
+    rx->active = false;
+    memset(&rx->failure, 0, sizeof(rx->failure));
+    /* who has answered meanwhile can be asked at once */
+    (void)service(rx, NULL);
+    for (struct colo_peer *p = rx->peers; p; p = p->next) {
+        int one;
+
+        if (p->refused)
+            continue;
+        p->counts = true;
+        one = end_one(rx, p, verb, &why);
+        if (one && !rc) {
+            rc = one;
+            if (err)
+                *err = why;
+        }
+    }
+    return rc;
+}
+
+/* Who is missing by now, or has said no, does not have the last epoch: that is
+ * an error, and stays one until all have answered.  Who only lost its twin, or
+ * waited for a mark that did not come, is asked. */
+static int rx_failover(struct colo_replication *r, struct colo_error *err)
+{
+    struct replication_xenstore *rx = to_rx(r);
+
+    if (rx->failure.code && rx->unusable)
+        return give_failure(rx, err);
+    rx->failing_over = true;
+    return end_all(rx, COLO_PROXY_FAILOVER, err);
+}
+
+static int rx_stop(struct colo_replication *r, struct colo_error *err)
+{
+    to_rx(r)->failing_over = false;
+    return end_all(to_rx(r), COLO_PROXY_STOP, err);
 }
 
 /* Has somebody not come yet? */

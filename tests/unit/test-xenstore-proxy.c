@@ -258,6 +258,32 @@ START_TEST(failover_after_commit)
 }
 END_TEST
 
+/* A primary that yields asks for failover, later for stop, and takes in no
+ * answer: both arrive, whether its commit was answered meanwhile or not. */
+START_TEST(yields_after_commit)
+{
+    int fast = _i & 1, answered = _i & 2;
+
+    started(fast);
+    ck_assert_int_eq(ops->checkpoint(rep, 1, &err), 0);
+    answer(net, COLO_PROXY_CHECKPOINT, 1, NULL);
+    ck_assert_int_eq(pending(), 0);
+    ck_assert_int_eq(ops->commit(rep, 1, &err), 0);
+    ck_assert_int_eq(ops->failover(rep, &err), 0);
+    if (answered)
+        answer(net, COLO_PROXY_COMMIT, 1, NULL);
+    ck_assert_int_eq(ops->stop(rep, &err), 0);
+    if (!answered && fast) /* the socket keeps what was sent before */
+        answer(net, COLO_PROXY_COMMIT, 1, NULL);
+    answer(net, COLO_PROXY_FAILOVER, 0, NULL);
+    if (!fast) /* the node has one at a time */
+        ck_assert_int_eq(pending(), 1);
+    answer(net, COLO_PROXY_STOP, 0, NULL);
+    ck_assert_int_eq(pending(), 0);
+    ck_assert_int_eq(next(net).verb, 0);
+}
+END_TEST
+
 START_TEST(joins_later)
 {
     started(_i);
@@ -641,6 +667,7 @@ int main(void)
     tcase_add_loop_test(tc, queued, 0, 2);
     tcase_add_loop_test(tc, failover_overtakes, 0, 2);
     tcase_add_loop_test(tc, failover_after_commit, 0, 2);
+    tcase_add_loop_test(tc, yields_after_commit, 0, 4);
     tcase_add_loop_test(tc, joins_later, 0, 2);
     tcase_add_loop_test(tc, joins_later_and_refuses, 0, 2);
     tcase_add_loop_test(tc, leaves, 0, 2);
