@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "colo-disk.h"
@@ -52,6 +53,25 @@ static int make_file(const char *path, uint64_t bytes, struct colo_error *err)
                           path) : 0;
 }
 
+/* dm-era notes only the first block of a discard, and device-mapper passes one
+ * on in one piece.  So there are none: who sends one is told that it is not
+ * supported, and whoever comes over this device inherits that. */
+static int refuse_discards(dev_t dev, struct colo_error *err)
+{
+    char path[64];
+    int fd, r;
+
+    snprintf(path, sizeof(path),
+             "/sys/dev/block/%u:%u/queue/discard_max_bytes", major(dev),
+             minor(dev));
+    fd = open(path, O_WRONLY | O_CLOEXEC);
+    r = fd < 0 || write(fd, "0", 1) != 1 ? errno : 0;
+    if (fd >= 0)
+        close(fd);
+    return r ? colo__fail(err, COLO_E_SYS, r, DISK_WHERE, "cannot write %s",
+                          path) : 0;
+}
+
 int disk_track_begin(const struct disk_names *names,
                      const struct disk_backing *backing, dev_t *ret_dev,
                      struct colo_error *err)
@@ -74,6 +94,8 @@ int disk_track_begin(const struct disk_names *names,
     disk_backing_close(&notes); /* the device keeps it */
     if (!rc)
         rc = colo__dm_info(device, &info, err);
+    if (!rc)
+        rc = refuse_discards(info.dev, err);
     if (rc)
         disk_track_drop(names);
     else

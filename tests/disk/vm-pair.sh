@@ -357,6 +357,10 @@ grep -q "everything is compared" /tmp/p.log || bad "noted: $(cat /tmp/p.log)"
 do_epoch
 end_pair
 dmsetup table era-colo-dev-mapper-one | grep -q " era " || bad "noted: no device"
+[ "$(cat /sys/block/vdc/queue/discard_max_bytes)" != 0 ] ||
+    echo "nothing is discarded on this machine"
+# dm-era would note the first MiB of it
+blkdiscard -o 60M -l 8M $disk 2>/dev/null && bad "noted: a discard"
 guest_writes 20000 noted
 guest_writes 24575 last
 dd if=/dev/urandom of=$disk bs=64k seek=700 count=30 oflag=direct 2>/dev/null
