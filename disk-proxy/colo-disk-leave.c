@@ -47,6 +47,9 @@ int disk_replug(const struct disk_names *names,
     rc = disk_kit_relay(kit, backing, err);
     if (rc)
         return rc;
+    /* before its first write; what cannot be marked is no reason to stop a
+     * guest, and disk_leave tries again */
+    (void)colo__meta_untracked(names->meta, NULL);
     for (int waited = 0; ; waited += 20) {
         rc = colo__nbd_reconfigure(record->nbd, kit->sock, record->identifier,
                                    err);

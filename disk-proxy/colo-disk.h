@@ -137,8 +137,9 @@ int disk_leave(const struct disk_names *names,
                const struct disk_backing *backing, struct disk_record *record,
                struct disk_kit *kit, struct colo_error *err);
 
-/* disk_replug - a relay into an nbd device whose server has died.  Requests
- * that the dead one had are sent again when they time out, not before. */
+/* disk_replug - a relay into an nbd device whose server has died, and which
+ * this side may write.  Requests that the dead one had are sent again when
+ * they time out, not before. */
 int disk_replug(const struct disk_names *names,
                 const struct disk_backing *backing, struct disk_record *record,
                 struct disk_kit *kit, struct colo_error *err);
