@@ -123,6 +123,21 @@ static int write_all(struct colo_meta *meta, struct colo_error *err)
     return 0;
 }
 
+/* All of it, durably.  lock is held */
+static int sync_all(struct colo_meta *meta, struct colo_error *err)
+{
+    int rc;
+
+    rc = write_all(meta, err);
+    if (!rc)
+        rc = sync_file(meta, err);
+    /* After a failed sync nobody knows what the file has: every word that has
+     * a bit is written again.  Of the others it may have too many. */
+    if (rc)
+        memset(meta->on_disk, 0, meta->n * sizeof(*meta->on_disk));
+    return rc;
+}
+
 /* ---- open and close ------------------------------------------------------ */
 
 static int load_bits(struct colo_meta *meta, struct colo_error *err)
@@ -301,9 +316,7 @@ static int change(struct colo_meta *meta, int state,
     if (generation)
         memcpy(header.generation, generation, sizeof(header.generation));
     /* the bits belong to the new state: they must be there first */
-    rc = write_all(meta, err);
-    if (!rc)
-        rc = sync_file(meta, err);
+    rc = sync_all(meta, err);
     if (!rc)
         rc = write_header(meta, &header, err);
     pthread_mutex_unlock(&meta->lock);
@@ -512,9 +525,7 @@ int colo__meta_merge(struct colo_meta *meta, const uint8_t *bits, size_t len,
             atomic_fetch_or(&meta->bits[c / CHUNKS],
                             UINT64_C(1) << (c % CHUNKS));
     }
-    rc = write_all(meta, err);
-    if (!rc)
-        rc = sync_file(meta, err);
+    rc = sync_all(meta, err);
     pthread_mutex_unlock(&meta->lock);
     return rc;
 }

@@ -355,6 +355,35 @@ START_TEST(test_failed_sync_is_repeated)
 }
 END_TEST
 
+/* So are the words that a change of state and a merge write. */
+START_TEST(test_failed_sync_of_all)
+{
+    struct colo_meta *meta = must_open(path), *after;
+    uint8_t bits[200] = { 0 };
+    unsigned int writes;
+
+    bits[1] = 0x82;
+    disk.fail_sync = true;
+    ck_assert_int_eq(colo__meta_merge(meta, bits, sizeof(bits), NULL),
+                     COLO_E_SYS);
+    ck_assert_int_eq(colo__meta_set(meta, COLO_META_PRIMARY, NULL, NULL),
+                     COLO_E_SYS);
+    disk.fail_sync = false;
+    for (int i = 0; i < 2; i++) {
+        writes = disk.writes;
+        ck_assert_int_eq(colo__meta_set(meta, COLO_META_PRIMARY, NULL, NULL),
+                         0);
+        /* the header, and only once the word */
+        ck_assert_uint_eq(disk.writes, writes + 2 - (unsigned int)i);
+    }
+    after = open_after_crash(0);
+    ck_assert(is_marked(after, 9 * CHUNK));
+    ck_assert(is_marked(after, 15 * CHUNK));
+    colo__meta_close(after);
+    colo__meta_close(meta);
+}
+END_TEST
+
 /* A state is the old or the new one, wherever its header was cut. */
 START_TEST(test_torn_header)
 {
@@ -626,7 +655,7 @@ int main(void)
     const TTest *const tests[] = {
         test_new_file, test_bits, test_hot_is_cheap, test_merge,
         test_no_mark_is_lost, test_cooling, test_failed_sync_is_repeated,
-        test_torn_header, test_parent, test_old_header,
+        test_failed_sync_of_all, test_torn_header, test_parent, test_old_header,
         test_may_start, test_untracked, test_noted, test_force,
     };
     Suite *suite = suite_create("disk-meta");
