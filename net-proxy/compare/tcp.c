@@ -83,6 +83,31 @@ static bool begin_again(struct colo_compare *c, struct cmp_flow *f)
     return true;
 }
 
+/* Something was said on these ports before, though nobody saw it begin. */
+static bool has_past(const struct cmp_flow *f)
+{
+    return f->known || f->pri_sent || f->pri_acked || f->sec_acked ||
+           f->reset;
+}
+
+/* Compared from the commit on, which must not take the numbers of the
+ * connection before for its own. */
+static void begin_diverged(struct cmp_flow *f, const struct colo_packet *p)
+{
+    struct cmp_side *s = &f->side[PRI];
+
+    if (s->syn && s->isn == p->seq)
+        return;
+    s->syn = true;
+    s->isn = p->seq;
+    s->fin = false;
+    f->known = f->pri_sent = f->pri_acked = false;
+    f->peer_acked = f->peer_fin = f->reset = false;
+    f->edged[PRI] = f->out_edged = false;
+    f->scale = p->has_scale ? p->scale : 0;
+    cmp_window_drop(f);
+}
+
 static void on_syn(struct colo_compare *c, struct cmp_flow *f, int side,
                    const struct cmp_in *in)
 {
@@ -92,8 +117,12 @@ static void on_syn(struct colo_compare *c, struct cmp_flow *f, int side,
 
     if (s->syn && s->isn == p->seq)
         return; /* once more */
-    if ((s->syn || f->known) && !begin_again(c, f))
+    /* also where only the copy has answered the new one so far */
+    if ((s->syn || (side == PRI && f->first) ||
+         (!f->side[!side].syn && has_past(f))) && !begin_again(c, f))
         return;
+    if (side == PRI) /* it was the connection before that said anything */
+        f->pri_sent = f->pri_acked = f->edged[PRI] = s->fin = false;
     s->syn = true;
     s->isn = p->seq;
     s->syn_flags = p->flags & (TCP_SYN | TCP_ACK);
@@ -296,6 +325,8 @@ int cmp_tcp_primary(struct colo_compare *c, struct cmp_flow *f,
             ((p->flags & TCP_SYN) != 0) + ((p->flags & TCP_FIN) != 0);
     if (!f->diverged && (p->flags & TCP_SYN))
         on_syn(c, f, PRI, in);
+    if (f->diverged && (p->flags & TCP_SYN))
+        begin_diverged(f, p);
     if (p->flags & TCP_RST) {
         on_reset(c, f, PRI, in->now_us, p->seq,
                  p->flags & TCP_ACK ? p->ack : 0);
