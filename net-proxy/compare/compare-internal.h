@@ -211,6 +211,8 @@ void cmp_table_free(struct colo_compare *c);
 /* ---- stream.c ---------------------------------------------------------- */
 
 void cmp_chunk_insert(struct cmp_side *s, struct cmp_chunk *k);
+/* cmp_chunk_unlink - of a unit that goes; it may have left already. */
+void cmp_chunk_unlink(struct cmp_side *s, struct cmp_chunk *k);
 /* cmp_past_equal - false: bytes before the cursor that were others. */
 bool cmp_past_equal(const struct cmp_flow *f, uint32_t seq,
                     const uint8_t *data, uint32_t len);

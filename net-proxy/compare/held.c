@@ -261,6 +261,7 @@ void cmp_release_unit(struct colo_compare *c, struct cmp_flow *f,
                       struct cmp_unit *u)
 {
     unit_unlink(f, u);
+    cmp_chunk_unlink(&f->side[PRI], &u->chunk);
     cmp_ready_frames(c, u->frames);
     free(u->own);
     free(u);

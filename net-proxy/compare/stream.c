@@ -88,8 +88,10 @@ bool cmp_past_equal(const struct cmp_flow *f, uint32_t seq,
     uint32_t from = f->cursor - f->past_len;
 
     /* What the world has acknowledged is of no interest to it, as in the
-     * byte that a keepalive makes up. */
-    if (f->peer_acked && seq_lt(from, f->peer_ack))
+     * byte that a keepalive makes up.  It may claim anything: what is read
+     * is of the last past_len bytes. */
+    if (f->peer_acked && seq_lt(from, f->peer_ack) &&
+        seq_le(f->peer_ack, f->cursor))
         from = f->peer_ack;
     for (uint32_t i = seq_lt(seq, from) ? from - seq : 0; i < len; i++) {
         uint32_t at = seq + i;
@@ -114,6 +116,19 @@ void cmp_chunk_insert(struct cmp_side *s, struct cmp_chunk *k)
     *at = k;
 }
 
+/* A guest that makes numbers up has chunks in no order that the cursor could
+ * go through. */
+void cmp_chunk_unlink(struct cmp_side *s, struct cmp_chunk *k)
+{
+    struct cmp_chunk **at = &s->chunks;
+
+    while (k->data && *at && *at != k)
+        at = &(*at)->next;
+    if (k->data && *at)
+        *at = k->next;
+    k->data = NULL;
+}
+
 /* Chunks that the cursor is in or has passed: look at what another one went
  * ahead of, and let go of those that are done. */
 static bool pass_chunks(struct colo_compare *c, struct cmp_flow *f, int side)
@@ -134,6 +149,8 @@ static bool pass_chunks(struct colo_compare *c, struct cmp_flow *f, int side)
             *at = k->next;
             if (side == SEC)
                 cmp_chunk_free(c, k);
+            else
+                k->data = NULL; /* it is in no list */
         } else {
             at = &k->next;
         }

@@ -40,6 +40,7 @@ static void meet(struct colo_compare *c, struct cmp_flow *f)
         return;
     }
     f->synced = f->known = true;
+    f->peer_acked = false; /* nothing has gone out that it could have */
     f->delta = s->isn - p->isn;
     f->ts_delta = p->syn_ts ? s->syn_ts_val - p->syn_ts_val : 0;
     f->cursor = p->isn + 1;
@@ -345,6 +346,7 @@ int cmp_tcp_primary(struct colo_compare *c, struct cmp_flow *f,
     cmp_window_unit(f, in, &u);
     if (ready(c, f, &u, &waits_ack)) {
         cmp_window_out(c, f, &u, in->frame);
+        cmp_chunk_unlink(&f->side[PRI], &u.chunk);
         return cmp_release(c, in);
     }
     u.waits_ack = waits_ack;
@@ -470,6 +472,8 @@ void cmp_tcp_commit(struct colo_compare *c, struct cmp_flow *f,
         f->past_len = 0; /* some went out uncompared */
     f->known = f->pri_sent;
     f->cursor = f->pri_top;
+    if (f->peer_acked && seq_lt(f->cursor, f->peer_ack))
+        f->peer_acked = false; /* no more than a claim */
     f->sec_acked = f->pri_acked;
     f->sec_ack = f->pri_ack;
     f->synced = p->syn;

@@ -2,7 +2,8 @@
 /* Copyright (C) libcolo developers
  *
  * The comparator: sequence numbers of the connection before on the same ports
- * are not those of this one.
+ * are not those of this one; and no order of them, no claim of the world makes
+ * it read what it has let go of.
  */
 #include "compare-look.h"
 
@@ -131,7 +132,91 @@ START_TEST(ports_again_and_a_late_word)
 }
 END_TEST
 
+/* ---- numbers that nobody honest has ------------------------------------- */
+
+/* Each is before the next one and the last before the first. */
+START_TEST(bytes_in_no_order)
+{
+    struct look l;
+
+    begin(&l);
+    pri(&l, (struct seg){ .seq = PRI_ISN, .flags = TCP_SYN, .opts = pri_opts,
+                          .opts_len = sizeof(pri_opts) });
+    pri(&l, (struct seg){ .seq = P(0) + 0x7ffffff6u, .data = "A", .len = 1 });
+    pri(&l, (struct seg){ .seq = P(0) - 0x7ffffff6u, .data = "B", .len = 1 });
+    sec(&l, (struct seg){ .seq = SEC_ISN, .flags = TCP_SYN, .opts = sec_opts,
+                          .opts_len = sizeof(sec_opts) });
+    pri(&l, (struct seg){ .seq = P(0) + 0x7ffffff8u, .data = "C", .len = 1 });
+    colo__compare_commit(l.c, l.now, 2);
+    ck_assert_uint_eq(l.out, 4);
+    finish(&l);
+}
+END_TEST
+
+/* Its last byte is half of all numbers ahead, and its end half behind. */
+START_TEST(an_end_on_the_other_side)
+{
+    struct look l;
+
+    connect_it(&l);
+    pri(&l, (struct seg){ .seq = P(0) + 0x7ffffffeu, .ack = WORLD,
+                          .flags = TCP_FIN | TCP_ACK, .data = "D",
+                          .len = 1 });
+    pri(&l, DATA(P(0), WORLD, "a"));
+    pri(&l, DATA(P(1), WORLD, "b"));
+    finish(&l);
+}
+END_TEST
+
+static const char old_bytes[1000];
+
+/* The world acknowledges what nobody has said. */
+START_TEST(acknowledged_before_it_began)
+{
+    struct look l;
+
+    begin(&l);
+    pri(&l, (struct seg){ .seq = PRI_ISN, .ack = WORLD,
+                          .flags = TCP_SYN | TCP_ACK, .opts = pri_opts,
+                          .opts_len = sizeof(pri_opts) });
+    world(&l, (struct seg){ .seq = WORLD, .ack = P(0) + 0x7fffff00u,
+                            .flags = TCP_ACK });
+    sec(&l, (struct seg){ .seq = SEC_ISN, .ack = WORLD,
+                          .flags = TCP_SYN | TCP_ACK, .opts = sec_opts,
+                          .opts_len = sizeof(sec_opts) });
+    pri(&l, (struct seg){ .seq = P(0) - sizeof(old_bytes), .ack = WORLD,
+                          .flags = TCP_ACK, .data = old_bytes,
+                          .len = sizeof(old_bytes) });
+    finish(&l);
+}
+END_TEST
+
+START_TEST(acknowledged_before_a_checkpoint)
+{
+    static const uint8_t other[] = { 2, 4, 5, 100 };
+    struct look l;
+
+    begin(&l);
+    pri(&l, (struct seg){ .seq = PRI_ISN, .ack = WORLD,
+                          .flags = TCP_SYN | TCP_ACK, .opts = pri_opts,
+                          .opts_len = 4 });
+    sec(&l, (struct seg){ .seq = SEC_ISN, .ack = WORLD,
+                          .flags = TCP_SYN | TCP_ACK, .opts = other,
+                          .opts_len = 4 });
+    ck_assert_uint_eq(l.diverged, 1);
+    world(&l, (struct seg){ .seq = WORLD, .ack = P(0) + 0x7fffff00u,
+                            .flags = TCP_ACK });
+    colo__compare_commit(l.c, l.now, 2);
+    pri(&l, (struct seg){ .seq = P(0) - sizeof(old_bytes), .ack = WORLD,
+                          .flags = TCP_ACK, .data = old_bytes,
+                          .len = sizeof(old_bytes) });
+    finish(&l);
+}
+END_TEST
+
 PURE_MAIN("compare-numbers", ports_again_while_something_is_held,
           ports_again_of_one_that_differs,
           ports_again_of_one_that_nobody_saw_begin,
-          ports_again_and_a_late_word)
+          ports_again_and_a_late_word, bytes_in_no_order,
+          an_end_on_the_other_side, acknowledged_before_it_began,
+          acknowledged_before_a_checkpoint)
