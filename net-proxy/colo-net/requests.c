@@ -61,7 +61,8 @@ static const char *do_start(struct net *n, char *text, size_t cap)
 /* The guest stands, and so does its device model. */
 static const char *do_checkpoint(struct net *n)
 {
-    if (n->twin.fd < 0)
+    /* A replica whose primary has gone may be about to take over. */
+    if (n->twin.fd < 0 && !n->options->secondary)
         return n->twin.why[0] ? n->twin.why : "no twin";
     /* A replica's twin comes when the first copy is over, however long that
      * takes: but before the first checkpoint. */
@@ -76,7 +77,7 @@ static const char *do_commit(struct net *n, uint64_t epoch)
 {
     if (!n->flow)
         return "not started";
-    if (n->twin.fd < 0)
+    if (n->twin.fd < 0 && !n->options->secondary)
         return n->twin.why[0] ? n->twin.why : "no twin";
     if (n->options->secondary) {
         net_drain(n);

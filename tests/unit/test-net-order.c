@@ -22,6 +22,7 @@ struct colo_source {
     int verb; /* 0: none is due */
     uint64_t arg;
     int stream;
+    unsigned events;
     char error[200];
 };
 
@@ -56,7 +57,8 @@ static int src_reply(struct colo_source *s, uint64_t seq, const char *error)
 
 static int src_event(struct colo_source *s, const char *text)
 {
-    (void)s, (void)text;
+    (void)text;
+    s->events++;
     return 0;
 }
 
@@ -291,5 +293,27 @@ START_TEST(late_input_is_dropped)
 }
 END_TEST
 
+/* The primary's host dies when the replica stands, or right after: taking over
+ * begins with the end of that checkpoint, and with no twin. */
+START_TEST(a_replica_needs_no_twin)
+{
+    struct side p, s;
+
+    begin(&p, &s, 8 << 20);
+    checkpoint(&p, &s, 1);
+    turn(&p);
+    turn(&s);
+    ask(&s, COLO_PROXY_CHECKPOINT, 2);
+    net_twin_close(&p.net.twin);
+    turn(&s);
+    ck_assert_int_lt(s.net.twin.fd, 0);
+    ask(&s, COLO_PROXY_COMMIT, 2);
+    ask(&s, COLO_PROXY_CHECKPOINT, 3);
+    ask(&s, COLO_PROXY_COMMIT, 3);
+    end(&p, &s);
+}
+END_TEST
+
 PURE_MAIN("net-order", both_get_the_same_in_the_same_order,
-          none_crosses_a_checkpoint, late_input_is_dropped)
+          none_crosses_a_checkpoint, late_input_is_dropped,
+          a_replica_needs_no_twin)
