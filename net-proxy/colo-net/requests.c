@@ -93,6 +93,7 @@ static const char *do_commit(struct net *n, uint64_t epoch)
     n->committed = epoch;
     n->has_commit = true;
     n->stands = false;
+    net_move_twin(n); /* what waited for this; nothing else would wake us */
     return NULL;
 }
 

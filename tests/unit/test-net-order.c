@@ -293,6 +293,33 @@ START_TEST(late_input_is_dropped)
 }
 END_TEST
 
+/* Input that has come with the mark of its checkpoint waits for the commit, and
+ * for nothing else: there is no more to wake anybody. */
+START_TEST(input_that_waits_goes_with_the_commit)
+{
+    struct side p, s;
+    uint16_t got[8];
+
+    begin(&p, &s, 8 << 20);
+    checkpoint(&p, &s, 1);
+    turn(&p);
+    turn(&s);
+    turn(&p);
+    ask(&s, COLO_PROXY_CHECKPOINT, 2);
+    ask(&p, COLO_PROXY_CHECKPOINT, 2);
+    from_world(&p, 7);
+    ask(&p, COLO_PROXY_COMMIT, 2);
+    turn(&p);
+    turn(&p);
+    turn(&s);
+    ck_assert_uint_eq(at_guest(&s, got, 8), 0);
+    ask(&s, COLO_PROXY_COMMIT, 2);
+    ck_assert_uint_eq(at_guest(&s, got, 8), 1);
+    ck_assert_uint_eq(got[0], 7);
+    end(&p, &s);
+}
+END_TEST
+
 /* The primary's host dies when the replica stands, or right after: taking over
  * begins with the end of that checkpoint, and with no twin. */
 START_TEST(a_replica_needs_no_twin)
@@ -316,4 +343,4 @@ END_TEST
 
 PURE_MAIN("net-order", both_get_the_same_in_the_same_order,
           none_crosses_a_checkpoint, late_input_is_dropped,
-          a_replica_needs_no_twin)
+          input_that_waits_goes_with_the_commit, a_replica_needs_no_twin)
