@@ -21,7 +21,8 @@ void net_diverged(struct net *n, const char *reason)
     char text[160];
 
     snprintf(text, sizeof(text), "diverged %.140s", reason);
-    if (n->joined)
+    /* what a checkpoint finds that is under way, its commit settles */
+    if (n->joined && !n->stands)
         (void)ops(n)->event(n->source, text);
 }
 

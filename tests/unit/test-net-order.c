@@ -341,6 +341,34 @@ START_TEST(a_replica_needs_no_twin)
 }
 END_TEST
 
+/* What the guest has just said waits for a copy that stands: that is why, and
+ * the commit is on its way. */
+START_TEST(a_checkpoint_asks_for_no_other)
+{
+    uint8_t buf[NET_VNET + 200] = { 0 };
+    struct side p, s;
+    size_t len;
+
+    begin(&p, &s, 8 << 20);
+    checkpoint(&p, &s, 1);
+    len = NET_VNET + put_udp(buf + NET_VNET, false, 4000, "hi", 2);
+    ck_assert_int_eq(write(p.guest, buf, len), (ssize_t)len);
+    ask(&s, COLO_PROXY_CHECKPOINT, 2);
+    ask(&p, COLO_PROXY_CHECKPOINT, 2);
+    (void)net_flow_tick(&p.net, net_now_us() + 60000000u);
+    ck_assert_uint_eq(p.source.events, 0);
+    ask(&p, COLO_PROXY_COMMIT, 2);
+    ask(&s, COLO_PROXY_COMMIT, 2);
+    /* the next one asks again */
+    ck_assert_int_eq(write(p.guest, buf, len), (ssize_t)len);
+    turn(&p);
+    (void)net_flow_tick(&p.net, net_now_us() + 120000000u);
+    ck_assert_uint_eq(p.source.events, 1);
+    end(&p, &s);
+}
+END_TEST
+
 PURE_MAIN("net-order", both_get_the_same_in_the_same_order,
           none_crosses_a_checkpoint, late_input_is_dropped,
-          input_that_waits_goes_with_the_commit, a_replica_needs_no_twin)
+          input_that_waits_goes_with_the_commit, a_replica_needs_no_twin,
+          a_checkpoint_asks_for_no_other)
