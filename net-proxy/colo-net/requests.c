@@ -132,6 +132,7 @@ static const char *do_failover(struct net *n, char *text, size_t cap)
     (void)net_record_write(n->record_fd, &n->record, NULL);
     net_flow_alone(n);
     n->way = NET_ALONE;
+    n->said_lost = false; /* no reason to let go of its connections */
     n->said_rounds = 0;
     n->next_say_us = 0;
     return NULL;
