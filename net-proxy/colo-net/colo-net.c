@@ -5,6 +5,7 @@
  */
 #include <fcntl.h>
 #include <getopt.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -136,6 +137,7 @@ int main(int argc, char **argv)
     if (c >= 0)
         close(c);
     umask(077);
+    signal(SIGPIPE, SIG_IGN); /* also if nobody reads stderr any more */
     while ((c = getopt_long(argc, argv, "h", long_options, NULL)) != -1) {
         if (c == 'h') {
             fputs(usage_text, stdout);

@@ -40,13 +40,15 @@ class Side:
         self.events = []
         self.lock = threading.Lock()
         self.proc = self.sock = None
+        self.stderr = None  # a descriptor; else its log
 
     def start(self):
         self.proc = subprocess.Popen(
             ["ip", "netns", "exec", self.ns, self.pair.program, "serve",
              "--role", self.role, "--vif", self.vif, "--control", self.path,
              "--stream", f"{self.pair.dir}/stream", *self.pair.options],
-            stdin=subprocess.PIPE, stderr=open(f"{self.path}.log", "a"))
+            stdin=subprocess.PIPE, stderr=self.stderr or
+            open(f"{self.path}.log", "a"))
         for _ in range(500):
             with contextlib.suppress(OSError):
                 self.sock = socket.socket(socket.AF_UNIX,
