@@ -73,6 +73,24 @@ static struct port *find_port(struct netbuf *n, int dev)
     return NULL;
 }
 
+/* After a takeover in mode colo, colo-net goes on with the connections that it
+ * rewrites.  It reads what the guest sends at the vif itself, before the plug
+ * could hold it: those would be told what no checkpoint has. */
+static int refuse_served(struct netbuf *n, const struct colo_port_id *id,
+                         struct colo_error *err)
+{
+    struct colo_link_info info;
+    char tap[COLO_IFNAME];
+
+    colo__port_tap_name(id, tap);
+    if (colo__link_get(&n->nl, tap, 0, &info, NULL))
+        return 0;
+    return colo__fail(err, COLO_E_EXISTS, 0, WHERE,
+                      "colo-net (%s) still serves connections from before a "
+                      "takeover: wait until they are closed, or end them",
+                      tap);
+}
+
 static int add_port(struct netbuf *n, const char *name, int dev,
                     const struct colo_port_id *id, struct colo_error *err)
 {
@@ -83,6 +101,9 @@ static int add_port(struct netbuf *n, const char *name, int dev,
     if (n->count == MAX_PORTS)
         return colo__fail(err, COLO_E_LIMIT, 0, WHERE,
                           "more than %d interfaces", MAX_PORTS);
+    rc = refuse_served(n, id, err);
+    if (rc)
+        return rc;
     memset(p, 0, sizeof(*p));
     p->id = *id;
     p->dev = dev;

@@ -31,7 +31,8 @@ struct colo_netbuf_status {
 /* colo__netbuf_new - for the guest domid, of which nothing is touched before
  * start.  What the calls of the seam do:
  *   start       everything that the guest's interfaces send is held from now
- *               on, also of interfaces that appear later
+ *               on, also of interfaces that appear later; COLO_E_EXISTS
+ *               while colo-net serves one of them
  *   checkpoint  closes the epoch; one system call; the guest stands still
  *   commit      lets that epoch out
  *   failover    the other side has the guest: what is held is lost, and the

@@ -119,6 +119,13 @@ bool colo__ifb_parse(const char *name, enum colo_ifb_kind *ret_kind,
     return rest && !*rest;
 }
 
+void colo__port_tap_name(const struct colo_port_id *id,
+                         char ret_name[COLO_IFNAME])
+{
+    snprintf(ret_name, COLO_IFNAME, "cn%s%u.%u", id->emulated ? "e" : "",
+             id->domid & UINT16_MAX, id->devid & UINT16_MAX);
+}
+
 /* ---- interfaces -------------------------------------------------------- */
 
 static bool parse_attributes(struct nlmsghdr *msg, struct colo_link_info *info)

@@ -49,6 +49,11 @@ void colo__ifb_name(const struct colo_port_id *id, enum colo_ifb_kind kind,
 bool colo__ifb_parse(const char *name, enum colo_ifb_kind *ret_kind,
                      struct colo_port_id *ret_id);
 
+/* colo__port_tap_name - of colo-net's TAP in the interface's place; it is there
+ * as long as colo-net serves that.  Pure. */
+void colo__port_tap_name(const struct colo_port_id *id,
+                         char ret_name[COLO_IFNAME]);
+
 static inline bool colo__port_same(const struct colo_port_id *a,
                                    const struct colo_port_id *b)
 {

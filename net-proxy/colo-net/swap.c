@@ -202,8 +202,7 @@ static void name_tap(const char *vif, int index, char *tap)
     struct colo_port_id id;
 
     if (colo__port_find(vif, &id))
-        snprintf(tap, COLO_IFNAME, "cn%s%u.%u", id.emulated ? "e" : "",
-                 id.domid & UINT16_MAX, id.devid & UINT16_MAX);
+        colo__port_tap_name(&id, tap);
     else
         snprintf(tap, COLO_IFNAME, "cn-%d", index);
 }

@@ -433,6 +433,34 @@ static void hotplug(void)
     expect_clean();
 }
 
+/* colo-net reads what the guest sends before a plug could hold it. */
+static void served_by_colo_net(void)
+{
+    static const char *const taps[] = { "cn9001.0", "cne9001.0" };
+    struct colo_netbuf_config config = { .limit = 0 };
+    struct colo_error error;
+    int rc;
+
+    for (int i = 0; i < 2; i++) {
+        if (sh("ip tuntap add dev %s mode tap", taps[i]))
+            errx(1, "%s cannot be made", taps[i]);
+        if (colo__netbuf_new(DOMID, &config, NULL, &net, &error))
+            errx(1, "netbuf: %s", error.text);
+        memset(&error, 0, sizeof(error));
+        rc = colo__replication_ops(net)->start(net, COLO_MODE_REMUS, &error);
+        CHECK(rc == COLO_E_EXISTS && error.code == rc, "%d", rc);
+        CHECK(strstr(error.text, taps[i]) && strstr(error.text, "wait"),
+              "it says \"%s\"", error.text);
+        printf("    %s\n", error.text);
+        colo__replication_ops(net)->close(net);
+        expect_clean();
+        sh("ip link del %s", taps[i]);
+    }
+    begin(); /* it has ended */
+    end();
+    expect_clean();
+}
+
 static void failover(void)
 {
     struct colo_error error = { 0 };
@@ -676,6 +704,7 @@ static const struct {
     { "timing", timing },
     { "overflow", overflow },
     { "hot-plug", hotplug },
+    { "served by colo-net", served_by_colo_net },
     { "failover", failover },
     { "stop in order", stop_in_order },
     { "stop while sending", stop_while_sending },

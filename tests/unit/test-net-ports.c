@@ -78,6 +78,23 @@ START_TEST(ifb_names)
 }
 END_TEST
 
+START_TEST(tap_names)
+{
+    struct colo_port_id id = { 32751, 65535, true };
+    enum colo_ifb_kind kind;
+    char name[COLO_IFNAME];
+
+    colo__port_tap_name(&id, name);
+    ck_assert_str_eq(name, "cne32751.65535");
+    id = (struct colo_port_id){ 7, 0, false };
+    colo__port_tap_name(&id, name);
+    ck_assert_str_eq(name, "cn7.0");
+    /* it is neither a guest's nor one that cleanup takes away */
+    ck_assert(!colo__port_parse(name, &id));
+    ck_assert(!colo__ifb_parse(name, &kind, &id));
+}
+END_TEST
+
 START_TEST(renamed_by_nobody)
 {
     struct colo_port_id id;
@@ -148,6 +165,7 @@ int main(void)
 
     tcase_add_loop_test(tc, ports, 0, (int)COLO_ARRAY_LEN(port_cases));
     tcase_add_test(tc, ifb_names);
+    tcase_add_test(tc, tap_names);
     tcase_add_test(tc, renamed_by_nobody);
     tcase_add_test(tc, links);
     suite_add_tcase(suite, tc);
