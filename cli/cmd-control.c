@@ -102,6 +102,36 @@ static bool ended(const struct colo_status *status)
     return status->state == COLO_STATE_ENDED;
 }
 
+static void note_stopped(void *user, const struct colo_check_item *item)
+{
+    if (!strcmp(item->id, "not-running"))
+        *(bool *)user = true;
+}
+
+/* A replica stands still, or has been destroyed. */
+static bool runs_here(const char *guest)
+{
+    struct colo_error err;
+    bool stopped = false;
+
+    return colo_check_domain(guest, COLO_MODE_REMUS, note_stopped, &stopped,
+                             &err) != COLO_E_NOTFOUND && !stopped;
+}
+
+/* A takeover that has failed ends the session like one that has not, and what
+ * it said last is removed at once: then the guest itself tells. */
+static bool came_to_nothing(const struct colo_status *status,
+                            const char *domain)
+{
+    char domid[16]; /* a toolstack that is slow gives it its name later */
+
+    if (status->state == COLO_STATE_ACTIVE)
+        return false;
+    snprintf(domid, sizeof(domid), "%" PRIu32, status->domid);
+    return status->replication_error ||
+           !runs_here(status->domid ? domid : domain);
+}
+
 /* ---- the way through ---------------------------------------------------- */
 
 struct control {
@@ -157,9 +187,11 @@ static int carry_out(const struct control *control,
                              &err);
     if (rc < 0)
         return cli_fail(&err, "%s: %s", domain, control->not_done);
-    if (rc == 0 && control->last_word && !control->done(&status) &&
-        status.error[0]) {
-        cli_say("%s: the session has ended: %s", domain, status.error);
+    if (control->last_word && came_to_nothing(&status, domain)) {
+        cli_say("%s: %s: the session has ended: %s", domain,
+                control->not_done,
+                status.error[0] ? status.error : "see its log");
+        cli_say_log(domain);
         return CLI_FAILED;
     }
     if (control->is_done)

@@ -109,6 +109,18 @@ static bool is_here(const char *name)
            COLO_E_NOTFOUND;
 }
 
+/* 4 is for a guest that is not here, and ends colo@.service for good.  What
+ * else was not found, a peer's name, a follower, may be there next time. */
+static int exit_of_start(const char *name, int code)
+{
+    int exit_code = cli_exit_of(code);
+
+    if (exit_code == CLI_TIMEOUT ||
+        (exit_code == CLI_NOT_FOUND && is_here(name)))
+        return CLI_FAILED;
+    return exit_code;
+}
+
 static int say_gone(const struct protect *protect, int rc,
                     const struct colo_error *err)
 {
@@ -130,7 +142,6 @@ static int say_end(const struct protect *protect, int rc,
                    const struct colo_error *err)
 {
     const char *name = protect->name, *peer = protect->config.peer;
-    int code;
 
     if (rc == COLO_E_GUEST) {
         cli_say("%s: protection has ended: %s", name, err->text);
@@ -146,8 +157,7 @@ static int say_end(const struct protect *protect, int rc,
     if (!protect->committed) {
         cli_say("%s: NOT protected: %s. The guest runs on here as before",
                 name, err->text);
-        code = cli_exit_of(rc);
-        return code == CLI_TIMEOUT ? CLI_FAILED : code;
+        return exit_of_start(name, rc);
     }
     cli_say("%s: PROTECTION IS LOST: %s", name, err->text);
     cli_say("%s runs on here WITHOUT protection; when %s is back: "
@@ -261,8 +271,10 @@ static int protect_guest(struct protect *protect, int signal_fd)
     snprintf(protect->name, sizeof(protect->name), "%s",
              protect->config.domain);
     rc = colo_session_open(&protect->config, &session, &err);
-    if (rc)
-        return cli_fail(&err, "%s: NOT protected", protect->config.domain);
+    if (rc) {
+        cli_fail(&err, "%s: NOT protected", protect->config.domain);
+        return exit_of_start(protect->config.domain, rc);
+    }
     memset(&status, 0, sizeof(status));
     status.size = sizeof(status);
     if (!colo_query_status(session, &status, NULL) && status.name[0])

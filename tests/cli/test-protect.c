@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Copyright (C) libcolo developers
+ *
+ * The exit status of a protection that could not begin: systemd tries again
+ * after some of them only.  The session is made up here.
+ */
+#include "../unit/pure-common.h"
+
+#include "../../cli/cmd-protect.c"
+
+static int opens, ends, guest;
+
+static int say_no(int code, struct colo_error *err)
+{
+    memset(err, 0, sizeof(*err));
+    err->code = code;
+    strcpy(err->text, "no address is known for host2-repl");
+    return code;
+}
+
+int colo_session_open(const struct colo_config *config,
+                      struct colo_session **ret_session,
+                      struct colo_error *err)
+{
+    (void)config;
+    *ret_session = NULL;
+    return opens ? say_no(opens, err) : 0;
+}
+
+int cli_session_loop(struct colo_session *session, int signal_fd,
+                     bool with_hangup, struct colo_error *err)
+{
+    (void)session;
+    (void)signal_fd;
+    (void)with_hangup;
+    return say_no(ends, err);
+}
+
+int colo_query_status(struct colo_session *session,
+                      struct colo_status *status, struct colo_error *err)
+{
+    (void)session;
+    (void)status;
+    (void)err;
+    return COLO_E_STATE;
+}
+
+void colo_session_close(struct colo_session *session)
+{
+    (void)session;
+}
+
+int colo_config_init(struct colo_config *config, size_t size)
+{
+    memset(config, 0, size);
+    return 0;
+}
+
+int colo_check_domain(const char *domain, int mode, colo_check_fn *fn,
+                      void *user, struct colo_error *err)
+{
+    (void)domain;
+    (void)mode;
+    (void)fn;
+    (void)user;
+    return guest ? say_no(guest, err) : 0;
+}
+
+bool check_peer(struct check_report *report, const char *ssh,
+                const char *remote, const char *host, const char *domain,
+                int cancel_fd)
+{
+    (void)report;
+    (void)ssh;
+    (void)remote;
+    (void)host;
+    (void)domain;
+    (void)cancel_fd;
+    return true;
+}
+
+void check_report_item(void *user, const struct colo_check_item *item)
+{
+    (void)user;
+    (void)item;
+}
+
+bool cli_signals_open(int *ret_fd)
+{
+    *ret_fd = -1;
+    return true;
+}
+
+static int protect(int open, int end, int there)
+{
+    char *argv[] = { (char[]){ "protect" }, (char[]){ "--no-check" },
+                     (char[]){ "web" }, (char[]){ "host2" }, NULL };
+
+    opens = open;
+    ends = end;
+    guest = there;
+    optind = 1;
+    return cli_cmd_protect.run(4, argv);
+}
+
+START_TEST(test_not_found)
+{
+    /* what was not found is not the guest */
+    ck_assert_int_eq(protect(0, COLO_E_NOTFOUND, 0), CLI_FAILED);
+    ck_assert_int_eq(protect(COLO_E_NOTFOUND, 0, 0), CLI_FAILED);
+    ck_assert_int_eq(protect(COLO_E_NOTFOUND, 0, COLO_E_NOTFOUND),
+                     CLI_NOT_FOUND);
+    ck_assert_int_eq(protect(0, COLO_E_TIMEOUT, 0), CLI_FAILED);
+    ck_assert_int_eq(protect(0, COLO_E_UNSUPPORTED, 0), CLI_NOT_PROTECTABLE);
+}
+END_TEST
+
+PURE_MAIN("cli-protect", test_not_found)
