@@ -74,6 +74,11 @@ _colo() {
                 esac ;;
         esac
     fi
-    mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
+    # Not compgen -W, which expands: names of guests may come from another host.
+    local word all
+    read -r -d '' -a all <<<"$words"
+    for word in "${all[@]}"; do
+        [[ $word != "$cur"* ]] || COMPREPLY+=("$(printf %q "$word")")
+    done
 }
 complete -F _colo colo

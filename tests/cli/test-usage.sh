@@ -74,4 +74,15 @@ complete_line() { # words...; the last one is completed
 [ "$(complete_line colo protect --peer s)" = stock ] ||
     bad "completion of a peer"
 [ "$(complete_line colo check --mo)" = --mode ] || bad "completion of check"
+# A guest's name may come from another host: it is a word and no command.
+mkdir "$tmp/bin"
+cat >"$tmp/bin/colo" <<'COLO'
+#!/bin/sh
+[ "$1" != status ] || printf 'GUEST ROLE\n%s primary\n' '$(touch${IFS}$MARK)'
+COLO
+chmod +x "$tmp/bin/colo"
+got=$(MARK=$tmp/mark colo=$tmp/bin/colo && export MARK &&
+    complete_line colo stop "")
+[ ! -e "$tmp/mark" ] || bad "completion runs a guest's name"
+[ "$got" = '\$\(touch\$\{IFS\}\$MARK\)' ] || bad "completion of a name: $got"
 exit $failed
