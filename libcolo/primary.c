@@ -241,6 +241,10 @@ void colo__primary_message(struct colo_session *s, const struct colo_msg *msg)
             s->p.await_answer = false;
             return;
         }
+        if (msg->value == 0 && s->state < COLO_STATE_ARBITRATING) {
+            colo__session_raise(s, COLO_EV_STOP); /* the operator, there */
+            return;
+        }
         break;
     default:
         break;

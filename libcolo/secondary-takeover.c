@@ -195,7 +195,9 @@ void colo__secondary_end_further(struct colo_session *s)
         }
         s->s.replica = false;
     }
-    if (s->s.answer_stop) {
+    /* An operator's stop holds for both; a signal, as at the end of this host,
+     * does not: who protects may come back. */
+    if (s->s.answer_stop || (s->operator_stop && s->peer_known)) {
         s->s.answer_stop = false;
         colo__control_send(s, COLO_MSG_STOP, s->epoch, 0, NULL, 0);
     }

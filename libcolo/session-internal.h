@@ -141,6 +141,7 @@ struct colo_session {
     bool guest_gone;
     bool guest_stuck;                   /* it could not be resumed */
     bool operator_failover;             /* asked for, not detected */
+    bool operator_stop;                 /* by a request in xenstore */
     bool arbiter_asked;
     struct colo_disks disks;
     struct colo_nets nets;              /* mode colo */

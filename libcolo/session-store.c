@@ -85,6 +85,7 @@ static int carry_out(struct colo_session *s, const struct colo_control *c,
     case COLO_CONTROL_FAILOVER:
         return colo_session_failover(s, err);
     case COLO_CONTROL_STOP:
+        s->operator_stop = true;
         return colo_session_stop(s, err);
     case COLO_CONTROL_DELAY:
         return colo_session_set_delay(s, c->arg, err);

@@ -33,6 +33,27 @@ START_TEST(protects_and_stops)
 }
 END_TEST
 
+/* An operator at the backup ends it for both; a signal there does not. */
+START_TEST(ended_at_the_backup)
+{
+    struct session_pair t;
+
+    for (int operator = 0; operator < 2; operator++) {
+        pair_init(&t);
+        pair_open(&t, NULL, NULL);
+        pair_protected(&t, 5);
+        t.s.session->operator_stop = operator;
+        ck_assert_int_eq(colo_session_stop(t.s.session, NULL), 0);
+        pair_until(&t, 5000, t.p.rc <= 0 && t.s.rc <= 0);
+        ck_assert_msg(t.p.rc == (operator ? 0 : COLO_E_PEER), "%s",
+                      t.p.err.text);
+        ck_assert_int_eq(t.s.rc, 0);
+        ck_assert_int_eq(guest_state(t.guest), COLO_HV_RUNNING);
+        pair_close(&t);
+    }
+}
+END_TEST
+
 /* the host of the primary dies: its sockets fall silent and then close */
 START_TEST(takes_over)
 {
@@ -131,6 +152,7 @@ START_TEST(refuses_enable_with_failover)
 }
 END_TEST
 
-PURE_MAIN("session-remus", protects_and_stops, takes_over, backup_lost,
+PURE_MAIN("session-remus", protects_and_stops, ended_at_the_backup,
+          takes_over, backup_lost,
           operator_takes_over, guest_powers_off,
           refuses_enable_with_failover)
