@@ -222,6 +222,8 @@ static int take_item(struct colo_epoch *epoch,
                      const struct colo_stream_item *item,
                      struct colo_error *err)
 {
+    if (!epoch)
+        return 0; /* skipped */
     if (item->kind == COLO_ITEM_PAGE)
         return take_page(epoch, item, err);
     return colo__stream_gather_add(gather, item, err);
@@ -278,5 +280,19 @@ int colo__stock_rx_epoch(struct colo_stock_rx *rx, struct colo_epoch *epoch,
         return rc;
     if (!rc)
         rc = colo__stream_gather_end(&gather, &epoch->state_len, err);
+    return rc ? broken(rx, rc) : 0;
+}
+
+int colo__stock_rx_skip(struct colo_stock_rx *rx, uint32_t timeout_ms,
+                        struct colo_error *err)
+{
+    bool begun = false;
+    int rc = check_stage(rx, STAGE_SEEDED, err);
+
+    if (rc)
+        return rc;
+    rc = read_epoch(rx, NULL, NULL, timeout_ms, &begun, err);
+    if (rc == COLO_E_TIMEOUT && !begun)
+        return rc;
     return rc ? broken(rx, rc) : 0;
 }

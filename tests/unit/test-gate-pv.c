@@ -8,6 +8,10 @@
 #include "gate-backup.h"
 #include "pv-sim.h"
 
+#include "../../remus-compat/gate/nowhere.h"
+#include "../../remus-compat/stream-epoch.h"
+#include "../../remus-compat/xl-header.h"
+
 /* ---- the guest's seed --------------------------------------------------- */
 
 static int seed_fd = -1;
@@ -188,4 +192,29 @@ START_TEST(half_a_piece)
 }
 END_TEST
 
-PURE_MAIN("gate-pv", protects_and_stops, is_the_guest, half_a_piece)
+/* xl remus -b: a PV guest's checkpoints are taken and forgotten, until a revoke */
+START_TEST(nowhere_takes_them)
+{
+    static struct stream s;
+    uint8_t header[COLO_XL_HEADER + 4], revoke[COLO_STREAM_REVOKE];
+    struct colo_error err = { 0 };
+    int fds[2];
+
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+    ck_assert_int_eq(colo__xl_put_header(header, sizeof(GATE_CONFIG), NULL),
+                     0);
+    stream_make(&s, COLO_STREAM_PV, COLO_STREAM_REMUS, 3);
+    colo__stream_revoke(revoke);
+    seed_fd = fds[1];
+    put(header, sizeof(header));
+    put(GATE_CONFIG, sizeof(GATE_CONFIG));
+    put(s.bytes, s.len);
+    put(revoke, sizeof(revoke));
+    ck_assert_int_eq(gate_nowhere(fds[0], 1 << 20, &err), COLO_E_PROTO);
+    ck_assert_msg(strstr(err.text, "PAGE_DATA") != NULL, "%s", err.text);
+    close(fds[1]);
+    seed_fd = -1;
+}
+END_TEST
+
+PURE_MAIN("gate-pv", nowhere_takes_them, protects_and_stops, is_the_guest, half_a_piece)
