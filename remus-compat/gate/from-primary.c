@@ -261,9 +261,10 @@ static int take_message(struct from *f, const struct colo_msg *msg,
         if (msg->value == 1)
             return colo__fail(err, COLO_E_REFUSED, 0, WHERE, "the primary has "
                               "only stock Xen and cannot be told to end its "
-                              "guest: destroy it there, and the takeover comes "
-                              "by itself");
-        break;
+                              "guest: protection has ended, the replica is "
+                              "gone, and the guest runs there");
+        return colo__fail(err, COLO_E_PEER_SAID, 0, WHERE,
+                          "protection was ended here by request");
     }
     return colo__fail(err, COLO_E_PROTO, 0, WHERE, "%s of epoch %llu in epoch "
                       "%llu", colo__msg_name(msg->type),

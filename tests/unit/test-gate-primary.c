@@ -501,7 +501,7 @@ START_TEST(asked_at_the_backup)
         ck_assert_uint_eq(sim_hv_calls(a.t.s.hv, SIM_OP_START), 0);
         if (failover) {
             ck_assert_int_eq(a.t.s.rc, COLO_E_PEER_SAID);
-            ck_assert_ptr_nonnull(strstr(a.t.s.err.text, "destroy it there"));
+            ck_assert_ptr_nonnull(strstr(a.t.s.err.text, "runs there"));
         } else {
             ck_assert_msg(a.t.s.rc == 0, "%s", a.t.s.err.text);
         }
