@@ -191,10 +191,17 @@ int lv_start(uint32_t domid)
     return supervise(settle, settle_undo, &life);
 }
 
+/* Whom somebody has paused in Xen, not only in libvirt's view, can neither be
+ * suspended nor shall he be let run. */
 int lv_rearm(uint32_t domid)
 {
     struct life life = { domid, true };
+    xc_domaininfo_t info;
 
+    if (domain_info(domid, &info) && info.flags & XEN_DOMINF_paused) {
+        report("warning", "domain %u was paused, and stays so", domid);
+        return EXIT_FAILED;
+    }
     return supervise(settle, settle_undo, &life);
 }
 

@@ -5,7 +5,6 @@
  * colo-watchdog at once, and by colo_recover() later.
  */
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -16,6 +15,7 @@
 
 #define LOOK_MS 100
 #define MONITOR_MS 20000 /* a toolstack's daemon may have to be asked */
+#define UNDO_MS 10000    /* then: to undo what was begun, and watch itself */
 
 /* A suspend that is under way shows as nothing at all between the guest's
  * answer in xenstore and its standing still: so look for a while. */
@@ -90,16 +90,18 @@ int colo__hv_xen_monitor(uint32_t domid, struct colo_error *err)
     rc = colo__spawn(argv, -1, -1, &report, &life, &pid, &pidfd, err);
     if (rc)
         return rc;
-    /* it leaves a child that watches */
-    if (colo__spawn_wait(pid, pidfd, MONITOR_MS)) {
+    /* It leaves a child that watches.  It may have paused or suspended the
+     * guest for libvirt: with its life line's end that is undone, and if it
+     * were killed nobody would. */
+    rc = colo__spawn_wait(pid, pidfd, MONITOR_MS);
+    close(life);
+    if (rc)
+        rc = colo__spawn_wait(pid, pidfd, UNDO_MS);
+    if (rc)
         rc = colo__fail(err, COLO_E_SYS, 0, "recover", "nobody watches for the "
                         "end of domain %u: if it powers off, `xl destroy` it",
                         domid);
-        kill(pid, SIGKILL);
-        (void)colo__spawn_wait(pid, pidfd, 1000);
-    }
     close(report);
-    close(life);
     if (pidfd >= 0)
         close(pidfd);
     return rc;
