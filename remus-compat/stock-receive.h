@@ -62,8 +62,8 @@ int colo__stock_rx_seed(struct colo_stock_rx *rx, colo_stock_write_fn *write,
 int colo__stock_rx_epoch(struct colo_stock_rx *rx, struct colo_epoch *epoch,
                          uint32_t timeout_ms, struct colo_error *err);
 
-/* colo__stock_rx_skip - the next checkpoint, of any guest: read and checked, and
- * kept nowhere.
+/* colo__stock_rx_skip - the next checkpoint, of any guest: read and checked,
+ * and kept nowhere.
  * Errors   as colo__stock_rx_epoch() */
 int colo__stock_rx_skip(struct colo_stock_rx *rx, uint32_t timeout_ms,
                         struct colo_error *err);
