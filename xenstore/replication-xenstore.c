@@ -355,9 +355,12 @@ static int end_all(struct replication_xenstore *rx, int verb,
     int rc = 0;
 
     rx->active = false;
-    memset(&rx->failure, 0, sizeof(rx->failure));
     /* who has answered meanwhile can be asked at once */
     (void)service(rx, NULL);
+    /* A refused mark, taken in before or now, says nothing; who has gone or
+     * refused a commit is no copy to take over. */
+    if (verb == COLO_PROXY_STOP || !rx->unusable)
+        memset(&rx->failure, 0, sizeof(rx->failure));
     for (struct colo_peer *p = rx->peers; p; p = p->next) {
         int one;
 
