@@ -195,8 +195,7 @@ void colo__secondary_end_further(struct colo_session *s)
         }
         s->s.replica = false;
     }
-    /* An operator's stop holds for both; a signal, as at the end of this host,
-     * does not: who protects may come back. */
+    /* the primary waits for this, whoever began */
     if (s->s.answer_stop || (s->operator_stop && s->peer_known)) {
         s->s.answer_stop = false;
         colo__control_send(s, COLO_MSG_STOP, s->epoch, 0, NULL, 0);

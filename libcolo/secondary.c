@@ -266,6 +266,11 @@ int colo__secondary_action(struct colo_session *s, int action,
         return colo__secondary_hand_over(s, err);
     case COLO_ACT_DESTROY:
         colo__session_set_mode(s, s->mode, COLO_REASON_PROCESSING);
+        /* Now: the end of the replica may take longer than "dead".  An
+         * operator's stop holds for both; a signal, as at the end of this
+         * host, does not: who protects may come back. */
+        if (s->operator_stop && s->peer_known)
+            colo__control_send(s, COLO_MSG_STOP, s->epoch, 0, NULL, 0);
         colo__secondary_abort_job(s);
         return 0;
     default: /* NONE, GIVE_UP: finish does it */

@@ -269,7 +269,11 @@ static void take_wants(struct colo_session *s)
     (void)!read(s->wake_fd, &count, sizeof(count));
     if (wants & COLO_WANT_START)
         colo__session_raise(s, COLO_EV_START);
-    if (wants & COLO_WANT_STOP)
+    /* too late once the primary ends its guest for the operator's failover:
+     * there would be none left */
+    if ((wants & COLO_WANT_STOP) &&
+        !(s->role == COLO_ROLE_SECONDARY && s->s.await_yield &&
+          s->state == COLO_STATE_ARBITRATING))
         colo__session_raise(s, COLO_EV_STOP);
     if (wants & COLO_WANT_FAILOVER) {
         s->operator_failover = true;

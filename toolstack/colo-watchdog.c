@@ -115,7 +115,7 @@ static int see_to_guest(uint32_t domid, const char *uuid, long session,
     struct xs_handle *xs = xs_open(0);
     int rc = colo__hv_xen_recover(domid, 0, log, err);
     struct colo_error why;
-    bool others = false;
+    bool others = false, removed = false;
 
     /* the guest goes on alone: what it said is said */
     if (colo__netbuf_cleanup(domid, true, &why))
@@ -126,16 +126,18 @@ static int see_to_guest(uint32_t domid, const char *uuid, long session,
     for (int i = 0; i < LATE_LOOKS && !is_gone(rc); i++) {
         long owner;
 
-        if (!rc) /* otherwise `colo recover` must find them */
+        if (!rc && !removed) { /* else `colo recover` must find them */
             remove_nodes(xs, uuid, session);
+            removed = true;
+        }
         poll(NULL, 0, LATE_LOOK_MS);
         owner = owner_pid(xs, uuid);
-        others = owner && owner != session;
+        others = owner && (removed || owner != session);
         if (others)
             break;
         rc = colo__hv_xen_recover(domid, 0, log, err);
     }
-    if (!others && (!rc || is_gone(rc)))
+    if (!others && !removed && (!rc || is_gone(rc)))
         remove_nodes(xs, uuid, session);
     xs_close(xs);
     return rc || others ? rc : colo__hv_xen_monitor(domid, err);

@@ -472,7 +472,7 @@ void cmp_tcp_commit(struct colo_compare *c, struct cmp_flow *f,
         f->past_len = 0; /* some went out uncompared */
     f->known = f->pri_sent;
     f->cursor = f->pri_top;
-    if (f->peer_acked && seq_lt(f->cursor, f->peer_ack))
+    if (f->known && f->peer_acked && seq_lt(f->cursor, f->peer_ack))
         f->peer_acked = false; /* no more than a claim */
     f->sec_acked = f->pri_acked;
     f->sec_ack = f->pri_ack;

@@ -261,8 +261,8 @@ static int take_message(struct from *f, const struct colo_msg *msg,
         if (msg->value == 1)
             return colo__fail(err, COLO_E_REFUSED, 0, WHERE, "the primary has "
                               "only stock Xen and cannot be told to end its "
-                              "guest: protection has ended, the replica is "
-                              "gone, and the guest runs there");
+                              "guest, which runs there; if it was not taken "
+                              "over here, the replica is gone");
         return colo__fail(err, COLO_E_PEER_SAID, 0, WHERE,
                           "protection was ended here by request");
     }
