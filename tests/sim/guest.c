@@ -375,6 +375,10 @@ void sim_guest_pause(struct sim_guest *guest, bool on)
 {
     atomic_store(&guest->ctl->paused, on);
     sim__kick(guest);
+    /* whoever looks at its memory next must not find half a step; one that was
+     * killed in the middle of it stays there */
+    for (int i = 0; on && i < 20000 && atomic_load(&guest->ctl->in_step); i++)
+        usleep(100);
 }
 
 void sim_guest_track_off(struct sim_guest *guest)

@@ -139,7 +139,8 @@ static void vcpu_loop(struct sim_guest *guest)
          * has the guest for himself */
         atomic_store(&ctl->in_step, 1);
         run = atomic_load(&ctl->run);
-        if ((run == SIM_RUNNING || run == SIM_ASKED) && has_work(guest))
+        if ((run == SIM_RUNNING || run == SIM_ASKED) &&
+            !atomic_load(&ctl->paused) && has_work(guest))
             one_step(guest);
         atomic_store(&ctl->in_step, 0);
         if (!has_work(guest))

@@ -510,6 +510,14 @@ END_TEST
 
 /* ---- slow is not dead: with the backup on a thread of its own ------------ */
 
+/* what is slow takes longer than "dead", in parts that do not */
+static void slow_init(struct session_pair *t)
+{
+    pair_init(t);
+    t->p.config.dead_ms = t->s.config.dead_ms = 1500;
+    t->p.config.commit_ms = t->s.config.commit_ms = 20000;
+}
+
 static void *backup_main(void *arg)
 {
     struct side *side = arg;
@@ -526,7 +534,7 @@ static int slow_pending(struct colo_replication *r, bool *ret_diverged,
     (void)ret_diverged;
     (void)err;
     if (r->checkpoints == 5 && !mark_until)
-        mark_until = now_ms() + 900;
+        mark_until = now_ms() + 2500;
     return r->checkpoints == 5 && now_ms() < mark_until;
 }
 
@@ -542,10 +550,10 @@ START_TEST(a_slow_mark_is_no_death)
 
     ops.pending = slow_pending;
     mark_until = 0;
-    pair_init(&t);
+    slow_init(&t);
     pair_open(&t, &parts, NULL);
     pthread_create(&th, NULL, backup_main, &t.s);
-    until = now_ms() + 6000;
+    until = now_ms() + 30000;
     while (now_ms() < until && t.p.rc > 0 && t.p.checkpoints < 12) {
         struct pollfd pfd = { .events = POLLIN };
 
@@ -558,6 +566,7 @@ START_TEST(a_slow_mark_is_no_death)
                   t.p.rc, t.p.err.text, t.s.rc,
                   (unsigned)sim_hv_calls(t.s.hv, SIM_OP_START),
                   guest_state(t.guest));
+    ck_assert(mark_until);
     colo_session_stop(t.p.session, NULL);
     while (t.p.rc > 0) {
         side_process(&t.p);
@@ -579,7 +588,7 @@ static int slow_read(struct colo_hv *hv, const uint64_t *gfns, size_t n,
 {
     if (watched->p.checkpoints >= 4 && slow_reads < 9 && n > 512) {
         slow_reads++;
-        usleep(100000);
+        usleep(300000);
     }
     return real_ops->read(hv, gfns, n, dst, kinds, err);
 }
@@ -594,7 +603,7 @@ START_TEST(a_long_copy_is_no_death)
 
     watched = &t;
     slow_reads = 0;
-    pair_init(&t);
+    slow_init(&t);
     t.sim.nr_gfns = 10752;
     t.sim.max_gfns = 16384;
     pair_connect(&t);
@@ -607,7 +616,7 @@ START_TEST(a_long_copy_is_no_death)
     side_open(&t.s, sim_hv_secondary(&t.sim), &sp);
     ck_assert_int_eq(sim_guest_run(t.guest, &t.p.err), 0);
     pthread_create(&th, NULL, backup_main, &t.s);
-    until = now_ms() + 20000;
+    until = now_ms() + 40000;
     while (now_ms() < until && t.p.rc > 0 && t.p.checkpoints < 12) {
         struct pollfd pfd = { .events = POLLIN };
 
