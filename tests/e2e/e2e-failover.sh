@@ -27,5 +27,5 @@ protect g1 2 1 --interval 1500
 epochs_pass g1 2 3
 "$lab" power-off 2
 takes_over 1
-"$lab" guest stop g1
 host_ready 2
+"$lab" guest stop g1

@@ -12,7 +12,14 @@ need_name() { # name
     [[ ${1:-} =~ $LAB_NAME_RE ]] || die "'${1:-}' is no guest name"
 }
 
-hosts_up() { local n; for n in 1 2; do host_pid $n >/dev/null && echo $n; done; }
+# Those that can be asked: one that boots closes a connection without a word.
+hosts_up() {
+    local n
+    for n in 1 2; do
+        host_pid $n >/dev/null && is_ready $n && echo $n
+    done
+    true
+}
 
 # Shell text for a host: a guest's console logs, in the array `logs`; `newest`
 # sets the variable of that name.  No programs where bash can do it: to start one
