@@ -48,6 +48,17 @@ void colo__control_send(struct colo_session *s, uint32_t type, uint64_t epoch,
                   colo__msg_name(type), (unsigned long long)epoch);
 }
 
+void colo__control_send_back(struct colo_session *s, uint32_t type,
+                             uint64_t value, const char *text)
+{
+    bool dead = s->link_dead;
+
+    if (s->silent)
+        s->link_dead = false;
+    colo__control_send(s, type, s->epoch, value, text, (uint32_t)strlen(text));
+    s->link_dead = dead;
+}
+
 void colo__control_send_error(struct colo_session *s,
                               const struct colo_error *err)
 {

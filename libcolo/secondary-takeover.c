@@ -120,17 +120,6 @@ int colo__secondary_take_over(struct colo_session *s, struct colo_error *err)
     return colo__followers_failover(s, err);
 }
 
-/* A primary that was only held up goes on where it stood when it comes back,
- * and finds this before anything else. */
-static void tell_the_silent(struct colo_session *s)
-{
-    if (!s->silent)
-        return;
-    s->link_dead = false;
-    colo__control_send(s, COLO_MSG_STOP, s->epoch, 1, NULL, 0);
-    s->link_dead = true;
-}
-
 static int start_guest(struct colo_session *s, struct colo_error *err)
 {
     int rc = colo__session_hv(s)->life->start(s->parts.hv, err);
@@ -138,7 +127,10 @@ static int start_guest(struct colo_session *s, struct colo_error *err)
     if (rc)
         return rc;
     s->s.replica = false; /* it is the guest now: never destroyed by us */
-    tell_the_silent(s);
+    /* a primary that was only held up goes on where it stood when it comes
+     * back, and finds this before anything else */
+    if (s->silent)
+        colo__control_send_back(s, COLO_MSG_STOP, 1, "");
     rc = colo__secondary_failover(s, COLO_FAILOVER_COMPLETED, err);
     if (rc)
         return rc;

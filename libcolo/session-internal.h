@@ -246,6 +246,10 @@ void colo__connect_ready(struct colo_session *s);
 /* send a control message; a dead link raises PEER_LOST and is no error here */
 void colo__control_send(struct colo_session *s, uint32_t type, uint64_t epoch,
                         uint64_t value, const void *body, uint32_t len);
+/* a last word to a peer that was given up for its silence alone: it may have
+ * been held up, and reads it when it comes back */
+void colo__control_send_back(struct colo_session *s, uint32_t type,
+                             uint64_t value, const char *text);
 void colo__control_send_error(struct colo_session *s,
                               const struct colo_error *err);
 void colo__control_hello(struct colo_session *s);

@@ -156,13 +156,14 @@ bool colo__session_ended_well(const struct colo_session *s)
  * up, and comes back. */
 static void tell_the_end(struct colo_session *s)
 {
-    bool dead = s->link_dead;
-
-    if (s->role == COLO_ROLE_PRIMARY && s->silent && !s->guest_gone)
-        s->link_dead = false;
-    if (s->error.code)
+    if (!s->error.code)
+        return;
+    if (s->role == COLO_ROLE_PRIMARY && !s->guest_gone)
+        colo__control_send_back(s, COLO_MSG_ERROR,
+                                (uint64_t)(int64_t)s->error.code,
+                                s->error.text);
+    else
         colo__control_send_error(s, &s->error);
-    s->link_dead = dead;
 }
 
 void colo__session_end(struct colo_session *s)

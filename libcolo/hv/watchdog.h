@@ -59,7 +59,7 @@ int colo__hv_xen_recover(uint32_t domid, uint32_t wait_ms,
 /* colo__hv_xen_monitor - a guest that goes on without a session powers off,
  * reboots or crashes some day, and its toolstack has stopped to look at its
  * first suspend: somebody does again (colo-toolstack monitor).
- * Blocks   up to 20 s. */
+ * Blocks   up to 30 s. */
 int colo__hv_xen_monitor(uint32_t domid, struct colo_error *err);
 
 /* colo__hv_xen_drop_replica - the session of a replica has died: destroy the

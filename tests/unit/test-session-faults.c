@@ -526,6 +526,31 @@ static void *backup_main(void *arg)
     return NULL;
 }
 
+static void primary_turn(struct session_pair *t)
+{
+    struct pollfd pfd = { -1, POLLIN, 0 };
+
+    side_process(&t->p);
+    if (t->p.rc > 0)
+        pfd.fd = colo_session_get_fd(t->p.session);
+    poll(&pfd, 1, 2);
+}
+
+/* Both are still there, and end in order. */
+static void end_apart(struct session_pair *t, pthread_t backup)
+{
+    ck_assert_msg(t->p.rc == 1, "P: %d %s; S: %d; started %u, guest %d",
+                  t->p.rc, t->p.err.text, t->s.rc,
+                  (unsigned)sim_hv_calls(t->s.hv, SIM_OP_START),
+                  guest_state(t->guest));
+    colo_session_stop(t->p.session, NULL);
+    while (t->p.rc > 0)
+        primary_turn(t);
+    pthread_join(backup, NULL);
+    t->s.rc = 0;
+    pair_close(t);
+}
+
 static uint64_t mark_until;
 
 static int slow_pending(struct colo_replication *r, bool *ret_diverged,
@@ -554,27 +579,10 @@ START_TEST(a_slow_mark_is_no_death)
     pair_open(&t, &parts, NULL);
     pthread_create(&th, NULL, backup_main, &t.s);
     until = now_ms() + 30000;
-    while (now_ms() < until && t.p.rc > 0 && t.p.checkpoints < 12) {
-        struct pollfd pfd = { .events = POLLIN };
-
-        side_process(&t.p);
-        if (t.p.rc > 0)
-            pfd.fd = colo_session_get_fd(t.p.session);
-        poll(&pfd, 1, 2);
-    }
-    ck_assert_msg(t.p.rc == 1, "P: %d %s; S: %d; started %u, guest %d",
-                  t.p.rc, t.p.err.text, t.s.rc,
-                  (unsigned)sim_hv_calls(t.s.hv, SIM_OP_START),
-                  guest_state(t.guest));
+    while (now_ms() < until && t.p.rc > 0 && t.p.checkpoints < 12)
+        primary_turn(&t);
     ck_assert(mark_until);
-    colo_session_stop(t.p.session, NULL);
-    while (t.p.rc > 0) {
-        side_process(&t.p);
-        usleep(2000);
-    }
-    pthread_join(th, NULL);
-    t.s.rc = 0;
-    pair_close(&t);
+    end_apart(&t, th);
 }
 END_TEST
 
@@ -618,46 +626,36 @@ START_TEST(a_long_copy_is_no_death)
     pthread_create(&th, NULL, backup_main, &t.s);
     until = now_ms() + 40000;
     while (now_ms() < until && t.p.rc > 0 && t.p.checkpoints < 12) {
-        struct pollfd pfd = { .events = POLLIN };
-
         if (t.p.checkpoints == 4)
             for (uint64_t g = 0; g < 10000; g++)
                 sim_guest_mark(t.guest, g);
-        side_process(&t.p);
-        if (t.p.rc > 0)
-            pfd.fd = colo_session_get_fd(t.p.session);
-        poll(&pfd, 1, 2);
+        primary_turn(&t);
     }
     ck_assert_int_gt(slow_reads, 5);
-    ck_assert_msg(t.p.rc == 1, "P: %d %s; S: %d; started %u, guest %d",
-                  t.p.rc, t.p.err.text, t.s.rc,
-                  (unsigned)sim_hv_calls(t.s.hv, SIM_OP_START),
-                  guest_state(t.guest));
-    colo_session_stop(t.p.session, NULL);
-    while (t.p.rc > 0) {
-        side_process(&t.p);
-        usleep(2000);
-    }
-    pthread_join(th, NULL);
-    t.s.rc = 0;
-    pair_close(&t);
+    end_apart(&t, th);
 }
 END_TEST
+
+/* The other one stands still for longer than "dead". */
+static void alone(struct side *side)
+{
+    uint64_t until = now_ms() + 3000;
+
+    while (side->rc > 0 && now_ms() < until) {
+        side_process(side);
+        usleep(2000);
+    }
+}
 
 /* The backup stands still for longer than "dead", and comes back. */
 START_TEST(a_backup_that_was_held_up)
 {
     struct session_pair t;
-    uint64_t until;
 
     pair_init(&t);
     pair_open(&t, NULL, NULL);
     pair_protected(&t, 5);
-    until = now_ms() + 3000;
-    while (t.p.rc > 0 && now_ms() < until) {
-        side_process(&t.p);
-        usleep(2000);
-    }
+    alone(&t.p);
     ck_assert_int_eq(t.p.rc, COLO_E_PEER);
     colo_session_close(t.p.session);
     t.p.session = NULL;
@@ -672,16 +670,11 @@ END_TEST
 START_TEST(a_primary_that_was_held_up)
 {
     struct session_pair t;
-    uint64_t until;
 
     pair_init(&t);
     pair_open(&t, NULL, NULL);
     pair_protected(&t, 5);
-    until = now_ms() + 3000;
-    while (t.s.rc > 0 && now_ms() < until) {
-        side_process(&t.s);
-        usleep(2000);
-    }
+    alone(&t.s);
     ck_assert_msg(t.s.rc == 0, "%s", t.s.err.text);
     ck_assert_uint_eq(sim_hv_calls(t.s.hv, SIM_OP_START), 1);
     pair_until(&t, 5000, t.p.rc <= 0);
