@@ -19,11 +19,7 @@ clean_host g1 1
 clean_host g1 2
 say "what the guest does next is still carried out"
 sleep 6 # the watchdog looks after a suspend under way first
-before=$(on 1 "xl domid g1")
-"$lab" guest tell g1 reboot 1
-until_true 90 "the new g1 after reboot" new_guest g1 1 "$before"
-on 1 ": >/var/log/xen/console/guest-g1.log"
-pulse_good g1 1
+reboots g1 1
 
 say "the backup's session"
 protect g1 1 2

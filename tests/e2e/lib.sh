@@ -131,6 +131,17 @@ new_guest() { # NAME HOST DOMID: it runs as another domain
     [ "$(on "$2" "xl domid $1" 2>/dev/null || echo "$3")" != "$3" ]
 }
 
+# reboots NAME HOST: by itself, and somebody makes it a new domain
+reboots() {
+    local before
+    before=$(on "$2" "xl domid $1")
+    "$lab" guest tell "$1" reboot "$2"
+    until_true 90 "the new $1 after reboot" new_guest "$1" "$2" "$before"
+    # what it says counts, and not what the one before has said
+    on "$2" ": >/var/log/xen/console/guest-$1.log"
+    pulse_good "$1" "$2"
+}
+
 no_session() { # NAME HOST
     ! on "$2" "colo status $1 --json" >/dev/null 2>&1
 }
