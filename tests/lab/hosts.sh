@@ -90,13 +90,6 @@ prefer() { # pid
         renice -n -10 -p "$1" >/dev/null 2>&1 || true
 }
 
-# Has the host said so since it was last started?
-is_ready() { # host
-    awk -v sign="LAB-READY host$1" '/^LAB-BOOT/ { ready = 0 }
-        index($0, sign) { ready = 1 } END { exit !ready }' \
-        "$LAB_RUN/host$1.log"
-}
-
 wait_ready() { # host
     local end=$((SECONDS + LAB_BOOT_SECONDS))
     until is_ready "$1"; do

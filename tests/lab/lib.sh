@@ -83,6 +83,13 @@ host_pid() { # host
     echo "$pid"
 }
 
+# Has the host said so since it was last started?
+is_ready() { # host
+    awk -v sign="LAB-READY host$1" '/^LAB-BOOT/ { ready = 0 }
+        index($0, sign) { ready = 1 } END { exit !ready }' \
+        "$LAB_RUN/host$1.log"
+}
+
 need_host() { # host
     host_pid "$1" >/dev/null ||
         die "host$1 is down: run 'lab up' or 'lab power-on $1' first"
