@@ -5,6 +5,7 @@
  * side has it.  On every one of them a guest that lives goes on.  Session's
  * thread.
  */
+#include "hv/watchdog.h"
 #include "primary-internal.h"
 
 /* The peer is asked to end and given this long before we go on without its
@@ -128,12 +129,15 @@ int colo__primary_yield(struct colo_session *s, struct colo_error *err)
     colo__session_set_mode(s, s->mode, COLO_REASON_PROCESSING);
     atomic_store(&s->p.transfer.abort, true);
     s->p.guest_stopping = false;
+    colo__watchdog_yield(s->parts.watchdog_fd, true);
     /* whatever a follower says: the other side counts on this guest's end */
     if (s->prepared && colo__followers_failover(s, &ignored))
         colo__session_warn(s, ignored.text);
     rc = colo__session_hv(s)->life->destroy(s->parts.hv, err);
-    if (rc)
+    if (rc) {
+        colo__watchdog_yield(s->parts.watchdog_fd, false);
         return rc;
+    }
     s->guest_gone = true;
     colo__fail(&s->outcome, COLO_E_REFUSED, 0, "primary", "%s",
                s->p.crippled ? "the guest's device model (QEMU) has ended "

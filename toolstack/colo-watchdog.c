@@ -6,6 +6,8 @@
  * session was killed: then the peer is told that this host lives, the guest is
  * made to go on, its writes are no longer tracked, what its network buffers
  * hold is let out and they are taken away, and the session's nodes are removed.
+ * A session that was killed while it ended its guest for the peer has said so
+ * before ('y'): then the guest is destroyed and nothing of it is let out.
  * Started before anything else; nothing but SIGKILL ends it early.
  */
 #include <errno.h>
@@ -143,8 +145,29 @@ static int see_to_guest(uint32_t domid, const char *uuid, long session,
     return rc || others ? rc : colo__hv_xen_monitor(domid, err);
 }
 
+/* The peer may have the guest already.  It is told nothing: the end of the
+ * link, or silence, lets it take over. */
+static int end_guest(uint32_t domid, const char *uuid, long session,
+                     const struct colo_log *log, struct colo_error *err)
+{
+    int rc = colo__hv_xen_yield(domid, log, err);
+    struct colo_error why;
+    struct xs_handle *xs;
+
+    if (colo__netbuf_cleanup(domid, false, &why))
+        colo__log(log, COLO_LOG_ERROR, why.sys_errno, why.where, "%s",
+                  why.text);
+    xs = xs_open(0);
+    if (xs) {
+        remove_nodes(xs, uuid, session);
+        xs_close(xs);
+    }
+    return rc;
+}
+
 int main(int argc, char **argv)
 {
+    enum colo_watchdog_end end;
     struct colo_log log = { to_syslog, NULL, COLO_LOG_NOTICE };
     struct colo_error err = { 0 };
     unsigned long domid;
@@ -163,13 +186,20 @@ int main(int argc, char **argv)
     do_not_kill_me();
     if (chdir("/") < 0)
         return 1;
-    if (!colo__watchdog_wait(STDIN_FILENO, &control))
+    end = colo__watchdog_wait(STDIN_FILENO, &control);
+    if (end == COLO_WATCHDOG_DISARMED)
         return 0;
     /* First of all: this host lives, and so will its guest.  The peer must
      * not take over meanwhile. */
-    colo__watchdog_last_words(control);
-    syslog(LOG_WARNING, "the session of domain %lu has died", domid);
-    rc = see_to_guest((uint32_t)domid, argv[2], session, &log, &err);
+    if (end == COLO_WATCHDOG_DIED)
+        colo__watchdog_last_words(control);
+    syslog(LOG_WARNING, "the session of domain %lu has died%s", domid,
+           end == COLO_WATCHDOG_YIELDED ? " while it gave the guest to its peer"
+                                        : "");
+    if (end == COLO_WATCHDOG_YIELDED)
+        rc = end_guest((uint32_t)domid, argv[2], session, &log, &err);
+    else
+        rc = see_to_guest((uint32_t)domid, argv[2], session, &log, &err);
     if (rc && !is_gone(rc))
         syslog(LOG_ERR, "%s", err.text);
     return rc ? 1 : 0;

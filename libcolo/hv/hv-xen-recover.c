@@ -78,6 +78,22 @@ int colo__hv_xen_recover(uint32_t domid, uint32_t wait_ms,
     return rc;
 }
 
+int colo__hv_xen_yield(uint32_t domid, const struct colo_log *log,
+                       struct colo_error *err)
+{
+    struct colo_hv *chv = NULL;
+    char number[16];
+    int rc;
+
+    snprintf(number, sizeof(number), "%u", domid);
+    rc = colo__hv_xen_open(number, NULL, log, &chv, err);
+    if (rc)
+        return rc;
+    rc = colo__hv_ops(chv)->life->destroy(chv, err);
+    colo__hv_ops(chv)->close(chv);
+    return rc;
+}
+
 int colo__hv_xen_monitor(uint32_t domid, struct colo_error *err)
 {
     char number[16];

@@ -71,6 +71,12 @@ int colo__watchdog_lend(int fd, int control_fd, struct colo_error *err)
     return 0;
 }
 
+void colo__watchdog_yield(int fd, bool yields)
+{
+    if (fd >= 0)
+        (void)!send(fd, yields ? "y" : "k", 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
 /* One word of the session, and the descriptor that may come with it. */
 static ssize_t read_word(int fd, char *word, int *ret_control)
 {
@@ -100,16 +106,21 @@ static ssize_t read_word(int fd, char *word, int *ret_control)
     return r;
 }
 
-bool colo__watchdog_wait(int fd, int *ret_control)
+enum colo_watchdog_end colo__watchdog_wait(int fd, int *ret_control)
 {
+    enum colo_watchdog_end end = COLO_WATCHDOG_DIED;
     char word = 0;
 
     *ret_control = -1;
     while (read_word(fd, &word, ret_control) > 0) {
         if (word == 'q')
-            return false;
+            return COLO_WATCHDOG_DISARMED;
+        if (word == 'y')
+            end = COLO_WATCHDOG_YIELDED;
+        else if (word == 'k') /* keeps it after all */
+            end = COLO_WATCHDOG_DIED;
     }
-    return true;
+    return end;
 }
 
 void colo__watchdog_last_words(int control)

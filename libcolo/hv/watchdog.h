@@ -29,12 +29,23 @@ int colo__watchdog_start(uint32_t domid, const char *uuid,
 #define COLO_LAST_WORDS 20480 /* more than a TLS record or a message needs */
 int colo__watchdog_lend(int fd, int control_fd, struct colo_error *err);
 
+/* colo__watchdog_yield - the other side has the guest, or gets it, and counts
+ * on its end here: should the session be killed from now on, the guest is
+ * destroyed, and the peer is left to take over.  false: not any more.  Fine
+ * with -1. */
+void colo__watchdog_yield(int fd, bool yields);
+
 /* ---- the watchdog's own side ------------------------------------------- */
 
+enum colo_watchdog_end {
+    COLO_WATCHDOG_DISARMED,     /* there is nothing to do */
+    COLO_WATCHDOG_DIED,         /* the session: its guest goes on here */
+    COLO_WATCHDOG_YIELDED,      /* likewise, but its guest is the peer's */
+};
+
 /* colo__watchdog_wait - until the session is over.
- * Returns  true: it has died; *ret_control is the lent link or -1.  false:
- *          disarmed, there is nothing to do. */
-bool colo__watchdog_wait(int fd, int *ret_control);
+ * Shape    *ret_control is the lent link, to be closed, or -1. */
+enum colo_watchdog_end colo__watchdog_wait(int fd, int *ret_control);
 /* colo__watchdog_last_words - this host lives and sees to its guest: say so to
  * the peer, before anything else; closes control.  Fine with -1. */
 void colo__watchdog_last_words(int control);
@@ -55,6 +66,13 @@ void colo__watchdog_disarm(int fd, pid_t pid);
  * Blocks   up to wait_ms. */
 int colo__hv_xen_recover(uint32_t domid, uint32_t wait_ms,
                          const struct colo_log *log, struct colo_error *err);
+
+/* colo__hv_xen_yield - the session has died while it ended its guest, which is
+ * the other side's: destroy it.
+ * Errors   COLO_E_NOTFOUND the domain has gone: nothing to do
+ * Blocks   up to 30 s; the guest stands still from the beginning. */
+int colo__hv_xen_yield(uint32_t domid, const struct colo_log *log,
+                       struct colo_error *err);
 
 /* colo__hv_xen_monitor - a guest that goes on without a session powers off,
  * reboots or crashes some day, and its toolstack has stopped to look at its

@@ -4,7 +4,7 @@
  * The watchdog of a simulated guest: a child of the session's process at the
  * other end of a socket, speaking as colo-watchdog does.  End of file without
  * a word means that the session was killed: tracking off, the guest goes on,
- * and the peer hears of it.
+ * and the peer hears of it; or, where the peer has the guest, its end.
  */
 #include <fcntl.h>
 #include <signal.h>
@@ -55,9 +55,16 @@ static _Noreturn void child_main(struct sim_guest *guest, int fd)
     signal(SIGTERM, SIG_IGN);
     signal(SIGINT, SIG_IGN);
     prctl(PR_SET_NAME, "sim-watchdog");
-    if (colo__watchdog_wait(3, &control)) {
+    switch (colo__watchdog_wait(3, &control)) {
+    case COLO_WATCHDOG_DISARMED:
+        break;
+    case COLO_WATCHDOG_DIED:
         colo__watchdog_last_words(control);
         let_go(guest);
+        break;
+    case COLO_WATCHDOG_YIELDED:
+        sim_guest_kill(guest);
+        break;
     }
     _exit(0);
 }

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/stat.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "hv/hv-xen.h"
@@ -266,6 +267,35 @@ START_TEST(test_watchdog_start)
 }
 END_TEST
 
+/* What a session has said before it died. */
+START_TEST(test_watchdog_words)
+{
+    static const struct {
+        const char *words;
+        enum colo_watchdog_end end;
+    } rows[] = {
+        { "", COLO_WATCHDOG_DIED },
+        { "f", COLO_WATCHDOG_DIED },
+        { "q", COLO_WATCHDOG_DISARMED },
+        { "y", COLO_WATCHDOG_YIELDED },
+        { "yk", COLO_WATCHDOG_DIED },
+        { "yq", COLO_WATCHDOG_DISARMED },
+    };
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        size_t len = strlen(rows[i].words);
+        int pair[2], control;
+
+        ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+        ck_assert_int_eq(send(pair[0], rows[i].words, len, 0), (ssize_t)len);
+        close(pair[0]);
+        ck_assert_int_eq(colo__watchdog_wait(pair[1], &control), rows[i].end);
+        ck_assert_int_eq(control, -1);
+        close(pair[1]);
+    }
+}
+END_TEST
+
 /* Whose the replica shall be is an argument, where it is not left open. */
 START_TEST(test_toolstack)
 {
@@ -295,4 +325,4 @@ END_TEST
 PURE_MAIN("hv-xen-life", test_reports, test_dies_without_a_word,
           test_half_a_success, test_long_lines, test_stream, test_fds,
           test_given_up, test_no_helper, test_watchdog_start,
-          test_toolstack)
+          test_watchdog_words, test_toolstack)

@@ -683,6 +683,25 @@ START_TEST(test_recover)
 }
 END_TEST
 
+/* Or for one that was killed while it ended its guest for the peer. */
+START_TEST(test_yield)
+{
+    struct setup t;
+
+    begin(&t);
+    t.ops->close(t.hv);
+    ck_assert_int_eq(pipe(fake.evtchn_fd), 0);
+    ck_assert_int_eq(colo__hv_xen_yield(FAKE_DOMID, NULL, &t.err), 0);
+    ck_assert_int_eq(fake.pauses, 1);
+    ck_assert_int_eq(fake.unpauses, 0);
+    ck_assert_int_eq(fake.destroys, 1);
+    ck_assert(fake.gone);
+    ck_assert_int_eq(pipe(fake.evtchn_fd), 0);
+    fake.gone = false;
+    ck_assert_int_eq(colo__hv_xen_yield(99, NULL, &t.err), COLO_E_NOTFOUND);
+}
+END_TEST
+
 /* The session lets go on whatever stands still, which it does not yet. */
 START_TEST(test_late_after_resume)
 {
@@ -739,4 +758,5 @@ PURE_MAIN("hv-xen-stop", test_cycle, test_plugged, test_old_port,
           test_close_while_asked, test_cancel, test_cancel_at_the_last_minute,
           test_cancel_too_late, test_channel_reset, test_others,
           test_no_pv_drivers, test_somebody_elses, test_end_of_guest,
-          test_recover, test_late_after_resume, test_late_at_close)
+          test_recover, test_yield, test_late_after_resume,
+          test_late_at_close)
