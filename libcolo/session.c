@@ -261,6 +261,15 @@ static void drain(struct colo_session *s)
 
 /* ---- process ----------------------------------------------------------- */
 
+/* The primary has ended its guest, or does so for the operator's failover:
+ * without the replica there would be none left. */
+static bool must_take_over(const struct colo_session *s)
+{
+    return s->role == COLO_ROLE_SECONDARY &&
+           (s->state == COLO_STATE_TAKEOVER ||
+            (s->state == COLO_STATE_ARBITRATING && s->s.await_yield));
+}
+
 static void take_wants(struct colo_session *s)
 {
     uint64_t count;
@@ -269,11 +278,7 @@ static void take_wants(struct colo_session *s)
     (void)!read(s->wake_fd, &count, sizeof(count));
     if (wants & COLO_WANT_START)
         colo__session_raise(s, COLO_EV_START);
-    /* too late once the primary ends its guest for the operator's failover:
-     * there would be none left */
-    if ((wants & COLO_WANT_STOP) &&
-        !(s->role == COLO_ROLE_SECONDARY && s->s.await_yield &&
-          s->state == COLO_STATE_ARBITRATING))
+    if ((wants & COLO_WANT_STOP) && !must_take_over(s))
         colo__session_raise(s, COLO_EV_STOP);
     if (wants & COLO_WANT_FAILOVER) {
         s->operator_failover = true;
@@ -428,10 +433,14 @@ void colo__session_wind_up(struct colo_session *s)
 {
     struct colo_error stopped;
     uint64_t until = colo__now_us(s->clock) + CLOSE_US;
+    bool takes_over = must_take_over(s);
 
     colo__fail(&stopped, COLO_E_STATE, 0, "session", "closed while it ran");
-    colo__session_raise(s, COLO_EV_STOP);
-    while (s->state != COLO_STATE_ENDED && colo__now_us(s->clock) < until) {
+    if (!takes_over)
+        colo__session_raise(s, COLO_EV_STOP);
+    /* the states of a takeover have deadlines of their own */
+    while (s->state != COLO_STATE_ENDED &&
+           (takes_over || colo__now_us(s->clock) < until)) {
         struct pollfd pfd = { .fd = s->epoll_fd, .events = POLLIN };
 
         work(s);

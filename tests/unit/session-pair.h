@@ -198,6 +198,29 @@ static inline void pair_protected(struct session_pair *t, uint64_t n)
     pair_until(t, 10000, t->p.checkpoints >= n);
 }
 
+static inline bool pair_over(struct session_pair *t)
+{
+    return t->p.rc <= 0 && t->s.rc <= 0;
+}
+
+/* Drive until both have ended or the primary has made many checkpoints. */
+static inline void pair_run_on(struct session_pair *t)
+{
+    uint64_t more = t->p.checkpoints + 20;
+    uint64_t until = now_ms() + 15000 * PAIR_PATIENCE;
+
+    while (!pair_over(t) && t->p.checkpoints < more) {
+        ck_assert_msg(now_ms() < until, "hangs: P %s, S %s",
+                      colo_state_name(t->p.session->state),
+                      colo_state_name(t->s.session->state));
+        pair_turn(t);
+    }
+    if (!pair_over(t)) {
+        ck_assert_int_eq(colo_session_stop(t->p.session, NULL), 0);
+        pair_until(t, 15000, pair_over(t));
+    }
+}
+
 static inline void pair_close(struct session_pair *t)
 {
     colo_session_close(t->p.session);

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Copyright (C) libcolo developers
+ *
+ * Followers of checkpoints (disks, networks): one that refuses ends the session
+ * and not the guest; no epoch, commit or takeover comes before their word.
+ */
+#include <limits.h>
+
+#include "session-follower.h"
+
+#include "pure-common.h"
+
+START_TEST(followers_refuse)
+{
+    for (int refuse = 0; refuse <= F_NOTHING; refuse++) {
+        struct colo_replication r = { .ops = &f_ops, .refuse = refuse };
+        struct colo_parts parts = { .replication = { &r } };
+        struct session_pair t;
+
+        pair_init(&t);
+        t.p.config.interval_ms = 1;
+        pair_open(&t, &parts, NULL);
+        pair_run_on(&t);
+        ck_assert_int_eq(guest_state(t.guest), COLO_HV_RUNNING);
+        if (refuse == F_NOTHING)
+            ck_assert_int_eq(t.p.rc, 0);
+        else
+            ck_assert_int_eq(t.p.rc, COLO_E_PEER_SAID);
+        ck_assert_int_eq(r.stops, 1);
+        pair_close(&t);
+        ck_assert_int_eq(r.closes, 1);
+    }
+}
+END_TEST
+
+/* Memory is there long before the disk: no epoch begins. */
+START_TEST(no_epoch_before_the_first_copies)
+{
+    struct colo_replication r = { .ops = &f_ops, .refuse = F_NOTHING,
+                                  .behind = INT_MAX };
+    struct colo_parts parts = { .replication = { &r } };
+    struct session_pair t;
+    uint64_t begin;
+
+    pair_init(&t);
+    t.p.config.interval_ms = 1;
+    t.p.config.seed_ms = 300; /* of silence; a follower has its own limits */
+    pair_open(&t, &parts, NULL);
+    begin = now_ms();
+    pair_until(&t, 5000, t.p.rc <= 0 || now_ms() > begin + 1500);
+    ck_assert_int_eq(t.p.rc, 1);
+    ck_assert_int_eq(r.prepares, 1);
+    ck_assert_int_eq(r.starts, 0);
+    r.behind = 0;
+    pair_until(&t, 10000, r.commits >= 2);
+    ck_assert_int_eq(r.starts, 1);
+    ck_assert_int_ge(r.commits, 2);
+    pair_close(&t);
+}
+END_TEST
+
+/* What the guest does next must not be taken for a part of the epoch. */
+START_TEST(the_guest_waits_for_the_mark)
+{
+    struct colo_replication r = { .ops = &f_ops, .refuse = F_NOTHING };
+    struct colo_parts parts = { .replication = { &r } };
+    struct session_pair t;
+
+    pair_init(&t);
+    t.p.config.interval_ms = 1;
+    pair_open(&t, &parts, NULL);
+    r.guest = t.guest;
+    pair_until(&t, 10000, r.commits >= 3);
+    ck_assert_int_eq(r.marks, 0);
+    ck_assert_int_eq(t.p.rc, 1);
+    pair_close(&t);
+}
+END_TEST
+
+/* The epoch is at the backup, but a disk has not answered: no commit. */
+START_TEST(no_commit_before_the_followers)
+{
+    struct colo_replication r = { .ops = &f_ops, .refuse = F_NOTHING,
+                                  .pending_forever = true };
+    struct colo_parts parts = { .replication = { &r } };
+    struct session_pair t;
+
+    pair_init(&t);
+    t.p.config.interval_ms = 1;
+    t.p.config.commit_ms = 500;
+    pair_open(&t, &parts, NULL);
+    pair_until(&t, 10000, t.p.rc <= 0);
+    ck_assert_int_eq(t.p.rc, COLO_E_TIMEOUT);
+    ck_assert_int_eq(r.commits, 2);
+    ck_assert_int_eq(guest_state(t.guest), COLO_HV_RUNNING);
+    pair_close(&t);
+}
+END_TEST
+
+/* The replica starts when its disks are at the last epoch, and not before. */
+START_TEST(the_disks_come_first)
+{
+    struct colo_replication r = { .ops = &f_ops, .refuse = F_NOTHING,
+                                  .failover_says = 1 };
+    struct colo_parts parts = { .replication = { &r } };
+    struct session_pair t;
+    uint64_t begin;
+
+    pair_init(&t);
+    pair_open(&t, NULL, &parts);
+    pair_protected(&t, 2);
+    shutdown(t.p.control_fd, SHUT_RDWR);
+    t.p.rc = 0;
+    pair_until(&t, 10000, r.failovers);
+    begin = now_ms();
+    pair_until(&t, 5000, t.s.rc <= 0 || now_ms() > begin + 300);
+    ck_assert_int_eq(t.s.rc, 1);
+    ck_assert_uint_eq(sim_hv_calls(t.s.hv, SIM_OP_START), 0);
+    r.failover_says = 0;
+    pair_until(&t, 10000, t.s.rc <= 0);
+    ck_assert_int_eq(t.s.rc, 0);
+    ck_assert_uint_eq(sim_hv_calls(t.s.hv, SIM_OP_START), 1);
+    pair_close(&t);
+}
+END_TEST
+
+/* A disk that is not there: better no guest than one with another disk. */
+START_TEST(no_takeover_without_the_disks)
+{
+    struct colo_replication r = { .ops = &f_ops, .refuse = F_NOTHING,
+                                  .failover_says = COLO_E_NOTFOUND };
+    struct colo_parts parts = { .replication = { &r } };
+    struct session_pair t;
+
+    pair_init(&t);
+    pair_open(&t, NULL, &parts);
+    pair_protected(&t, 2);
+    shutdown(t.p.control_fd, SHUT_RDWR);
+    t.p.rc = 0;
+    pair_until(&t, 10000, t.s.rc <= 0);
+    ck_assert_int_eq(t.s.rc, COLO_E_NOTFOUND);
+    ck_assert_uint_eq(sim_hv_calls(t.s.hv, SIM_OP_START), 0);
+    pair_close(&t);
+}
+END_TEST
+
+PURE_MAIN("session-followers", followers_refuse,
+          no_epoch_before_the_first_copies, the_guest_waits_for_the_mark,
+          no_commit_before_the_followers, the_disks_come_first,
+          no_takeover_without_the_disks)

@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Copyright (C) libcolo developers
+ *
+ * Slow is not dead: copies, disks and whole processes that take longer than
+ * "dead" cost nobody the guest, and never leave two of it.
+ */
+#include <poll.h>
+#include <pthread.h>
+
+#include "session-follower.h"
+
+#include "pure-common.h"
+
+/* what is slow takes longer than "dead", in parts that do not */
+static void slow_init(struct session_pair *t)
+{
+    pair_init(t);
+    t->p.config.dead_ms = t->s.config.dead_ms = 1500;
+    t->p.config.commit_ms = t->s.config.commit_ms = 20000;
+}
+
+static void *backup_main(void *arg)
+{
+    struct side *side = arg;
+
+    side->rc = colo_session_run(side->session, &side->err);
+    return NULL;
+}
+
+static void primary_turn(struct session_pair *t)
+{
+    struct pollfd pfd = { -1, POLLIN, 0 };
+
+    side_process(&t->p);
+    if (t->p.rc > 0)
+        pfd.fd = colo_session_get_fd(t->p.session);
+    poll(&pfd, 1, 2);
+}
+
+/* Both are still there, and end in order. */
+static void end_apart(struct session_pair *t, pthread_t backup)
+{
+    ck_assert_msg(t->p.rc == 1, "P: %d %s; S: %d; started %u, guest %d",
+                  t->p.rc, t->p.err.text, t->s.rc,
+                  (unsigned)sim_hv_calls(t->s.hv, SIM_OP_START),
+                  guest_state(t->guest));
+    colo_session_stop(t->p.session, NULL);
+    while (t->p.rc > 0)
+        primary_turn(t);
+    pthread_join(backup, NULL);
+    t->s.rc = 0;
+    pair_close(t);
+}
+
+static uint64_t mark_until;
+
+static int slow_pending(struct colo_replication *r, bool *ret_diverged,
+                       struct colo_error *err)
+{
+    (void)ret_diverged;
+    (void)err;
+    if (r->checkpoints == 5 && !mark_until)
+        mark_until = now_ms() + 2500;
+    return r->checkpoints == 5 && now_ms() < mark_until;
+}
+
+/* A follower that is slow is no dead host. */
+START_TEST(a_slow_mark_is_no_death)
+{
+    struct colo_replication_ops ops = f_ops;
+    struct colo_replication r = { .ops = &ops, .refuse = F_NOTHING };
+    struct colo_parts parts = { .replication = { &r } };
+    struct session_pair t;
+    uint64_t until;
+    pthread_t th;
+
+    ops.pending = slow_pending;
+    mark_until = 0;
+    slow_init(&t);
+    pair_open(&t, &parts, NULL);
+    pthread_create(&th, NULL, backup_main, &t.s);
+    until = now_ms() + 30000;
+    while (now_ms() < until && t.p.rc > 0 && t.p.checkpoints < 12)
+        primary_turn(&t);
+    ck_assert(mark_until);
+    end_apart(&t, th);
+}
+END_TEST
+
+/* one copy takes long: 1024 pages each time */
+static struct session_pair *watched;
+static struct colo_hv_ops slow_ops;
+static const struct colo_hv_ops *real_ops;
+static int slow_reads;
+
+static int slow_read(struct colo_hv *hv, const uint64_t *gfns, size_t n,
+                    uint8_t *dst, uint8_t *kinds, struct colo_error *err)
+{
+    if (watched->p.checkpoints >= 4 && slow_reads < 9 && n > 512) {
+        slow_reads++;
+        usleep(300000);
+    }
+    return real_ops->read(hv, gfns, n, dst, kinds, err);
+}
+
+START_TEST(a_long_copy_is_no_death)
+{
+    struct session_pair t;
+    struct colo_parts pp = { 0 }, sp = { 0 };
+    struct colo_hv *hv;
+    uint64_t until;
+    pthread_t th;
+
+    watched = &t;
+    slow_reads = 0;
+    slow_init(&t);
+    t.sim.nr_gfns = 10752;
+    t.sim.max_gfns = 16384;
+    pair_connect(&t);
+    hv = sim_hv_primary(t.guest);
+    real_ops = colo__hv_ops(hv);
+    slow_ops = *real_ops;
+    slow_ops.read = slow_read;
+    *(const struct colo_hv_ops **)hv = &slow_ops;
+    side_open(&t.p, hv, &pp);
+    side_open(&t.s, sim_hv_secondary(&t.sim), &sp);
+    ck_assert_int_eq(sim_guest_run(t.guest, &t.p.err), 0);
+    pthread_create(&th, NULL, backup_main, &t.s);
+    until = now_ms() + 40000;
+    while (now_ms() < until && t.p.rc > 0 && t.p.checkpoints < 12) {
+        if (t.p.checkpoints == 4)
+            for (uint64_t g = 0; g < 10000; g++)
+                sim_guest_mark(t.guest, g);
+        primary_turn(&t);
+    }
+    ck_assert_int_gt(slow_reads, 5);
+    end_apart(&t, th);
+}
+END_TEST
+
+/* The other one stands still for longer than "dead". */
+static void alone(struct side *side)
+{
+    uint64_t until = now_ms() + 3000;
+
+    while (side->rc > 0 && now_ms() < until) {
+        side_process(side);
+        usleep(2000);
+    }
+}
+
+/* The backup stands still for longer than "dead", and comes back. */
+START_TEST(a_backup_that_was_held_up)
+{
+    struct session_pair t;
+
+    pair_init(&t);
+    pair_open(&t, NULL, NULL);
+    pair_protected(&t, 5);
+    alone(&t.p);
+    ck_assert_int_eq(t.p.rc, COLO_E_PEER);
+    colo_session_close(t.p.session);
+    t.p.session = NULL;
+    ck_assert_int_eq(guest_state(t.guest), COLO_HV_RUNNING);
+    pair_until(&t, 5000, t.s.rc <= 0);
+    ck_assert_msg(sim_hv_calls(t.s.hv, SIM_OP_START) == 0, "both run");
+    pair_close(&t);
+}
+END_TEST
+
+/* The same the other way: its guest was taken over, and must not run twice. */
+START_TEST(a_primary_that_was_held_up)
+{
+    struct session_pair t;
+
+    pair_init(&t);
+    pair_open(&t, NULL, NULL);
+    pair_protected(&t, 5);
+    alone(&t.s);
+    ck_assert_msg(t.s.rc == 0, "%s", t.s.err.text);
+    ck_assert_uint_eq(sim_hv_calls(t.s.hv, SIM_OP_START), 1);
+    pair_until(&t, 5000, t.p.rc <= 0);
+    ck_assert_msg(t.p.rc == COLO_E_REFUSED, "%d: %s", t.p.rc, t.p.err.text);
+    ck_assert_msg(guest_state(t.guest) == COLO_HV_GONE, "both run");
+    pair_close(&t);
+}
+END_TEST
+
+PURE_MAIN("session-slow", a_slow_mark_is_no_death, a_long_copy_is_no_death,
+          a_backup_that_was_held_up, a_primary_that_was_held_up)
