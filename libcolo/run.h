@@ -12,7 +12,7 @@
 
 #include "internal.h"
 
-#define COLO_RUN_FDS 5
+#define COLO_RUN_FDS 6
 
 /* colo__run - argv[0] in a session of its own, signals as at login.
  * Shape    fds[n], n <= COLO_RUN_FDS: what becomes 0..n-1; borrowed, any

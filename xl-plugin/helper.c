@@ -37,12 +37,15 @@ static char **make_env(void)
  * xl, and with it the end of life; what ends ssh's session at the backup must
  * not end this one: it has a session of its own. */
 static int start(const char *const *args, int life, int report, int send_fd,
-                 int recv_fd, pid_t *ret_pid, struct colo_error *err)
+                 int recv_fd, int config_fd, pid_t *ret_pid,
+                 struct colo_error *err)
 {
     const char *words[MAX_ARGS + 2];
     const int fds[] = {
         life, report, -1, [XL_SEND_FD] = send_fd, [XL_RECV_FD] = recv_fd,
+        [XL_CONFIG_FD] = config_fd,
     };
+    size_t nr_fds = config_fd < 0 ? XL_CONFIG_FD : COLO_ARRAY_LEN(fds);
     char path[512], **env;
     size_t n = 1;
     int e;
@@ -60,7 +63,7 @@ static int start(const char *const *args, int life, int report, int send_fd,
     words[n] = NULL;
     env = make_env();
     e = env ? colo__run((char *const *)(uintptr_t)words, false, env, fds,
-                        COLO_ARRAY_LEN(fds), ret_pid) : ENOMEM;
+                        nr_fds, ret_pid) : ENOMEM;
     free(env);
     return e ? colo__fail(err, COLO_E_SYS, e, WHERE, "%s", path) : 0;
 }
@@ -146,7 +149,8 @@ static int finish(pid_t pid, const struct reports *reports,
 }
 
 int xl_helper_run(const char *const *argv, int send_fd, int recv_fd,
-                  xl_say_fn *say, void *user, struct colo_error *err)
+                  int config_fd, xl_say_fn *say, void *user,
+                  struct colo_error *err)
 {
     struct reports reports = { .say = say, .user = user };
     int life[2] = { -1, -1 }, report[2] = { -1, -1 }, rc;
@@ -156,7 +160,8 @@ int xl_helper_run(const char *const *argv, int send_fd, int recv_fd,
         rc = colo__fail(err, COLO_E_SYS, errno, WHERE, "a pipe");
         goto out;
     }
-    rc = start(argv, life[0], report[1], send_fd, recv_fd, &pid, err);
+    rc = start(argv, life[0], report[1], send_fd, recv_fd, config_fd, &pid,
+               err);
     if (rc) goto out;
     close(life[0]);
     close(report[1]);

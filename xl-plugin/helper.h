@@ -8,7 +8,9 @@
  * primary's host, it goes on.
  *
  * Its descriptors: 0 that pipe, 1 what it reports, XL_SEND_FD to the peer,
- * XL_RECV_FD from it.  A report is a line of at most XL_LINE_MAX bytes:
+ * XL_RECV_FD from it, XL_CONFIG_FD the guest's configuration for those that
+ * need one (a list of processes shows words to everybody, and it may hold a
+ * password).  A report is a line of at most XL_LINE_MAX bytes:
  * "log LEVEL TEXT" (COLO_LOG_*), at its end "end CODE TEXT" (0, COLO_E_*, or
  * XL_TAKEN_OVER).
  */
@@ -22,8 +24,8 @@
 
 #define XL_SEND_FD 3
 #define XL_RECV_FD 4
+#define XL_CONFIG_FD 5
 #define XL_LINE_MAX 400
-#define XL_WORD_MAX 100000u /* what the system takes as one word, and less */
 #define XL_TAKEN_OVER 1 /* the guest runs here, and all is done */
 
 /* The path of one of our programs; false: it is too long. */
@@ -39,10 +41,12 @@ typedef void xl_say_fn(void *user, int level, const char *text);
 
 /* xl_helper_run - until it has ended.
  * argv     the words behind its name; ends with NULL
+ * config_fd  its XL_CONFIG_FD; -1: none
  * say      told what it reports
  * Returns  0 or XL_TAKEN_OVER, or < 0: a COLO_E_*
  * Blocks   as long as protection lasts. */
 int xl_helper_run(const char *const *argv, int send_fd, int recv_fd,
-                  xl_say_fn *say, void *user, struct colo_error *err);
+                  int config_fd, xl_say_fn *say, void *user,
+                  struct colo_error *err);
 
 #endif

@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 /* what this header declares is what the map lets out */
@@ -121,7 +122,7 @@ static int protect(libxl_ctx *ctx, const struct xl_request *request,
         request->network_buffer ? "buffer" : "no-buffer",
         request->disks ? "disks" : "no-disks",
         request->compress ? "compress" : "no-compress", NULL
-    }, send_fd, recv_fd, on_say, ctx, err);
+    }, send_fd, recv_fd, -1, on_say, ctx, err);
 }
 
 int libxl_domain_remus_start(libxl_ctx *ctx, libxl_domain_remus_info *info,
@@ -194,7 +195,7 @@ static int receive(libxl_ctx *ctx, int restore_fd, int send_back_fd)
 {
     struct colo_error err;
     int rc = xl_helper_run((const char *const[]){ "secondary", NULL },
-                           send_back_fd, restore_fd, on_say, ctx, &err);
+                           send_back_fd, restore_fd, -1, on_say, ctx, &err);
 
     return receive_end(ctx, rc, &err);
 }
@@ -242,21 +243,39 @@ static bool describe(libxl_ctx *ctx, libxl_domain_config *config,
     config->c_info.name = guest->name;
     guest->json = to_json(ctx, config);
     config->c_info.name = name;
-    return guest->json && strlen(guest->json) < XL_WORD_MAX;
+    return guest->json != NULL;
+}
+
+/* -1: there is no memory for it */
+static int config_file(const char *json)
+{
+    size_t len = strlen(json);
+    int fd = memfd_create("libcolo-config", MFD_CLOEXEC);
+
+    if (fd >= 0 && write(fd, json, len) != (ssize_t)len) {
+        close(fd);
+        fd = -1;
+    }
+    return fd;
 }
 
 /* The stream goes on to a session, if it is one that libcolo can follow. */
 static int receive_stock(libxl_ctx *ctx, const struct guest *guest,
                          int restore_fd, int send_back_fd)
 {
+    int rc, config_fd = config_file(guest->json);
     struct colo_error err;
-    int rc;
 
+    if (config_fd < 0) {
+        rc = colo__fail(&err, COLO_E_SYS, errno, "xl", "a file in memory");
+        return fail(ctx, rc, &err);
+    }
     say(ctx, COLO_LOG_NOTICE, "the sender has only stock Xen: its checkpoints "
         "are held by libcolo");
     rc = xl_helper_run((const char *const[]){
-        "stock-secondary", guest->name, guest->uuid, guest->json, NULL
-    }, send_back_fd, restore_fd, on_say, ctx, &err);
+        "stock-secondary", guest->name, guest->uuid, NULL
+    }, send_back_fd, restore_fd, config_fd, on_say, ctx, &err);
+    close(config_fd);
     return receive_end(ctx, rc, &err);
 }
 

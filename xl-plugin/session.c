@@ -10,9 +10,9 @@
  *   nowhere         likewise, and PEER is a word only: colo-stock on this host
  *                   takes what a stock peer would, and forgets it
  *   secondary
- *   stock-secondary NAME UUID CONFIG   of a primary with only stock Xen, whose
- *                   stream is XL_RECV_FD: through colo-stock, see
- *                   remus-compat/gate
+ *   stock-secondary NAME UUID   of a primary with only stock Xen, whose stream
+ *                   is XL_RECV_FD and whose guest XL_CONFIG_FD: through
+ *                   colo-stock, see remus-compat/gate
  *   relay PID       libcolo's way to the peer, in place of ssh: relay.c
  */
 #include <fcntl.h>
@@ -190,17 +190,17 @@ static int run_secondary(void)
 static int start_gate(char **words, int control, int bulk,
                       struct colo_error *err)
 {
-    const int fds[] = { XL_RECV_FD, control, bulk };
+    const int fds[] = { XL_RECV_FD, control, bulk, XL_CONFIG_FD };
     char path[512];
     char *argv[] = { path, (char *)(uintptr_t)"from-primary", words[0],
-                     words[1], words[2], NULL };
+                     words[1], NULL };
     pid_t pid;
     int e;
 
     if (!xl_program(path, sizeof(path), "colo-stock"))
         return colo__fail(err, COLO_E_INVAL, 0, "xl", "the path of colo-stock "
                           "is too long");
-    e = colo__run(argv, false, NULL, fds, 3, &pid);
+    e = colo__run(argv, false, NULL, fds, COLO_ARRAY_LEN(fds), &pid);
     return e ? colo__fail(err, COLO_E_SYS, e, "xl", "%s", path) : 0;
 }
 
@@ -224,6 +224,7 @@ static int run_stock_secondary(char **words)
     close(bulk[1]);
     close(XL_RECV_FD);
     close(XL_SEND_FD);
+    close(XL_CONFIG_FD);
     colo_config_init(&config, sizeof(config));
     config.role = COLO_ROLE_SECONDARY;
     config.transport = COLO_TRANSPORT_FD;
@@ -260,7 +261,8 @@ int main(int argc, char **argv)
         return run_primary(argv + 2, true);
     if (argc == 2 && !strcmp(argv[1], "secondary"))
         return run_secondary();
-    if (argc == 5 && !strcmp(argv[1], "stock-secondary"))
+    if (argc == 4 && !strcmp(argv[1], "stock-secondary") &&
+        keep_from_children(XL_CONFIG_FD))
         return run_stock_secondary(argv + 2);
     return 2;
 }

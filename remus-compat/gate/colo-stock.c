@@ -10,10 +10,11 @@
  *                                   the bootstrap, SSH... is how to reach HOST,
  *                                   COMMAND is its xl
  *   guard NAME SSH... HOST COMMAND  host_guard()
- *   from-primary NAME UUID CONFIG   by the session of a backup whose primary
+ *   from-primary NAME UUID          by the session of a backup whose primary
  *                                   has only stock Xen: 0 is xl's stream, 1 and
- *                                   2 the control and bulk link; UUID: 32
- *                                   digits, CONFIG: JSON, as xl has said it
+ *                                   2 the control and bulk link, 3 a file with
+ *                                   the configuration in JSON, as xl has said
+ *                                   it; UUID: 32 digits
  *   nowhere HOST COMMAND            in place of SSH... above: no host, see
  *                                   nowhere.h
  *
@@ -26,6 +27,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -38,9 +40,11 @@
 #include "nowhere.h"
 #include "hv/watchdog.h"
 #include "link/bootstrap-line.h"
+#include "pure/seed-header.h"
 #include "talk.h"
 
 #define TCP_WORD "tcp="
+#define CONFIG_FD 3 /* of from-primary */
 #define GREET_MS 30000u
 #define SEND_MS 10000u
 #define END_MS 30000u
@@ -264,14 +268,36 @@ static int stream_of(int fd, struct pump *pump, int *ret_fd,
     return 0;
 }
 
+/* From its beginning, wherever somebody has read to; NULL: it cannot be read,
+ * or it is longer than a seed may say it. */
+static char *read_config(int fd)
+{
+    char *text = malloc(SEED_CONFIG_MAX + 1);
+    size_t len = 0;
+    ssize_t r = 1;
+
+    while (text && len < SEED_CONFIG_MAX && r > 0) {
+        r = pread(fd, text + len, SEED_CONFIG_MAX - len, (off_t)len);
+        len += r > 0 ? (size_t)r : 0;
+    }
+    if (text && (r < 0 || len == SEED_CONFIG_MAX)) {
+        free(text);
+        return NULL;
+    }
+    if (text)
+        text[len] = '\0';
+    return text;
+}
+
 static int run_from(char **words)
 {
+    char *config = read_config(CONFIG_FD);
     /* out of the way of what is printed */
     int stream = fcntl(0, F_DUPFD_CLOEXEC, 3);
     int control = fcntl(1, F_DUPFD_CLOEXEC, 3);
     int bulk = fcntl(2, F_DUPFD_CLOEXEC, 3);
     struct gate_from gate = {
-        .config = words[2], .name = words[0], .max_pfn = MAX_PFN,
+        .config = config, .name = words[0], .max_pfn = MAX_PFN,
         .log = &syslog_log, .silent_ms = SILENT_MS, .send_ms = SEND_MS,
         .dead_ms = GATE_DEAD_MS,
     };
@@ -280,9 +306,13 @@ static int run_from(char **words)
     int rc;
 
     leave_stdio();
-    if (!colo__hex_decode(words[1], strlen(words[1]), gate.uuid,
-                          sizeof(gate.uuid)))
+    close(CONFIG_FD);
+    if (!config || !colo__hex_decode(words[1], strlen(words[1]), gate.uuid,
+                                     sizeof(gate.uuid))) {
+        syslog(LOG_ERR, "%s: no configuration, or no UUID", words[0]);
+        free(config);
         return 2;
+    }
     rc = colo__link_fd_new(control, &gate.control, &err);
     if (!rc)
         rc = colo__link_fd_new(bulk, &gate.bulk, &err);
@@ -291,6 +321,7 @@ static int run_from(char **words)
     if (!rc)
         rc = gate_from_primary(&gate, &err);
     syslog(rc ? LOG_ERR : LOG_WARNING, "%s: %s", words[0], err.text);
+    free(config);
     return rc ? 1 : 0;
 }
 
@@ -360,7 +391,7 @@ int main(int argc, char **argv)
     bool tcp;
     int words = argc - 2 - first;
 
-    if (argc == 5 && !strcmp(argv[1], "from-primary")) {
+    if (argc == 4 && !strcmp(argv[1], "from-primary")) {
         openlog("colo-stock", LOG_PID | LOG_PERROR, LOG_DAEMON);
         return from_primary(argv + 2);
     }

@@ -6,6 +6,7 @@
  * is a session with a gate of its own) and, between both, a wire that can be
  * cut at any byte or fall silent.
  */
+#include <sys/mman.h>
 #include <sys/wait.h>
 
 #include "gate-common.h"
@@ -315,15 +316,18 @@ static void start_process(struct all *a)
     char *argv[] = {
         (char *)(uintptr_t)"../../remus-compat/colo-stock",
         (char *)(uintptr_t)"from-primary", (char *)(uintptr_t)"sim",
-        (char *)(uintptr_t)"000102030405060708090a0b0c0d0e0f",
-        (char *)(uintptr_t)GATE_CONFIG, NULL
+        (char *)(uintptr_t)"000102030405060708090a0b0c0d0e0f", NULL
     };
+    int config = memfd_create("config", MFD_CLOEXEC);
     const int fds[] = {
         a->from_fd[0], colo__link_ops(a->from.control)->fd(a->from.control),
-        colo__link_ops(a->from.bulk)->fd(a->from.bulk),
+        colo__link_ops(a->from.bulk)->fd(a->from.bulk), config,
     };
 
-    ck_assert_int_eq(colo__run(argv, false, NULL, fds, 3, &a->pid), 0);
+    ck_assert_int_eq(write(config, GATE_CONFIG, strlen(GATE_CONFIG)),
+                     (ssize_t)strlen(GATE_CONFIG));
+    ck_assert_int_eq(colo__run(argv, false, NULL, fds, 4, &a->pid), 0);
+    close(config);
     close(a->from_fd[0]);
     close_links(a->from.control, a->from.bulk);
 }

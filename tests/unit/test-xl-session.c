@@ -165,8 +165,8 @@ START_TEST(test_no_guest)
         ck_assert_int_eq(pipe2(to, O_CLOEXEC), 0);
         ck_assert_int_eq(pipe2(from, O_CLOEXEC), 0);
         close(from[1]);
-        rc = xl_helper_run(i ? secondary : primary, to[1], from[0], on_say,
-                           NULL, &err);
+        rc = xl_helper_run(i ? secondary : primary, to[1], from[0], -1,
+                           on_say, NULL, &err);
         ck_assert_int_lt(rc, 0);
         ck_assert_int_eq(rc, err.code);
         ck_assert_uint_gt(strlen(err.text), 0);
