@@ -196,6 +196,9 @@ static int carry_out(const struct control *control,
     }
     if (control->is_done)
         cli_say("%s%s", domain, control->is_done);
+    if (control->is_done && !control->last_word && status.replication_error &&
+        status.error[0])
+        cli_say("%s: it ended with an error: %s", domain, status.error);
     return control->say ? control->say(domain, order) : CLI_OK;
 }
 

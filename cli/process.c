@@ -137,6 +137,7 @@ int cli_parent_wait(struct cli_child *child, int signal_fd, int hangup_fd)
 /* ---- a remote command --------------------------------------------------- */
 
 #define CAPTURE_MAX (1u << 20)
+#define END_LOOK_MS 10
 
 static uint64_t now_ms(void)
 {
@@ -186,6 +187,23 @@ static bool read_all(int fd, int cancel_fd, uint64_t end, char *buf,
     return true;
 }
 
+/* The end of a child that has closed its stdout may be another hour away.
+ * Returns  false: it is still there. */
+static bool ended_by(pid_t pid, int cancel_fd, uint64_t end, int *ret_status)
+{
+    for (;;) {
+        struct pollfd pfd = { cancel_fd, POLLIN, 0 };
+        pid_t r = waitpid(pid, ret_status, WNOHANG);
+
+        if (r == pid)
+            return true;
+        if ((r < 0 && errno != EINTR) || now_ms() >= end)
+            return false;
+        if (poll(&pfd, 1, END_LOOK_MS) > 0)
+            return false;
+    }
+}
+
 /* In the child: words of the command are split by the shell, nothing else is
  * looked at by it. */
 static void exec_remote(const char *command, const char *host,
@@ -226,11 +244,13 @@ int cli_capture(const char *command, const char *host, const char *remote,
     }
     close(fds[1]);
     fds[1] = -1;
-    whole = read_all(fds[0], cancel_fd, end, text, CAPTURE_MAX, &len);
-    if (!whole)
+    whole = read_all(fds[0], cancel_fd, end, text, CAPTURE_MAX, &len) &&
+            ended_by(pid, cancel_fd, end, &status);
+    if (!whole) {
         kill(pid, SIGKILL);
-    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-        ;
+        while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+            ;
+    }
     if (!whole && readable(cancel_fd)) {
         code = CLI_CANCELLED;
         goto out;
