@@ -20,6 +20,7 @@
 #define WHERE "host"
 #define EXIT_MS 1000u       /* from the end of ssh's stream to its exit */
 #define DESTROY_MS 20000u
+#define XL_NO_DOMAIN "invalid domain identifier" /* as xl says it */
 /* a day: soon at first, since a link that has broken often comes back */
 #define GUARD_TRIES 1500
 #define GUARD_SOON 60
@@ -193,7 +194,9 @@ int host_destroy(void *user, const char *name, struct colo_error *err)
                   command, host->name);
         return 0;
     }
-    if (over && WIFEXITED(status) && WEXITSTATUS(status) != SSH_FAILED)
+    /* any other reason may pass: it is tried again */
+    if (over && WIFEXITED(status) && WEXITSTATUS(status) != SSH_FAILED &&
+        strstr(said, XL_NO_DOMAIN))
         return colo__fail(err, COLO_E_NOTFOUND, 0, WHERE, "has %s STARTED THE "
                           "GUEST, which runs here?  \"%.60s\" there: %s",
                           host->name, command, said);
@@ -251,7 +254,7 @@ int host_guard(struct host *host, const char *name, int fd,
 {
     int held = -1, rc = 0;
 
-    if (!colo__watchdog_wait(fd, &held))
+    if (colo__watchdog_wait(fd, &held) == COLO_WATCHDOG_DISARMED)
         return 0;
     for (int i = 0; i < GUARD_TRIES; i++) {
         rc = host_destroy(host, name, err);
