@@ -49,7 +49,8 @@
 #define SEND_MS 10000u
 #define END_MS 30000u
 #define BOOT_MS 30000u
-#define SILENT_MS 10000u   /* of a stock primary; more if it is slower */
+#define SILENT_MS 75000u   /* of a stock primary; more if it is slower.  libxl
+                              gives its guest 60 s to suspend, and is silent */
 #define GATE_DEAD_MS 10000u /* of this process, to its session: no host is
                                dead that does not get to send a heartbeat */
 #define MAX_PFN ((UINT64_C(1) << 26) - 1)

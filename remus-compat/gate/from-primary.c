@@ -112,16 +112,19 @@ static int put_config(struct from *f, const char *config,
     return rc ? rc : write_seed(f, (const uint8_t *)config, len, err);
 }
 
-/* Its interval is not said: so what was seen of it decides, and before two
- * checkpoints were seen there is more patience. */
+/* Its interval is not said: so what was seen of it decides, and while nothing
+ * was, the longest.  libxl says nothing either while it waits for the guest to
+ * suspend, which silent_ms is longer than. */
 static uint32_t silent_ms(const struct from *f)
 {
-    uint64_t ms = f->longest_us ? f->longest_us / 1000 * LONGER
-                                : (uint64_t)f->gate->silent_ms * LONGER;
+    uint64_t longest_ms = f->longest_us / 1000;
+    uint64_t ms = longest_ms ? longest_ms * LONGER : MAX_SILENT_MS;
 
     if (ms > MAX_SILENT_MS)
         ms = MAX_SILENT_MS;
-    return ms > f->gate->silent_ms ? (uint32_t)ms : f->gate->silent_ms;
+    if (ms < longest_ms + f->gate->silent_ms)
+        ms = longest_ms + f->gate->silent_ms;
+    return ms < UINT32_MAX ? (uint32_t)ms : UINT32_MAX;
 }
 
 static int seed_job(void *arg, struct colo_error *err)
@@ -131,11 +134,12 @@ static int seed_job(void *arg, struct colo_error *err)
     int rc = 0;
 
     if (!f->gate->config)
-        rc = colo__stock_rx_greet(f->rx, &config, silent_ms(f), err);
+        rc = colo__stock_rx_greet(f->rx, &config, f->gate->silent_ms, err);
     if (!rc)
         rc = put_config(f, config ? config : f->gate->config, err);
     if (!rc)
-        rc = colo__stock_rx_seed(f->rx, write_seed, f, silent_ms(f), err);
+        rc = colo__stock_rx_seed(f->rx, write_seed, f, f->gate->silent_ms,
+                                 err);
     free(config);
     close(f->seed_fd); /* its end for the other worker */
     f->seed_fd = -1;
