@@ -3,11 +3,13 @@
  *
  * See host.h.
  */
+#include <limits.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -27,6 +29,7 @@
 #define GUARD_SOON_MS 10000
 #define GUARD_LATER_MS 60000
 #define SSH_FAILED 255      /* ssh's own errors */
+#define RUN_DIR "/run/libcolo"
 
 void host_init(struct host *host, const char *const *ssh, const char *name,
                const char *command, const struct colo_log *log)
@@ -38,6 +41,7 @@ void host_init(struct host *host, const char *const *ssh, const char *name,
     host->log = log;
     host->child = (struct colo_child)COLO_CHILD_INIT;
     host->guard_fd = -1;
+    host->run_dir = RUN_DIR;
 }
 
 /* ---- ssh -------------------------------------------------------------- */
@@ -249,19 +253,75 @@ void host_end(struct host *host, bool certain)
     host->guard_fd = -1;
 }
 
-int host_guard(struct host *host, const char *name, int fd,
-               struct colo_error *err)
+/* Where the newest guard of this guest and host has left its pid; false: the
+ * names are too long or odd for one. */
+static bool put_path(char *buf, size_t cap, const struct host *host,
+                     const char *name)
 {
-    int held = -1, rc = 0;
+    return !strchr(name, '/') && !strchr(host->name, '/') &&
+           snprintf(buf, cap, "%s/guard-%s@%s", host->run_dir, name,
+                    host->name) < (int)cap;
+}
 
-    if (colo__watchdog_wait(fd, &held) == COLO_WATCHDOG_DISARMED)
-        return 0;
-    for (int i = 0; i < GUARD_TRIES; i++) {
+/* Under another name first: nobody reads half a number. */
+static void leave_pid(const char *path)
+{
+    char tmp[PATH_MAX];
+    FILE *f;
+
+    if (snprintf(tmp, sizeof(tmp), "%s.%d", path, (int)getpid()) >=
+        (int)sizeof(tmp))
+        return;
+    f = fopen(tmp, "we");
+    if (!f)
+        return;
+    fprintf(f, "%d\n", (int)getpid());
+    if (fclose(f) || rename(tmp, path))
+        (void)unlink(tmp);
+}
+
+/* That cannot be told: then it is one guard too many, not too few. */
+static bool is_newest(const char *path)
+{
+    FILE *f = fopen(path, "re");
+    int pid = 0;
+
+    if (!f)
+        return true;
+    if (fscanf(f, "%d", &pid) != 1)
+        pid = 0;
+    fclose(f);
+    return pid <= 0 || pid == (int)getpid();
+}
+
+static int destroy_at_last(struct host *host, const char *name,
+                           const char *path, struct colo_error *err)
+{
+    int rc = 0;
+
+    for (int i = 0; i < GUARD_TRIES && is_newest(path); i++) {
         rc = host_destroy(host, name, err);
         if (rc != COLO_E_PEER)
             break; /* done, or there is nothing to be done */
         (void)poll(NULL, 0, i < GUARD_SOON ? GUARD_SOON_MS : GUARD_LATER_MS);
     }
+    return is_newest(path) ? rc : 0;
+}
+
+int host_guard(struct host *host, const char *name, int fd,
+               struct colo_error *err)
+{
+    char path[PATH_MAX];
+    bool named = put_path(path, sizeof(path), host, name);
+    int held = -1, rc = 0;
+
+    (void)mkdir(host->run_dir, 0755);
+    if (named)
+        leave_pid(path);
+    if (colo__watchdog_wait(fd, &held) != COLO_WATCHDOG_DISARMED)
+        rc = destroy_at_last(host, name, named ? path : "", err);
+    if (named && is_newest(path))
+        (void)unlink(path);
     if (held >= 0)
         close(held);
     return rc;
