@@ -180,7 +180,14 @@ int colo__primary_action(struct colo_session *s, int action,
         return colo__primary_end_stop(s, err);
     case COLO_ACT_GUEST_END:
         return colo__primary_end_guest(s, err);
-    default: /* NONE, ALONE, GIVE_UP: finish does it */
+    case COLO_ACT_ALONE:
+        if (s->stock && s->committed)
+            colo__session_warn(s, "the peer has stock Xen, which starts its "
+                               "replica when the connection ends: look there "
+                               "for NAME and NAME--incoming, and in this "
+                               "host's syslog");
+        return 0; /* finish does the rest */
+    default: /* NONE, GIVE_UP: finish does it */
         return 0;
     }
 }

@@ -347,6 +347,7 @@ START_TEST(gate_killed)
     ck_assert_int_eq(kill(gate_pid(), SIGKILL), 0);
     pair_until(&t, 10000, t.p.rc <= 0);
     ck_assert_int_eq(t.p.rc, COLO_E_PEER);
+    ck_assert_ptr_nonnull(strstr(t.p.warning, "--incoming"));
     ck_assert_int_eq(guest_state(t.guest), COLO_HV_RUNNING);
     ck_assert_int_eq(xl_end(NULL), XL_GAVE_UP);
     ck_assert(is_noted(folder, "destroyed"));
