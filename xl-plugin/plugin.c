@@ -13,6 +13,7 @@
  * tools/libs/light/libxl_remus.c, libxl_create.c, tools/xl/xl_migrate.c.
  */
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,7 +31,9 @@
 #include "options.h"
 #include "peer.h"
 
-#define HELLO_MS 5000u   /* for a peer that may not know that it is asked */
+#define HELLO_S 40u      /* for a peer that may not know that it is asked: its
+                            xl may free memory first, in three tries of 10 s */
+#define LOCK_FDS 256     /* xl opens its lock early: its number is small */
 #define SENDER_MS 60000u /* for a sender, from its xl's header to its stream */
 #define EAGER_MS 2000u   /* a stock sender of mode COLO does not wait so long */
 
@@ -108,6 +111,14 @@ static int stock_remus_start(libxl_ctx *ctx, libxl_domain_remus_info *info,
     return next ? next(ctx, info, domid, send_fd, recv_fd, ao_how) : ERROR_NI;
 }
 
+static uint32_t hello_ms(void)
+{
+    const char *text = getenv("COLO_XL_HELLO");
+    unsigned long s = text ? strtoul(text, NULL, 10) : HELLO_S;
+
+    return (uint32_t)(s && s <= 600 ? s : HELLO_S) * 1000u;
+}
+
 static int protect(libxl_ctx *ctx, const struct xl_request *request,
                    uint32_t domid, const char *host, int send_fd, int recv_fd,
                    struct colo_error *err)
@@ -143,7 +154,7 @@ int libxl_domain_remus_start(libxl_ctx *ctx, libxl_domain_remus_info *info,
         rc = protect(ctx, &request, domid, "nowhere", send_fd, send_fd, &err);
         return rc < 0 ? fail(ctx, rc, &err) : 0;
     }
-    rc = xl_peer_wait_hello(recv_fd, HELLO_MS, host, &err);
+    rc = xl_peer_wait_hello(recv_fd, hello_ms(), host, &err);
     if (rc)
         return fail(ctx, rc, &err);
     if (!*host) {
@@ -191,12 +202,35 @@ static int receive_end(libxl_ctx *ctx, int rc, const struct colo_error *err)
     return ERROR_ABORTED;
 }
 
+/* xl takes a lock of this host's before it creates a domain, and gives it up
+ * when we return, which is when protection ends: every other xl that creates,
+ * receives or restarts a guest would wait for that.  It has no domain to create
+ * any more.  Its own release later does nothing. */
+static void give_up_lock(void)
+{
+    static const struct flock none = { .l_type = F_UNLCK,
+                                       .l_whence = SEEK_SET };
+
+    for (int fd = STDERR_FILENO + 1; fd < LOCK_FDS; fd++) {
+        char link[32], path[256];
+        ssize_t n;
+
+        snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+        n = readlink(link, path, sizeof(path) - 1);
+        path[n > 0 ? n : 0] = '\0';
+        if (n >= 3 && !strcmp(path + n - 3, "/xl"))
+            (void)fcntl(fd, F_SETLK, &none);
+    }
+}
+
 static int receive(libxl_ctx *ctx, int restore_fd, int send_back_fd)
 {
     struct colo_error err;
-    int rc = xl_helper_run((const char *const[]){ "secondary", NULL },
-                           send_back_fd, restore_fd, -1, on_say, ctx, &err);
+    int rc;
 
+    give_up_lock();
+    rc = xl_helper_run((const char *const[]){ "secondary", NULL },
+                       send_back_fd, restore_fd, -1, on_say, ctx, &err);
     return receive_end(ctx, rc, &err);
 }
 
@@ -270,6 +304,7 @@ static int receive_stock(libxl_ctx *ctx, const struct guest *guest,
         rc = colo__fail(&err, COLO_E_SYS, errno, "xl", "a file in memory");
         return fail(ctx, rc, &err);
     }
+    give_up_lock();
     say(ctx, COLO_LOG_NOTICE, "the sender has only stock Xen: its checkpoints "
         "are held by libcolo");
     rc = xl_helper_run((const char *const[]){

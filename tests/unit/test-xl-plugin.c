@@ -273,8 +273,9 @@ START_TEST(test_stock_receiver)
 {
     struct fake_calls *calls = fake_libxl_calls();
 
-    /* nothing is said for five seconds */
+    setenv("COLO_XL_HELLO", "2", 1);
     ck_assert_int_eq(remus(), -1001);
+    unsetenv("COLO_XL_HELLO");
     ck_assert_int_eq(calls->remus_start, 1);
     ck_assert_uint_eq(calls->domid, 7);
     ck_assert_int_eq(calls->send_fd, to_peer[1]);
@@ -366,6 +367,28 @@ START_TEST(test_receive)
     peer_says("COLO-ours\n");
     ck_assert_int_eq(receive(LIBXL_CHECKPOINTED_STREAM_COLO), ERROR_FAIL);
     ck_assert_uint_eq(domid, 99);
+}
+END_TEST
+
+/* Others create guests meanwhile: xl's lock is theirs. */
+START_TEST(test_receive_gives_up_the_lock)
+{
+    struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+    int fd = open(in_dir("xl"), O_RDWR | O_CREAT | O_CLOEXEC, 0600), status;
+    pid_t pid;
+
+    ck_assert_int_eq(fcntl(fd, F_SETLK, &lock), 0);
+    make_session("echo 'end 1'");
+    peer_says("COLO-ours\n");
+    ck_assert_int_eq(receive(LIBXL_CHECKPOINTED_STREAM_REMUS), ERROR_ABORTED);
+    pid = fork();
+    ck_assert_int_ge(pid, 0);
+    if (!pid)
+        _exit(fcntl(fd, F_SETLK, &lock) ? 1 : 0);
+    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+    ck_assert_int_eq(status, 0);
+    close(fd);
+    unlink(in_dir("xl"));
 }
 END_TEST
 
@@ -505,7 +528,8 @@ int main(int argc, char **argv)
         test_symbols, test_others_left_alone, test_protect,
         test_protect_options, test_pipes, test_how_it_ends,
         test_stock_receiver, test_blackhole, test_asynchronous, test_refused,
-        test_peer_gone, test_receive, test_receive_from_stock,
+        test_peer_gone, test_receive, test_receive_gives_up_the_lock,
+        test_receive_from_stock,
         test_receive_from_stock_held, test_receive_colo_from_stock,
         test_plain_restore, test_two, test_xl_killed,
     };
