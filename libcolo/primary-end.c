@@ -5,6 +5,7 @@
  * side has it.  On every one of them a guest that lives goes on.  Session's
  * thread.
  */
+#include "../xenstore/publish.h"
 #include "hv/watchdog.h"
 #include "primary-internal.h"
 
@@ -119,6 +120,16 @@ bool colo__primary_hands_over(struct colo_session *s)
     return true;
 }
 
+/* For the watchdog, and for `colo recover` where that was killed, too. */
+static void note_yield(struct colo_session *s, bool yields)
+{
+    struct colo_error err;
+
+    colo__watchdog_yield(s->parts.watchdog_fd, yields);
+    if (s->publish && colo__publish_yield(s->publish, yields, &err))
+        colo__session_warn(s, err.text);
+}
+
 /* The other side has the guest, or gets it: what was not committed is
  * dropped. */
 int colo__primary_yield(struct colo_session *s, struct colo_error *err)
@@ -129,13 +140,13 @@ int colo__primary_yield(struct colo_session *s, struct colo_error *err)
     colo__session_set_mode(s, s->mode, COLO_REASON_PROCESSING);
     atomic_store(&s->p.transfer.abort, true);
     s->p.guest_stopping = false;
-    colo__watchdog_yield(s->parts.watchdog_fd, true);
+    note_yield(s, true);
     /* whatever a follower says: the other side counts on this guest's end */
     if (s->prepared && colo__followers_failover(s, &ignored))
         colo__session_warn(s, ignored.text);
     rc = colo__session_hv(s)->life->destroy(s->parts.hv, err);
     if (rc) {
-        colo__watchdog_yield(s->parts.watchdog_fd, false);
+        note_yield(s, false);
         return rc;
     }
     s->guest_gone = true;

@@ -420,6 +420,12 @@ int colo__publish_stream(struct colo_publish *publish, const char *class_name,
                          publish->store, path, socket_name, err);
 }
 
+int colo__publish_yield(struct colo_publish *p, bool yields,
+                        struct colo_error *err)
+{
+    return write_node(p, COLO_XS_YIELD, yields ? "1" : "0", err);
+}
+
 int colo__publish_verified(struct colo_publish *publish, uint64_t compared,
                            uint64_t differing, struct colo_error *err)
 {

@@ -47,6 +47,11 @@ int colo__publish_stream(struct colo_publish *publish, const char *class_name,
                          const char *id, const char *socket_name,
                          struct colo_error *err);
 
+/* colo__publish_yield - the guest is the peer's: whoever tidies up after this
+ * session destroys it, instead of letting it go on.  false: not any more. */
+int colo__publish_yield(struct colo_publish *publish, bool yields,
+                        struct colo_error *err);
+
 /* colo__publish_verified - what a comparison of the disks has found. */
 int colo__publish_verified(struct colo_publish *publish, uint64_t compared,
                            uint64_t differing, struct colo_error *err);

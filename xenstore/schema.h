@@ -19,6 +19,8 @@
 /* Nodes of a session. */
 #define COLO_XS_OWNER         "owner"         /* PID STARTTIME */
 #define COLO_XS_ROLE          "role"          /* colo_role_name() */
+#define COLO_XS_YIELD         "yield"         /* 1: the guest is the peer's, and
+                                                 is being destroyed here */
 #define COLO_XS_STATE         "state"         /* colo_state_name() */
 #define COLO_XS_MODE          "mode"          /* colo_mode_name() */
 #define COLO_XS_LAST_MODE     "last-mode"

@@ -70,6 +70,18 @@ START_TEST(open_close)
 }
 END_TEST
 
+/* Not a word of it while nothing of the kind is done. */
+START_TEST(yield_is_said)
+{
+    open_it();
+    ck_assert_str_eq(get(DIR "/yield"), "(none)");
+    ck_assert_int_eq(colo__publish_yield(pub, true, NULL), 0);
+    ck_assert_str_eq(get(DIR "/yield"), "1");
+    ck_assert_int_eq(colo__publish_yield(pub, false, NULL), 0);
+    ck_assert_str_eq(get(DIR "/yield"), "0");
+}
+END_TEST
+
 START_TEST(second_is_refused)
 {
     struct colo_store *other = fake_store_open(tree);
@@ -345,6 +357,7 @@ int main(void)
     tcase_add_test(tc, open_close);
     tcase_add_test(tc, second_is_refused);
     tcase_add_test(tc, stale_is_cleaned);
+    tcase_add_test(tc, yield_is_said);
     tcase_add_test(tc, reused_pid_is_stale);
     tcase_add_test(tc, garbage_owner_is_stale);
     tcase_add_test(tc, empty_owner_is_stale);
