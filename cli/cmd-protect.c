@@ -138,10 +138,28 @@ static int say_gone(const struct protect *protect, int rc,
     return CLI_GUEST_ENDED;
 }
 
+/* A peer that does not answer is not known to be dead: after a broken link it
+ * has taken over, and to protect this guest would overwrite what it wrote. */
+static int say_lost(const struct protect *protect, int rc)
+{
+    const char *name = protect->name, *peer = protect->config.peer;
+
+    if (rc != COLO_E_PEER) {
+        cli_say("%s runs on here WITHOUT protection; when %s is back: "
+                "colo protect %s %s", name, peer, name, peer);
+        return CLI_UNPROTECTED;
+    }
+    cli_say("%s runs on here WITHOUT protection. %s did not answer: if it "
+            "lives, it may have taken %s over. Look there first (`colo "
+            "status`, `xl list`); only if %s does not run there: colo protect "
+            "%s %s", name, peer, name, name, name, peer);
+    return CLI_UNPROTECTED;
+}
+
 static int say_end(const struct protect *protect, int rc,
                    const struct colo_error *err)
 {
-    const char *name = protect->name, *peer = protect->config.peer;
+    const char *name = protect->name;
 
     if (rc == COLO_E_GUEST) {
         cli_say("%s: protection has ended: %s", name, err->text);
@@ -160,9 +178,7 @@ static int say_end(const struct protect *protect, int rc,
         return exit_of_start(name, rc);
     }
     cli_say("%s: PROTECTION IS LOST: %s", name, err->text);
-    cli_say("%s runs on here WITHOUT protection; when %s is back: "
-            "colo protect %s %s", name, peer, name, peer);
-    return CLI_UNPROTECTED;
+    return say_lost(protect, rc);
 }
 
 /* ---- the way through ---------------------------------------------------- */

@@ -115,4 +115,39 @@ START_TEST(test_not_found)
 }
 END_TEST
 
-PURE_MAIN("cli-protect", test_not_found)
+static bool said(int fd, const char *words)
+{
+    char text[4096];
+    ssize_t n = pread(fd, text, sizeof(text) - 1, 0);
+
+    ck_assert_int_gt(n, 0);
+    text[n] = '\0';
+    return strstr(text, words) != NULL;
+}
+
+/* Who did not answer may have the guest; who said why has it not. */
+START_TEST(test_lost)
+{
+    struct protect lost = { .name = "web", .committed = true,
+                            .config.peer = "host2" };
+    FILE *file = tmpfile();
+    int fd = fileno(file);
+    struct colo_error err;
+
+    ck_assert_int_ge(dup2(fd, STDERR_FILENO), 0);
+    guest = 0;
+    say_no(COLO_E_PEER_SAID, &err);
+    ck_assert_int_eq(say_end(&lost, COLO_E_PEER_SAID, &err),
+                     CLI_UNPROTECTED);
+    ck_assert(said(fd, "when host2 is back: colo protect web host2"));
+    ck_assert(!said(fd, "taken"));
+    ck_assert_int_eq(ftruncate(fd, 0), 0);
+    ck_assert_int_eq(lseek(fd, 0, SEEK_SET), 0);
+    ck_assert_int_eq(say_end(&lost, COLO_E_PEER, &err), CLI_UNPROTECTED);
+    ck_assert(said(fd, "it may have taken web over. Look there first"));
+    ck_assert(!said(fd, "is back"));
+    fclose(file);
+}
+END_TEST
+
+PURE_MAIN("cli-protect", test_not_found, test_lost)
