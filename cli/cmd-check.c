@@ -37,7 +37,8 @@ static void add(struct check_report *report, int result, const char *id,
 
 /* A replica needs its name: a domain that has it, or has what is left of an
  * earlier attempt, is in the way. */
-static void check_name(struct check *check, const char *name)
+static void check_name(struct check *check, const char *name,
+                       const char *advice)
 {
     struct colo_error err;
     char text[160];
@@ -51,7 +52,7 @@ static void check_name(struct check *check, const char *name)
         add(&check->report, COLO_CHECK_REFUSED, "name-unknown", err.text, "");
     else
         add(&check->report, COLO_CHECK_REFUSED, "name-taken", text,
-            "rename or destroy it, or choose another host");
+            advice);
 }
 
 /* The guest's network is made on this bridge when it takes over. */
@@ -92,9 +93,14 @@ static int check_host(struct check *check)
     if (rc < 0)
         add(&check->report, COLO_CHECK_REFUSED, "cannot-look", err.text, "");
     if (rc >= 0 && check->name) {
-        check_name(check, check->name);
+        check_name(check, check->name, "if it is the same guest, both hosts "
+                   "may run it: do not destroy either before you know whose "
+                   "data counts (colo(1), WHEN BOTH RUN); else rename it, or "
+                   "choose another host");
         snprintf(incoming, sizeof(incoming), "%s--incoming", check->name);
-        check_name(check, incoming);
+        check_name(check, incoming, "it is a replica, or has been one: look "
+                   "at `colo status` and `xl list` here; if it has no session "
+                   "and is paused, `xl destroy` it");
     }
     for (int i = 0; i < check->n_bridges; i++)
         check_bridge(check, check->bridges[i]);
