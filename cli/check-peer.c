@@ -20,11 +20,24 @@ static void refuse(struct check_report *report, const char *id,
     check_report_item(report, &item);
 }
 
+/* What became of the command, when it was no answer. */
+static void say_status(int status, char *buf, size_t cap)
+{
+    if (status == CLI_SILENT)
+        snprintf(buf, cap, "no answer within %d s", PEER_MS / 1000);
+    else if (status < 0)
+        snprintf(buf, cap, "it could not be run to its end");
+    else
+        snprintf(buf, cap, "exit status %d%s", status,
+                 status == CLI_OK || status == CLI_NOT_PROTECTABLE ?
+                 ", and no findings that are understood here" : "");
+}
+
 bool check_peer(struct check_report *report, const char *ssh,
                 const char *remote, const char *host, const char *domain,
                 int cancel_fd)
 {
-    char command[1600], text[700];
+    char command[1600], text[700], became[80];
     char *answer = NULL;
     bool asked;
     int status;
@@ -50,8 +63,10 @@ bool check_peer(struct check_report *report, const char *ssh,
         report->absent = true;
         return false;
     }
-    snprintf(text, sizeof(text), "`%s %s %s version` does not work (exit "
-             "status %d)", ssh, host, remote, status);
+    say_status(status, became, sizeof(became));
+    /* without what this guest needs, which may be long */
+    snprintf(text, sizeof(text), "`%s %s %s check --host --json ...`: %s", ssh,
+             host, remote, became);
     refuse(report, "peer-unreachable", text,
            status == 127 ? "install libcolo there, or give --remote" :
            "ssh as root must work without a password, and libcolo of the "

@@ -256,7 +256,9 @@ int cli_capture(const char *command, const char *host, const char *remote,
         goto out;
     }
     if (!whole || !WIFEXITED(status)) {
-        cli_say("`%s %s %s`: %s", command, host, remote, now_ms() >= end ?
+        if (now_ms() >= end)
+            code = CLI_SILENT;
+        cli_say("`%s %s %s`: %s", command, host, remote, code == CLI_SILENT ?
                 "no answer in time" : "killed, or more than an answer");
         goto out;
     }

@@ -45,11 +45,13 @@ void cli_detach(const char *name);
 int cli_parent_wait(struct cli_child *child, int signal_fd, int hangup_fd);
 
 #define CLI_CANCELLED (-2)
+#define CLI_SILENT    (-3)
 
 /* cli_capture - the stdout of `COMMAND HOST REMOTE`, COMMAND being words such
  * as "ssh -p 22"; *ret_text is malloc'ed, terminated, at most 1 MiB.  It is
  * given up when cancel_fd (-1: none) becomes readable.
- * Returns  the exit status, -1 (said why), or CLI_CANCELLED. */
+ * Returns  the exit status, -1 or, after timeout_ms, CLI_SILENT (both said
+ *          why), or CLI_CANCELLED. */
 int cli_capture(const char *command, const char *host, const char *remote,
                 uint32_t timeout_ms, int cancel_fd, char **ret_text);
 

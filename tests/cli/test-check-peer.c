@@ -13,7 +13,7 @@
 #define ITEM(result) \
     "echo '{\"items\":[{\"id\":\"name-taken\",\"result\":\"" result "\"}]}'"
 
-static char seen[4][64];
+static char seen[4][64], last_text[256];
 static unsigned count;
 
 static void show(void *user, const char *where,
@@ -21,6 +21,7 @@ static void show(void *user, const char *where,
 {
     (void)user;
     (void)where;
+    snprintf(last_text, sizeof(last_text), "%s", item->text);
     if (count < 4)
         snprintf(seen[count++], sizeof(seen[0]), "%s", item->id);
 }
@@ -118,14 +119,22 @@ END_TEST
 /* No answer, half of one, one with a code that it cannot have: refused. */
 START_TEST(not_asked)
 {
-    static const char *const scripts[] = {
-        "exit 127", "exit 0", "echo '{\"items\":'", ITEM("ok") "; exit 1",
+    static const struct {
+        const char *script, *says;
+    } cases[] = {
+        { "exit 127", " colo check --host --json ...`: exit status 127" },
+        { "exit 0", "exit status 0, and no findings" },
+        { "echo '{\"items\":'", "exit status 0, and no findings" },
+        { ITEM("ok") "; exit 1", "exit status 1" },
+        { "kill -9 $$", "could not be run to its end" },
     };
 
-    for (unsigned i = 0; i < 4; i++) {
-        ck_assert(!ask(scripts[i], -1));
+    for (unsigned i = 0; i < COLO_ARRAY_LEN(cases); i++) {
+        count = 0;
+        ck_assert(!ask(cases[i].script, -1));
         ck_assert_uint_eq(report.refused, i + 1);
-        ck_assert_str_eq(seen[i], "peer-unreachable");
+        ck_assert_str_eq(seen[0], "peer-unreachable");
+        ck_assert_msg(strstr(last_text, cases[i].says), "%s", last_text);
     }
 }
 END_TEST
