@@ -14,9 +14,13 @@
 #define VERIFY_MS 3600000 /* every disk is read once */
 #define FINISH_MS 60000 /* a takeover or an end may start or destroy a guest */
 
+#define WAIT_MAX_S 3600     /* --timeout is at most that */
+#define VERIFY_MAX_S 604800 /* a week: disks may be large, or slow */
+
 /* The options that all have: a time limit. */
 static bool parse(const struct cli_command *command, int argc, char **argv,
-                  int operands, uint32_t *ret_timeout, int *ret_exit)
+                  int operands, uint64_t max_s, uint32_t *ret_timeout,
+                  int *ret_exit)
 {
     static const struct option options[] = {
         { "timeout", required_argument, NULL, 't' },
@@ -30,7 +34,7 @@ static bool parse(const struct cli_command *command, int argc, char **argv,
     while ((c = getopt_long(argc, argv, "t:h", options, NULL)) != -1) {
         switch (c) {
         case 't':
-            if (!cli_number("--timeout", optarg, 1, 3600, &seconds))
+            if (!cli_number("--timeout", optarg, 1, max_s, &seconds))
                 return false;
             *ret_timeout = (uint32_t)seconds * 1000;
             break;
@@ -216,6 +220,7 @@ static int run(int argc, char **argv)
     order.compared = &compared;
     order.differing = &differing;
     if (!parse(control->command, argc, argv, control->operands,
+               control->ask == ask_verify ? VERIFY_MAX_S : WAIT_MAX_S,
                &order.timeout, &code))
         return code;
     if (control->operands > 1) {

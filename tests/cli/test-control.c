@@ -12,6 +12,7 @@ static struct colo_status told; /* what was read last */
 static int waited;              /* of cli_client_wait */
 static int guest;               /* of colo_check_domain */
 static bool paused;
+static uint32_t verify_ms;      /* colo_client_verify's limit */
 
 int colo_client_query_status(struct colo_client *client,
                              struct colo_status *status,
@@ -73,6 +74,7 @@ int colo_client_verify(struct colo_client *client, uint32_t timeout_ms,
                        uint64_t *ret_compared, uint64_t *ret_differing,
                        struct colo_error *err)
 {
+    verify_ms = timeout_ms;
     *ret_compared = *ret_differing = 0;
     return colo_client_stop(client, timeout_ms, err);
 }
@@ -128,4 +130,24 @@ START_TEST(test_failed)
 }
 END_TEST
 
-PURE_MAIN("cli-control", test_failover, test_failed)
+static int verify(const char *seconds)
+{
+    char text[16];
+    char *argv[] = { (char[]){ "verify" }, (char[]){ "-t" }, text,
+                     (char[]){ "web" }, NULL };
+
+    snprintf(text, sizeof(text), "%s", seconds);
+    optind = 1;
+    return cli_cmd_verify.run(4, argv);
+}
+
+/* large disks are read for longer than anything else takes */
+START_TEST(test_verify)
+{
+    ck_assert_int_eq(verify("604800"), CLI_OK);
+    ck_assert_uint_eq(verify_ms, 604800000);
+    ck_assert_int_eq(verify("604801"), CLI_USAGE);
+}
+END_TEST
+
+PURE_MAIN("cli-control", test_failover, test_failed, test_verify)

@@ -49,6 +49,8 @@ expect 2 "an argument is missing" events
 expect 2 "an argument is missing" delay web
 expect 2 "number from 1 to 600000" delay web x
 expect 2 "number from 1 to 3600" stop web --timeout 0
+expect 2 "number from 1 to 3600" failover web --timeout 3601
+expect 2 "number from 1 to 604800" verify web --timeout 604801
 expect 2 "give one of remus, colo" check web --mode fast
 expect 2 "too many arguments" check --host web
 expect 2 "too many arguments" version x
