@@ -91,7 +91,8 @@ static const struct xl_option table[] = {
       "given, as with stock xl.", take_interval },
     { 'u', NULL, XL_BY_COLO, "compression",
       "Never compress pages. Without it they are compressed where the link "
-      "is slower than the coding.", take_compression },
+      "is slower than the coding. Without effect with -c.",
+      take_compression },
     { 's', "COMMAND", XL_BY_XL, NULL,
       "Use COMMAND instead of ssh. If it is empty, HOST is a command line, "
       "which must start colo-xl migrate-receive -r at the backup.", NULL },
