@@ -72,6 +72,11 @@ void cli_recover(void)
     if (rc > 0)
         cli_say("put right what %d killed session%s had left", rc,
                 rc == 1 ? "" : "s");
+    /* without xenstore nothing is known to be left, and the command itself
+     * says that it is not there */
+    if (rc < 0 && rc != COLO_E_STORE)
+        cli_say("what a killed session left could not be put right: %s; see "
+                "`colo recover -v`", err.text);
 }
 
 static bool asks_for_help(int argc, char **argv)
