@@ -42,7 +42,8 @@ static int recover_one(void *user, const struct colo_session_node *node)
                                      colo_role_name(COLO_ROLE_SECONDARY)))
         rc = colo__hv_xen_drop_replica(node->domid, r->log, r->err);
     else if (node->domid_known) {
-        rc = colo__hv_xen_recover(node->domid, WAIT_MS, r->log, r->err);
+        rc = colo__hv_xen_recover(node->domid, node->owner.pid, WAIT_MS,
+                                  r->log, r->err);
         /* its guest goes on alone: what it said is said */
         if (colo__netbuf_cleanup(node->domid, true, &ignored))
             colo__log(r->log, COLO_LOG_WARNING, ignored.sys_errno, "recover",

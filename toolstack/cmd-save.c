@@ -77,6 +77,7 @@ out:
 
 struct save {
     uint32_t domid;
+    pid_t session; /* its process */
     int toolstack;
 };
 
@@ -111,14 +112,14 @@ static void save_undo(void *arg, bool killed)
     const struct save *save = arg;
     struct colo_error err = { 0 };
 
-    if (colo__hv_xen_recover(save->domid, killed ? LATE_SUSPEND_MS : 0,
-                             NULL, &err))
+    if (colo__hv_xen_recover(save->domid, save->session,
+                             killed ? LATE_SUSPEND_MS : 0, NULL, &err))
         report("error", "%s", err.text);
 }
 
 int cmd_save(uint32_t domid, int toolstack)
 {
-    struct save save = { domid, toolstack };
+    struct save save = { domid, getppid(), toolstack };
 
     monitor_stop(domid);
     return supervise(save_work, save_undo, &save);

@@ -194,9 +194,15 @@ static int save(struct stream *s)
     return r;
 }
 
+struct command {
+    uint32_t domid;
+    pid_t session; /* its process */
+};
+
 static int stream_work(void *arg)
 {
-    struct stream s = { .domid = *(const uint32_t *)arg, .piece = -1 };
+    const struct command *c = arg;
+    struct stream s = { .domid = c->domid, .piece = -1 };
     libxl_ctx *ctx;
     int r;
 
@@ -221,16 +227,18 @@ static int stream_work(void *arg)
 
 static void stream_undo(void *arg, bool killed)
 {
-    uint32_t domid = *(const uint32_t *)arg;
+    const struct command *c = arg;
     struct colo_error err = { 0 };
 
-    if (colo__hv_xen_recover(domid, killed ? LATE_SUSPEND_MS : 0, NULL,
-                             &err))
+    if (colo__hv_xen_recover(c->domid, c->session,
+                             killed ? LATE_SUSPEND_MS : 0, NULL, &err))
         report("error", "%s", err.text);
 }
 
 int cmd_stream(uint32_t domid)
 {
+    struct command c = { domid, getppid() };
+
     monitor_stop(domid);
-    return supervise(stream_work, stream_undo, &domid);
+    return supervise(stream_work, stream_undo, &c);
 }

@@ -115,7 +115,7 @@ static int see_to_guest(uint32_t domid, const char *uuid, long session,
                         const struct colo_log *log, struct colo_error *err)
 {
     struct xs_handle *xs = xs_open(0);
-    int rc = colo__hv_xen_recover(domid, 0, log, err);
+    int rc = colo__hv_xen_recover(domid, (pid_t)session, 0, log, err);
     struct colo_error why;
     bool others = false, removed = false;
 
@@ -137,7 +137,7 @@ static int see_to_guest(uint32_t domid, const char *uuid, long session,
         others = owner && (removed || owner != session);
         if (others)
             break;
-        rc = colo__hv_xen_recover(domid, 0, log, err);
+        rc = colo__hv_xen_recover(domid, (pid_t)session, 0, log, err);
     }
     if (!others && !removed && (!rc || is_gone(rc)))
         remove_nodes(xs, uuid, session);

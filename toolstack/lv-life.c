@@ -137,6 +137,7 @@ static int sleep_and_wake(virDomainPtr dom, uint32_t domid, int state)
 struct life {
     uint32_t domid;
     bool rearm;
+    pid_t session; /* that had the guest when we came; 0 none */
 };
 
 static int settle(void *arg)
@@ -179,14 +180,14 @@ static void settle_undo(void *arg, bool killed)
     if (info.flags & XEN_DOMINF_paused)
         set_paused(life->domid, false);
     if (life->rearm &&
-        colo__hv_xen_recover(life->domid, killed ? LATE_SUSPEND_MS : 0, NULL,
-                             &err))
+        colo__hv_xen_recover(life->domid, life->session,
+                             killed ? LATE_SUSPEND_MS : 0, NULL, &err))
         report("warning", "%s", err.text);
 }
 
 int lv_start(uint32_t domid)
 {
-    struct life life = { domid, false };
+    struct life life = { domid, false, 0 };
 
     return supervise(settle, settle_undo, &life);
 }
@@ -195,7 +196,7 @@ int lv_start(uint32_t domid)
  * suspended nor shall he be let run. */
 int lv_rearm(uint32_t domid)
 {
-    struct life life = { domid, true };
+    struct life life = { domid, true, colo__hv_xen_session(domid) };
     xc_domaininfo_t info;
 
     if (domain_info(domid, &info) && info.flags & XEN_DOMINF_paused) {

@@ -26,6 +26,10 @@
 #define DETACH_MS 10000
 #define REAP_MS 5000
 #define GIVE_UP_MS 3000 /* save or restore undoes its work; may go on alone */
+/* A save that is waiting for a late suspend (LATE_SUSPEND_MS in toolstack/,
+ * after a cancel) must not do so beside the next session.  Nobody is waiting
+ * for us: before the seed is whole there is no replica that could take over. */
+#define SAVE_GIVE_UP_MS 15000
 
 static const char *const child_names[] = {
     "", "save", "restore", "start", "destroy", "end", "monitor", "stream",
@@ -307,12 +311,24 @@ int colo__hv_xen_helper_wait(struct colo_hv_xen *hv, int timeout_ms,
     return ok ? 0 : COLO_E_HV;
 }
 
+static int end_ms(int what, bool saves)
+{
+    if (what == COLO_XEN_CHILD_RESTORE_STREAM)
+        return DESTROY_MS;
+    if (saves)
+        return SAVE_GIVE_UP_MS - GIVE_UP_MS;
+    return is_seed(what) ? GIVE_UP_MS : DETACH_MS;
+}
+
 /* Give up a seed that is under way, wait for anything else. */
 static void child_end(struct colo_hv_xen *hv)
 {
     struct colo_xen_child *c = &hv->child;
     struct colo_error err = { 0 };
+    const bool never = false;
     int what = c->what;
+    bool saves = what == COLO_XEN_CHILD_SAVE ||
+                 (what == COLO_XEN_CHILD_STREAM && hv->pv.seeding);
 
     if (!c->pid)
         return;
@@ -324,11 +340,13 @@ static void child_end(struct colo_hv_xen *hv)
         close(c->life_fd);
         c->life_fd = -1;
     }
-    if (child_finish(hv, what == COLO_XEN_CHILD_RESTORE_STREAM ? DESTROY_MS :
-                     is_seed(what) ? GIVE_UP_MS : DETACH_MS, &err))
+    if (saves) {
+        (void)colo__hv_xen_helper_wait(hv, GIVE_UP_MS, &never, &err);
+        guest_must_run(hv);
+    }
+    if (c->pid && child_finish(hv, end_ms(what, saves), &err))
         colo__log(&hv->log, COLO_LOG_DEBUG, -1, "hv-xen", "%s", err.text);
-    if (what == COLO_XEN_CHILD_SAVE ||
-        (what == COLO_XEN_CHILD_STREAM && hv->pv.seeding))
+    if (saves)
         guest_must_run(hv);
 }
 

@@ -6,9 +6,11 @@
  */
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "../../xenstore/owner.h"
 #include "hv-xen.h"
 #include "spawn.h"
 #include "watchdog.h"
@@ -17,10 +19,55 @@
 #define MONITOR_MS 20000 /* a toolstack's daemon may have to be asked */
 #define UNDO_MS 10000    /* then: to undo what was begun, and watch itself */
 
+/* The session that lives and has this guest, 0: none. */
+static pid_t living_owner(struct colo_hv_xen *hv)
+{
+    struct colo_owner owner = { 0 };
+    char path[80], uuid[40], *value;
+    bool lives = false;
+    unsigned len;
+
+    colo__uuid_text(hv->uuid, uuid);
+    snprintf(path, sizeof(path), "/libcolo/%s/" COLO_XS_OWNER, uuid);
+    value = xs_read(hv->xs, XBT_NULL, path, &len);
+    if (value)
+        lives = !colo__xs_owner_parse(value, &owner, NULL) &&
+                colo__owner_alive(&owner);
+    free(value);
+    return lives ? (pid_t)owner.pid : 0;
+}
+
+pid_t colo__hv_xen_session(uint32_t domid)
+{
+    struct colo_hv *chv = NULL;
+    struct colo_error err;
+    char number[16];
+    pid_t pid;
+
+    snprintf(number, sizeof(number), "%u", domid);
+    if (colo__hv_xen_open(number, NULL, NULL, &chv, &err))
+        return 0;
+    pid = living_owner(colo__hv_xen(chv));
+    colo__hv_ops(chv)->close(chv);
+    return pid;
+}
+
+/* A new session suspends the guest itself and needs the record of its writes:
+ * whatever the dead one has left is no longer ours to see to. */
+static int taken(struct colo_hv_xen *hv, pid_t died, struct colo_error *err)
+{
+    pid_t owner = living_owner(hv);
+
+    if (!owner || owner == died)
+        return 0;
+    return colo__fail(err, COLO_E_EXISTS, 0, "recover", "domain %u has another "
+                      "session by now (process %d)", hv->domid, (int)owner);
+}
+
 /* A suspend that is under way shows as nothing at all between the guest's
  * answer in xenstore and its standing still: so look for a while. */
-static int wait_and_resume(struct colo_hv_xen *hv, uint32_t wait_ms,
-                           struct colo_error *err)
+static int wait_and_resume(struct colo_hv_xen *hv, pid_t died,
+                           uint32_t wait_ms, struct colo_error *err)
 {
     uint64_t end = colo__now_us(&colo__clock_monotonic) +
                    (uint64_t)wait_ms * 1000;
@@ -29,6 +76,8 @@ static int wait_and_resume(struct colo_hv_xen *hv, uint32_t wait_ms,
         xc_domaininfo_t info;
         int rc = colo__hv_xen_getinfo(hv, &info, err);
 
+        if (!rc)
+            rc = taken(hv, died, err);
         if (rc)
             return rc;
         if (colo__hv_xen_is_suspended(&info)) {
@@ -46,13 +95,46 @@ static int wait_and_resume(struct colo_hv_xen *hv, uint32_t wait_ms,
     }
 }
 
-int colo__hv_xen_recover(uint32_t domid, uint32_t wait_ms,
+/* A session that is dead tracks nothing; OFF is fine if it was off. */
+static void record_off(struct colo_hv_xen *hv)
+{
+    colo__hv_xen_devices_recover(hv);
+    xc_shadow_control(hv->xch, hv->domid, XEN_DOMCTL_SHADOW_OP_OFF, NULL, 0);
+}
+
+/* All that is to be done at once: the request taken back, the guest runs, the
+ * record is off.  *ret_late: it may still stand still in a while. */
+static int put_right(struct colo_hv_xen *hv, pid_t died, bool *ret_late,
+                     struct colo_error *err)
+{
+    bool stopped = false;
+    int rc = taken(hv, died, err);
+
+    *ret_late = false;
+    if (rc)
+        return rc;
+    /* without this, no watch would fire for the guest's next suspend */
+    xc_domain_subscribe_for_suspend(hv->xch, hv->domid, 0);
+    colo__hv_xen_stop_prepare(hv);
+    hv->stop.requested = true; /* it may have been */
+    rc = colo__hv_xen_stop_ops.cancel((struct colo_hv *)hv, &stopped, err);
+    if (!rc)
+        rc = wait_and_resume(hv, died, 0, err);
+    *ret_late = hv->stop.late;
+    hv->stop.late = false;
+    /* Now, not after a wait: by then the record may be a new session's. */
+    if (rc != COLO_E_GUEST && rc != COLO_E_EXISTS)
+        record_off(hv);
+    return rc;
+}
+
+int colo__hv_xen_recover(uint32_t domid, pid_t died, uint32_t wait_ms,
                          const struct colo_log *log, struct colo_error *err)
 {
     struct colo_hv *chv = NULL;
     struct colo_hv_xen *hv;
-    bool stopped = false;
     char number[16];
+    bool late;
     int rc;
 
     snprintf(number, sizeof(number), "%u", domid);
@@ -60,20 +142,10 @@ int colo__hv_xen_recover(uint32_t domid, uint32_t wait_ms,
     if (rc)
         return rc;
     hv = colo__hv_xen(chv);
-    /* without this, no watch would fire for the guest's next suspend */
-    xc_domain_subscribe_for_suspend(hv->xch, domid, 0);
     colo__hv_xen_exclude_clean(hv);
-    colo__hv_xen_stop_prepare(hv);
-    hv->stop.requested = true; /* it may have been */
-    rc = colo__hv_xen_stop_ops.cancel(chv, &stopped, err);
-    if (!rc)
-        rc = wait_and_resume(hv, hv->stop.late ? wait_ms : 0, err);
-    hv->stop.late = false;
-    /* a session that is dead tracks nothing; OFF is fine if it was off */
-    if (rc != COLO_E_GUEST) {
-        colo__hv_xen_devices_recover(hv);
-        xc_shadow_control(hv->xch, domid, XEN_DOMCTL_SHADOW_OP_OFF, NULL, 0);
-    }
+    rc = put_right(hv, died, &late, err);
+    if (!rc && late)
+        rc = wait_and_resume(hv, died, wait_ms, err);
     colo__hv_ops(chv)->close(chv);
     return rc;
 }

@@ -60,12 +60,19 @@ void colo__watchdog_disarm(int fd, pid_t pid);
 /* colo__hv_xen_recover - a session of this domain has died: no more suspend
  * events to it, no request left in the guest's node, the guest runs, its
  * writes are not tracked.
- * Shape    wait_ms: how long a suspend may be under way that nobody saw the
+ * Shape    died: the session's process, which may still live where only a
+ *          helper of its was given up.
+ *          wait_ms: how long a suspend may be under way that nobody saw the
  *          request of.
  * Errors   COLO_E_NOTFOUND the domain has gone: nothing to do
+ *          COLO_E_EXISTS another session has it: nothing more was touched
  * Blocks   up to wait_ms. */
-int colo__hv_xen_recover(uint32_t domid, uint32_t wait_ms,
+int colo__hv_xen_recover(uint32_t domid, pid_t died, uint32_t wait_ms,
                          const struct colo_log *log, struct colo_error *err);
+
+/* colo__hv_xen_session - the living process that has a session of this guest,
+ * 0: none. */
+pid_t colo__hv_xen_session(uint32_t domid);
 
 /* colo__hv_xen_yield - the session has died while it ended its guest, which is
  * the other side's: destroy it.

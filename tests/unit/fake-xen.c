@@ -318,6 +318,8 @@ static const char *node(const char *path)
 {
     if (strstr(path, "/control/shutdown"))
         return fake.control;
+    if (!strncmp(path, "/libcolo/", 9) && strstr(path, "/owner"))
+        return fake.owner[0] ? fake.owner : NULL;
     if (strstr(path, "/name"))
         return fake.incoming ? "guest--incoming" : "guest";
     if (strstr(path, "/libcolo-copy"))

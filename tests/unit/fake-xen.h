@@ -53,6 +53,7 @@ struct fake_xen {
     int watch_fd[2];
     const char *fired;          /* token of the next watch event */
     char old_port[16];          /* the node that remembers it */
+    char owner[32];             /* of the guest's session */
     char channel[16];           /* the node where libxl looks for one */
     bool locked, foreign_lock;  /* libxl's lock: ours, or somebody's */
     unsigned unplugged;         /* devices that libxl does not list any more */

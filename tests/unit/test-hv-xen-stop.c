@@ -669,7 +669,7 @@ START_TEST(test_recover)
             fake_xen_suspend();
         memcpy(fake.old_port, "50", 3);
         memcpy(fake.channel, "50", 3);
-        ck_assert_int_eq(colo__hv_xen_recover(FAKE_DOMID, 50, NULL, &t.err),
+        ck_assert_int_eq(colo__hv_xen_recover(FAKE_DOMID, 1, 50, NULL, &t.err),
                          0);
         ck_assert(!fake.shutdown && !fake.log_dirty);
         ck_assert_uint_eq(fake.subscribed, 0);
@@ -678,7 +678,7 @@ START_TEST(test_recover)
         ck_assert_int_eq(fake.resumes, stopped);
     }
     ck_assert_int_eq(pipe(fake.evtchn_fd), 0);
-    ck_assert_int_eq(colo__hv_xen_recover(99, 50, NULL, &t.err),
+    ck_assert_int_eq(colo__hv_xen_recover(99, 1, 50, NULL, &t.err),
                      COLO_E_NOTFOUND);
 }
 END_TEST

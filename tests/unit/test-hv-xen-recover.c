@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Copyright (C) libcolo developers
+ *
+ * What is done for a session that has died, and what is not any more where
+ * somebody else has the guest by then: over a fake Xen.
+ */
+#include "pure-common.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "../../xenstore/owner.h"
+#include "fake-xen.h"
+#include "hv/hv-xen.h"
+#include "hv/watchdog.h"
+
+struct setup {
+    struct colo_error err;
+};
+
+/* a domain that a session has been at, which is no more */
+static void begin(struct setup *t)
+{
+    struct colo_hv *hv = fake_xen_start("guest");
+
+    memset(t, 0, sizeof(*t));
+    colo__hv_ops(hv)->close(hv);
+    fake.log_dirty = true;
+}
+
+/* this process has a session of it */
+static void own(void)
+{
+    struct colo_owner self = { 0 };
+    struct colo_error err;
+
+    ck_assert_int_eq(colo__owner_self(&self, &err), 0);
+    snprintf(fake.owner, sizeof(fake.owner), "%d %llu", (int)self.pid,
+             (unsigned long long)self.start);
+}
+
+static int recover(struct setup *t, pid_t died, uint32_t wait_ms)
+{
+    ck_assert_int_eq(pipe(fake.evtchn_fd), 0);
+    return colo__hv_xen_recover(FAKE_DOMID, died, wait_ms, NULL, &t->err);
+}
+
+static pid_t session(void)
+{
+    ck_assert_int_eq(pipe(fake.evtchn_fd), 0);
+    return colo__hv_xen_session(FAKE_DOMID);
+}
+
+START_TEST(test_another_session)
+{
+    struct setup t;
+
+    begin(&t);
+    own();
+    fake_xen_suspend();
+    ck_assert_int_eq(recover(&t, 1, 50), COLO_E_EXISTS);
+    ck_text(t.err, "another session");
+    ck_assert(fake.shutdown && fake.log_dirty);
+    ck_assert_int_eq(fake.offs, 0);
+    ck_assert_int_eq(session(), getpid());
+    /* one that is dead, too, and the one whose helper it was */
+    snprintf(fake.owner, sizeof(fake.owner), "%d 1", (int)getpid());
+    ck_assert_int_eq(session(), 0);
+    ck_assert_int_eq(recover(&t, 1, 50), 0);
+    ck_assert(!fake.shutdown && !fake.log_dirty);
+    own();
+    fake_xen_suspend();
+    ck_assert_int_eq(recover(&t, getpid(), 50), 0);
+    ck_assert(!fake.shutdown);
+}
+END_TEST
+
+/* It comes while the guest could still suspend: it has switched the record on
+ * anew, and suspends the guest itself. */
+static void *comes_meanwhile(void *arg)
+{
+    int *offs = arg;
+
+    usleep(1500000);
+    *offs = fake.offs;
+    fake.log_dirty = true;
+    own();
+    fake_xen_suspend();
+    return NULL;
+}
+
+START_TEST(test_another_session_meanwhile)
+{
+    struct setup t;
+    pthread_t th;
+    int offs = 0;
+
+    begin(&t);
+    pthread_create(&th, NULL, comes_meanwhile, &offs);
+    ck_assert_int_eq(recover(&t, 1, 10000), COLO_E_EXISTS);
+    pthread_join(th, NULL);
+    ck_assert_int_eq(offs, 1);
+    ck_assert_int_eq(fake.offs, 1);
+    ck_assert(fake.shutdown && fake.log_dirty);
+}
+END_TEST
+
+static void *suspends_late(void *arg)
+{
+    (void)arg;
+    usleep(1500000);
+    fake_xen_suspend();
+    return NULL;
+}
+
+START_TEST(test_late)
+{
+    struct setup t;
+    pthread_t th;
+
+    begin(&t);
+    pthread_create(&th, NULL, suspends_late, NULL);
+    ck_assert_int_eq(recover(&t, 1, 10000), 0);
+    pthread_join(th, NULL);
+    ck_assert(!fake.shutdown && !fake.log_dirty);
+    ck_assert_int_eq(fake.offs, 1);
+}
+END_TEST
+
+/* ---- a helper that is given up ---- */
+
+static void *is_it_resumed(void *arg)
+{
+    bool *resumed = arg;
+
+    usleep(3500000);
+    *resumed = !fake.shutdown;
+    return NULL;
+}
+
+/* It needs longer than usual: it has ended before the session has, and the
+ * guest does not stand still for that long. */
+START_TEST(test_slow_helper)
+{
+    char dir[] = "/tmp/colo-recover.XXXXXX", path[64], command[64];
+    struct colo_hv *hv = fake_xen_start("guest");
+    struct colo_hv_xen *xen = colo__hv_xen(hv);
+    struct colo_error err;
+    bool resumed = false;
+    pthread_t th;
+    FILE *f;
+
+    ck_assert_ptr_nonnull(mkdtemp(dir));
+    snprintf(path, sizeof(path), "%s/colo-toolstack", dir);
+    f = fopen(path, "we");
+    ck_assert_ptr_nonnull(f);
+    fputs("#!/bin/sh\nread x <&4\nsleep 5\ntouch \"${0%/*}/ended\"\nexit 1\n",
+          f);
+    ck_assert_int_eq(fclose(f), 0);
+    ck_assert_int_eq(chmod(path, 0700), 0);
+    free(xen->libexecdir);
+    xen->libexecdir = strdup(dir);
+    ck_assert_int_eq(colo__hv_ops(hv)->life->seed_out(
+                         hv, open("/dev/null", O_WRONLY), &err), 0);
+    fake_xen_suspend();
+    pthread_create(&th, NULL, is_it_resumed, &resumed);
+    colo__hv_ops(hv)->close(hv);
+    pthread_join(th, NULL);
+    ck_assert(resumed);
+    snprintf(path, sizeof(path), "%s/ended", dir);
+    ck_assert_int_eq(access(path, F_OK), 0);
+    snprintf(command, sizeof(command), "rm -r %s", dir);
+    ck_assert_int_eq(system(command), 0);
+}
+END_TEST
+
+PURE_MAIN("hv-xen-recover", test_another_session,
+          test_another_session_meanwhile, test_late, test_slow_helper)
