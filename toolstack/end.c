@@ -126,7 +126,7 @@ static bool libvirt_has_done_it(libxl_ctx *ctx, uint32_t domid)
 }
 
 /* What libvirt makes of each action.  Returns as end_domain, or 1: libvirt does
- * not answer. */
+ * not answer, or cannot do what libxl can as well. */
 static int64_t carry_out_by_libvirt(uint32_t domid,
                                     libxl_action_on_shutdown action)
 {
@@ -142,7 +142,7 @@ static int64_t carry_out_by_libvirt(uint32_t domid,
         status = libvirt_do("restart", domid);
         break;
     default:
-        status = libvirt_do("destroy", domid);
+        status = libvirt_do("destroy", domid) ? EXIT_ABSENT : EXIT_OK;
         break;
     }
     if (status == EXIT_ABSENT)

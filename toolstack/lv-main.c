@@ -4,7 +4,8 @@
  * colo-toolstack-libvirt: what colo-toolstack does for a guest of libvirt's,
  * through libvirtd, one command per process.  Only libcolo/toolstack/libvirt.c
  * starts it.  It may end at any moment without harm to the guest: libvirtd may
- * hang, so every command but restore ends by SIGALRM at the latest.
+ * hang, so every command but restore ends by SIGALRM at the latest; that is
+ * EXIT_ABSENT while it has not been asked for anything.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -40,15 +41,25 @@ void lv_error(const char *what)
     report("error", "libvirt: %s: %s", what, virGetLastErrorMessage());
 }
 
+/* One that takes the connection and says nothing is as good as none: nothing
+ * was asked of it so far, and the caller goes on without it. */
+static void is_absent(int number)
+{
+    (void)number;
+    _exit(EXIT_ABSENT);
+}
+
 virConnectPtr lv_connect(void)
 {
     virConnectPtr conn;
     unsigned left;
 
     virSetErrorFunc(NULL, keep_silent);
+    signal(SIGALRM, is_absent);
     left = alarm(CONNECT_S);
     conn = virConnectOpen(URI);
     alarm(left);
+    signal(SIGALRM, SIG_DFL);
     if (!conn)
         report("warning", "libvirt: %s", virGetLastErrorMessage());
     return conn;
