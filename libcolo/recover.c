@@ -12,9 +12,6 @@
 #include "hv/watchdog.h"
 #include "recover.h"
 
-/* a suspend that nobody saw the request of is over by now */
-#define WAIT_MS 0
-
 struct recovery {
     struct colo_store *store;
     const struct colo_log *log;
@@ -42,8 +39,13 @@ static int recover_one(void *user, const struct colo_session_node *node)
                                      colo_role_name(COLO_ROLE_SECONDARY)))
         rc = colo__hv_xen_drop_replica(node->domid, r->log, r->err);
     else if (node->domid_known) {
-        rc = colo__hv_xen_recover(node->domid, node->owner.pid, WAIT_MS,
-                                  r->log, r->err);
+        struct colo_recovery guest = {
+            .domid = node->domid, .died = node->owner.pid,
+        };
+
+        /* a suspend that nobody saw the request of is over by now */
+        rc = colo__recovery_look(&guest, r->log, r->err);
+        colo__recovery_end(&guest);
         /* its guest goes on alone: what it said is said */
         if (colo__netbuf_cleanup(node->domid, true, &ignored))
             colo__log(r->log, COLO_LOG_WARNING, ignored.sys_errno, "recover",

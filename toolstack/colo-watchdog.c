@@ -26,9 +26,9 @@
 #include "hv/watchdog.h"
 
 /* A guest that has said yes to a suspend shows nothing until it stands still:
- * look again so often. */
-#define LATE_LOOKS 10
-#define LATE_LOOK_MS 500
+ * look for so long.  Often, since a new session is kept off until we see it. */
+#define LATE_MS 15000
+#define LATE_LOOK_MS 50
 
 static void ignore_signals(void)
 {
@@ -114,35 +114,31 @@ static bool is_gone(int rc)
 static int see_to_guest(uint32_t domid, const char *uuid, long session,
                         const struct colo_log *log, struct colo_error *err)
 {
+    struct colo_recovery r = { .domid = domid, .died = (pid_t)session };
     struct xs_handle *xs = xs_open(0);
-    int rc = colo__hv_xen_recover(domid, (pid_t)session, 0, log, err);
+    uint64_t end = colo__now_us(&colo__clock_monotonic) + LATE_MS * 1000;
+    int rc = colo__recovery_look(&r, log, err);
     struct colo_error why;
-    bool others = false, removed = false;
+    bool removed = false;
 
     /* the guest goes on alone: what it said is said */
     if (colo__netbuf_cleanup(domid, true, &why))
         colo__log(log, COLO_LOG_ERROR, why.sys_errno, why.where, "%s",
                   why.text);
-    if (!xs)
-        return rc;
-    for (int i = 0; i < LATE_LOOKS && !is_gone(rc); i++) {
-        long owner;
-
+    while (xs && !is_gone(rc) && rc != COLO_E_EXISTS &&
+           colo__now_us(&colo__clock_monotonic) < end) {
         if (!rc && !removed) { /* else `colo recover` must find them */
             remove_nodes(xs, uuid, session);
             removed = true;
         }
         poll(NULL, 0, LATE_LOOK_MS);
-        owner = owner_pid(xs, uuid);
-        others = owner && (removed || owner != session);
-        if (others)
-            break;
-        rc = colo__hv_xen_recover(domid, (pid_t)session, 0, log, err);
+        rc = colo__recovery_look(&r, log, err);
     }
-    if (!others && !removed && (!rc || is_gone(rc)))
+    colo__recovery_end(&r);
+    if (xs && !removed && (!rc || is_gone(rc)))
         remove_nodes(xs, uuid, session);
     xs_close(xs);
-    return rc || others ? rc : colo__hv_xen_monitor(domid, err);
+    return rc ? rc : colo__hv_xen_monitor(domid, err);
 }
 
 /* The peer may have the guest already.  It is told nothing: the end of the
@@ -201,6 +197,6 @@ int main(int argc, char **argv)
     else
         rc = see_to_guest((uint32_t)domid, argv[2], session, &log, &err);
     if (rc && !is_gone(rc))
-        syslog(LOG_ERR, "%s", err.text);
+        syslog(rc == COLO_E_EXISTS ? LOG_WARNING : LOG_ERR, "%s", err.text);
     return rc ? 1 : 0;
 }

@@ -2,7 +2,8 @@
 /* Copyright (C) libcolo developers
  *
  * Putting right what a dead session has left at its guest.  Called by
- * colo-watchdog at once, and by colo_recover() later.
+ * colo-watchdog at once, by colo_recover() later, and by a helper whose session
+ * has given it up.
  */
 #include <poll.h>
 #include <stdio.h>
@@ -16,6 +17,7 @@
 #include "watchdog.h"
 
 #define LOOK_MS 100
+#define OTHERS_MS 1000
 #define MONITOR_MS 20000 /* a toolstack's daemon may have to be asked */
 #define UNDO_MS 10000    /* then: to undo what was begun, and watch itself */
 
@@ -60,6 +62,8 @@ static int taken(struct colo_hv_xen *hv, pid_t died, struct colo_error *err)
 
     if (!owner || owner == died)
         return 0;
+    /* nor does the close of this handle */
+    hv->stop.requested = hv->stop.stopped = false;
     return colo__fail(err, COLO_E_EXISTS, 0, "recover", "domain %u has another "
                       "session by now (process %d)", hv->domid, (int)owner);
 }
@@ -104,11 +108,12 @@ static void record_off(struct colo_hv_xen *hv)
 
 /* All that is to be done at once: the request taken back, the guest runs, the
  * record is off.  *ret_late: it may still stand still in a while. */
-static int put_right(struct colo_hv_xen *hv, pid_t died, bool *ret_late,
+static int put_right(struct colo_recovery *r, bool *ret_late,
                      struct colo_error *err)
 {
+    struct colo_hv_xen *hv = colo__hv_xen(r->hv);
     bool stopped = false;
-    int rc = taken(hv, died, err);
+    int rc = taken(hv, r->died, err);
 
     *ret_late = false;
     if (rc)
@@ -117,36 +122,93 @@ static int put_right(struct colo_hv_xen *hv, pid_t died, bool *ret_late,
     xc_domain_subscribe_for_suspend(hv->xch, hv->domid, 0);
     colo__hv_xen_stop_prepare(hv);
     hv->stop.requested = true; /* it may have been */
-    rc = colo__hv_xen_stop_ops.cancel((struct colo_hv *)hv, &stopped, err);
+    rc = colo__hv_xen_stop_ops.cancel(r->hv, &stopped, err);
     if (!rc)
-        rc = wait_and_resume(hv, died, 0, err);
+        rc = wait_and_resume(hv, r->died, 0, err);
     *ret_late = hv->stop.late;
     hv->stop.late = false;
-    /* Now, not after a wait: by then the record may be a new session's. */
-    if (rc != COLO_E_GUEST && rc != COLO_E_EXISTS)
+    /* Now, not after a wait, and never again: by then the record may be a new
+     * session's, or another tool's. */
+    if (!r->recorded_off && rc != COLO_E_GUEST && rc != COLO_E_EXISTS) {
         record_off(hv);
+        r->recorded_off = true;
+    }
+    r->put_right = !rc;
     return rc;
+}
+
+static int recovery_open(struct colo_recovery *r, const struct colo_log *log,
+                         struct colo_error *err)
+{
+    char number[16];
+
+    snprintf(number, sizeof(number), "%u", r->domid);
+    return colo__hv_xen_open(number, NULL, log, &r->hv, err);
+}
+
+/* Only the dead session's own end can take a moment. */
+static int keep_others_off(struct colo_hv_xen *hv, struct colo_error *err)
+{
+    int rc = colo__hv_xen_exclude(hv, err);
+
+    for (int ms = 0; rc == COLO_E_EXISTS && ms < OTHERS_MS; ms += LOOK_MS) {
+        poll(NULL, 0, LOOK_MS);
+        rc = colo__hv_xen_exclude(hv, err);
+    }
+    if (!rc || rc == COLO_E_EXISTS)
+        return rc;
+    /* rather a guest that runs */
+    colo__hv_xen_exclude_clean(hv);
+    return 0;
+}
+
+int colo__recovery_look(struct colo_recovery *r, const struct colo_log *log,
+                        struct colo_error *err)
+{
+    struct colo_hv_xen *hv;
+    bool late;
+    int rc;
+
+    if (!r->hv) {
+        rc = recovery_open(r, log, err);
+        if (rc)
+            return rc;
+    }
+    hv = colo__hv_xen(r->hv);
+    /* whose suspends are other tools', or whose record is */
+    rc = taken(hv, r->died, err);
+    if (!rc)
+        rc = keep_others_off(hv, err);
+    if (rc)
+        return rc;
+    if (r->put_right)
+        return wait_and_resume(hv, r->died, 0, err);
+    rc = put_right(r, &late, err);
+    /* a guest that was found stopped has cost the exclusion */
+    return rc ? rc : keep_others_off(hv, err);
+}
+
+void colo__recovery_end(struct colo_recovery *r)
+{
+    if (r->hv)
+        colo__hv_ops(r->hv)->close(r->hv);
+    r->hv = NULL;
 }
 
 int colo__hv_xen_recover(uint32_t domid, pid_t died, uint32_t wait_ms,
                          const struct colo_log *log, struct colo_error *err)
 {
-    struct colo_hv *chv = NULL;
-    struct colo_hv_xen *hv;
-    char number[16];
+    struct colo_recovery r = { .domid = domid, .died = died };
     bool late;
     int rc;
 
-    snprintf(number, sizeof(number), "%u", domid);
-    rc = colo__hv_xen_open(number, NULL, log, &chv, err);
+    rc = recovery_open(&r, log, err);
     if (rc)
         return rc;
-    hv = colo__hv_xen(chv);
-    colo__hv_xen_exclude_clean(hv);
-    rc = put_right(hv, died, &late, err);
+    rc = put_right(&r, &late, err);
     if (!rc && late)
-        rc = wait_and_resume(hv, died, wait_ms, err);
-    colo__hv_ops(chv)->close(chv);
+        rc = wait_and_resume(colo__hv_xen(r.hv), died, wait_ms, err);
+    colo__recovery_end(&r);
     return rc;
 }
 

@@ -57,16 +57,37 @@ void colo__watchdog_last_words(int control);
  * and 0. */
 void colo__watchdog_disarm(int fd, pid_t pid);
 
-/* colo__hv_xen_recover - a session of this domain has died: no more suspend
- * events to it, no request left in the guest's node, the guest runs, its
- * writes are not tracked.
- * Shape    died: the session's process, which may still live where only a
- *          helper of its was given up.
+/* Of a session that has died: no more suspend events to it, no request left in
+ * the guest's node, the guest runs, its writes are not tracked. */
+struct colo_hv;
+struct colo_recovery {
+    uint32_t domid;
+    pid_t died;            /* the session's process */
+    /* colo__recovery_look's: */
+    struct colo_hv *hv;
+    bool recorded_off, put_right;
+};
+
+/* colo__recovery_look - the first time all of it; later, whether the guest
+ * stands still after all: a suspend may have been under way.  From the first
+ * look to colo__recovery_end no other tool can save or migrate the guest.
+ * Errors   COLO_E_NOTFOUND, COLO_E_GUEST the domain has gone: nothing to do
+ *          COLO_E_EXISTS another session has it, or another tool saves or
+ *          migrates it: nothing more was touched, nor shall it be
+ *          else: look again
+ * Blocks   some seconds, if the device model hangs. */
+int colo__recovery_look(struct colo_recovery *r, const struct colo_log *log,
+                        struct colo_error *err);
+/* colo__recovery_end - fine whatever look has said. */
+void colo__recovery_end(struct colo_recovery *r);
+
+/* colo__hv_xen_recover - the same by a helper that was given up, at once.
+ * Others are kept off by its session, or by whoever recovers that.
+ * Shape    died: the session's process, which may still live.
  *          wait_ms: how long a suspend may be under way that nobody saw the
  *          request of.
- * Errors   COLO_E_NOTFOUND the domain has gone: nothing to do
- *          COLO_E_EXISTS another session has it: nothing more was touched
- * Blocks   up to wait_ms. */
+ * Errors   as above
+ * Blocks   up to wait_ms, and some seconds. */
 int colo__hv_xen_recover(uint32_t domid, pid_t died, uint32_t wait_ms,
                          const struct colo_log *log, struct colo_error *err);
 

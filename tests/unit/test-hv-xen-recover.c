@@ -54,6 +54,99 @@ static pid_t session(void)
     return colo__hv_xen_session(FAKE_DOMID);
 }
 
+static int look(struct setup *t, struct colo_recovery *r)
+{
+    return colo__recovery_look(r, NULL, &t->err);
+}
+
+/* What the watchdog does for a session that was killed. */
+START_TEST(test_killed)
+{
+    struct setup t;
+
+    begin(&t);
+    for (int stopped = 0; stopped < 2; stopped++) {
+        struct colo_recovery r = { .domid = FAKE_DOMID, .died = 1 };
+
+        ck_assert_int_eq(pipe(fake.evtchn_fd), 0);
+        fake.subscribed = 50;
+        fake.log_dirty = true;
+        fake.offs = fake.resumes = 0;
+        snprintf(fake.control, sizeof(fake.control), "suspend");
+        if (stopped)
+            fake_xen_suspend();
+        memcpy(fake.old_port, "50", 3);
+        memcpy(fake.channel, "50", 3);
+        ck_assert_int_eq(look(&t, &r), 0);
+        ck_assert(!fake.shutdown && !fake.log_dirty);
+        ck_assert_uint_eq(fake.subscribed, 0);
+        ck_assert_str_eq(fake.control, "");
+        ck_assert_int_eq(fake.resumes, stopped);
+        /* others are kept off, and what is found later is only the guest */
+        ck_assert(fake.locked);
+        ck_assert_str_eq(fake.channel, "50");
+        fake.log_dirty = true;
+        fake_xen_suspend();
+        ck_assert_int_eq(look(&t, &r), 0);
+        ck_assert(!fake.shutdown && fake.log_dirty);
+        ck_assert_int_eq(fake.offs, 1);
+        ck_assert(fake.locked);
+        colo__recovery_end(&r);
+        ck_assert(!fake.locked);
+        ck_assert_str_eq(fake.channel, "");
+    }
+}
+END_TEST
+
+START_TEST(test_gone)
+{
+    struct colo_recovery r = { .domid = 99, .died = 1 };
+    struct setup t;
+
+    begin(&t);
+    ck_assert_int_eq(pipe(fake.evtchn_fd), 0);
+    ck_assert_int_eq(look(&t, &r), COLO_E_NOTFOUND);
+    colo__recovery_end(&r);
+}
+END_TEST
+
+/* xl save or migrate: its suspend and its record are none of ours */
+START_TEST(test_another_tool)
+{
+    struct colo_recovery r = { .domid = FAKE_DOMID, .died = 1 };
+    struct setup t;
+
+    begin(&t);
+    fake.foreign_lock = true;
+    fake_xen_suspend();
+    ck_assert_int_eq(pipe(fake.evtchn_fd), 0);
+    ck_assert_int_eq(look(&t, &r), COLO_E_EXISTS);
+    ck_text(t.err, "another tool");
+    colo__recovery_end(&r);
+    ck_assert(fake.shutdown && fake.log_dirty);
+    ck_assert_int_eq(fake.offs, 0);
+}
+END_TEST
+
+/* What could not be done is done at the next look, but for the record. */
+START_TEST(test_again)
+{
+    struct colo_recovery r = { .domid = FAKE_DOMID, .died = 1 };
+    struct setup t;
+
+    begin(&t);
+    fake.fail_resume_times = 3;
+    fake_xen_suspend();
+    ck_assert_int_eq(pipe(fake.evtchn_fd), 0);
+    ck_assert_int_ne(look(&t, &r), 0);
+    ck_assert(fake.shutdown);
+    fake.log_dirty = true;
+    ck_assert_int_eq(look(&t, &r), 0);
+    ck_assert(!fake.shutdown && fake.log_dirty);
+    colo__recovery_end(&r);
+}
+END_TEST
+
 START_TEST(test_another_session)
 {
     struct setup t;
@@ -177,5 +270,6 @@ START_TEST(test_slow_helper)
 }
 END_TEST
 
-PURE_MAIN("hv-xen-recover", test_another_session,
+PURE_MAIN("hv-xen-recover", test_killed, test_gone, test_another_tool,
+          test_again, test_another_session,
           test_another_session_meanwhile, test_late, test_slow_helper)

@@ -653,37 +653,8 @@ START_TEST(test_end_of_guest)
 }
 END_TEST
 
-/* What the watchdog does for a session that was killed. */
-START_TEST(test_recover)
-{
-    struct setup t;
-
-    begin(&t);
-    t.ops->close(t.hv);
-    for (int stopped = 0; stopped < 2; stopped++) {
-        ck_assert_int_eq(pipe(fake.evtchn_fd), 0);
-        fake.subscribed = 50;
-        fake.log_dirty = true;
-        snprintf(fake.control, sizeof(fake.control), "suspend");
-        if (stopped)
-            fake_xen_suspend();
-        memcpy(fake.old_port, "50", 3);
-        memcpy(fake.channel, "50", 3);
-        ck_assert_int_eq(colo__hv_xen_recover(FAKE_DOMID, 1, 50, NULL, &t.err),
-                         0);
-        ck_assert(!fake.shutdown && !fake.log_dirty);
-        ck_assert_uint_eq(fake.subscribed, 0);
-        ck_assert_str_eq(fake.control, "");
-        ck_assert_str_eq(fake.channel, "");
-        ck_assert_int_eq(fake.resumes, stopped);
-    }
-    ck_assert_int_eq(pipe(fake.evtchn_fd), 0);
-    ck_assert_int_eq(colo__hv_xen_recover(99, 1, 50, NULL, &t.err),
-                     COLO_E_NOTFOUND);
-}
-END_TEST
-
-/* Or for one that was killed while it ended its guest for the peer. */
+/* What the watchdog does for a session that was killed while it ended its guest
+ * for the peer. */
 START_TEST(test_yield)
 {
     struct setup t;
@@ -758,5 +729,5 @@ PURE_MAIN("hv-xen-stop", test_cycle, test_plugged, test_old_port,
           test_close_while_asked, test_cancel, test_cancel_at_the_last_minute,
           test_cancel_too_late, test_channel_reset, test_others,
           test_no_pv_drivers, test_somebody_elses, test_end_of_guest,
-          test_recover, test_yield, test_late_after_resume,
+          test_yield, test_late_after_resume,
           test_late_at_close)
