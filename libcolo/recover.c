@@ -20,6 +20,51 @@ struct recovery {
     struct colo_error *err;
 };
 
+static void warn(struct recovery *r, const struct colo_error *err)
+{
+    colo__log(r->log, COLO_LOG_WARNING, err->sys_errno, "recover", "%s",
+              err->text);
+}
+
+static void watch_for_end(struct recovery *r, uint32_t domid)
+{
+    struct colo_error err;
+
+    if (colo__hv_xen_monitor(domid, &err))
+        warn(r, &err);
+}
+
+static int recover_replica(struct recovery *r,
+                           const struct colo_session_node *node)
+{
+    bool guest = false;
+    int rc = colo__hv_xen_drop_replica(node->domid, r->log, &guest, r->err);
+
+    if (!rc && guest)
+        watch_for_end(r, node->domid);
+    return rc;
+}
+
+static int recover_guest(struct recovery *r,
+                         const struct colo_session_node *node)
+{
+    struct colo_recovery guest = {
+        .domid = node->domid, .died = node->owner.pid,
+    };
+    struct colo_error err;
+    int rc;
+
+    /* a suspend that nobody saw the request of is over by now */
+    rc = colo__recovery_look(&guest, r->log, r->err);
+    colo__recovery_end(&guest);
+    /* its guest goes on alone: what it said is said */
+    if (colo__netbuf_cleanup(node->domid, true, &err))
+        warn(r, &err);
+    if (!rc)
+        watch_for_end(r, node->domid);
+    return rc;
+}
+
 static int recover_one(void *user, const struct colo_session_node *node)
 {
     struct recovery *r = user;
@@ -35,25 +80,9 @@ static int recover_one(void *user, const struct colo_session_node *node)
     if (colo__store_ops(r->store)->read(r->store, path, role, sizeof(role),
                                         &ignored))
         role[0] = 0;
-    if (node->domid_known && !strcmp(role,
-                                     colo_role_name(COLO_ROLE_SECONDARY)))
-        rc = colo__hv_xen_drop_replica(node->domid, r->log, r->err);
-    else if (node->domid_known) {
-        struct colo_recovery guest = {
-            .domid = node->domid, .died = node->owner.pid,
-        };
-
-        /* a suspend that nobody saw the request of is over by now */
-        rc = colo__recovery_look(&guest, r->log, r->err);
-        colo__recovery_end(&guest);
-        /* its guest goes on alone: what it said is said */
-        if (colo__netbuf_cleanup(node->domid, true, &ignored))
-            colo__log(r->log, COLO_LOG_WARNING, ignored.sys_errno, "recover",
-                      "%s", ignored.text);
-        if (!rc && colo__hv_xen_monitor(node->domid, &ignored))
-            colo__log(r->log, COLO_LOG_WARNING, ignored.sys_errno, "recover",
-                      "%s", ignored.text);
-    }
+    if (node->domid_known)
+        rc = strcmp(role, colo_role_name(COLO_ROLE_SECONDARY)) ?
+             recover_guest(r, node) : recover_replica(r, node);
     /* its guest may be gone with it */
     if (rc && rc != COLO_E_NOTFOUND && rc != COLO_E_GUEST) {
         r->rc = rc;

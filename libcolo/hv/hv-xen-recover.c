@@ -18,6 +18,7 @@
 
 #define LOOK_MS 100
 #define OTHERS_MS 1000
+#define START_MS 20000
 #define MONITOR_MS 20000 /* a toolstack's daemon may have to be asked */
 #define UNDO_MS 10000    /* then: to undo what was begun, and watch itself */
 
@@ -257,39 +258,71 @@ int colo__hv_xen_monitor(uint32_t domid, struct colo_error *err)
     return rc;
 }
 
+static bool is_incoming(const char *name)
+{
+    static const char suffix[] = "--incoming";
+    size_t len = strlen(name), tail = sizeof(suffix) - 1;
+
+    return len > tail && !strcmp(name + len - tail, suffix);
+}
+
 /* Only what can be nothing else than an unfinished replica: under the name of
  * before a takeover, and paused or marked as a copy that runs; or, where
  * libvirt made it under its own name, marked and paused. */
 static bool is_replica(struct colo_hv_xen *hv, const struct colo_hv_info *info)
 {
-    static const char suffix[] = "--incoming";
-    size_t len = strlen(info->name), tail = sizeof(suffix) - 1;
-    bool incoming = len > tail &&
-                    !strcmp(info->name + len - tail, suffix);
+    bool incoming = is_incoming(info->name);
     bool marked = colo__hv_xen_replica_is_marked(hv);
 
     return info->state == COLO_HV_PAUSED ? incoming || marked
                                          : incoming && marked;
 }
 
+/* What its session has not come to: it has its name only then, and may stand
+ * still where it ran on both hosts. */
+static void finish_start(struct colo_hv_xen *hv)
+{
+    struct colo_error err = { 0 };
+    int rc;
+
+    hv->is_secondary = true; /* as its session had it */
+    rc = colo__hv_ops((struct colo_hv *)hv)->life->start((struct colo_hv *)hv,
+                                                         &err);
+    if (!rc)
+        rc = colo__hv_xen_helper_wait(hv, START_MS, NULL, &err);
+    if (rc)
+        colo__log(&hv->log, COLO_LOG_WARNING, err.sys_errno, "recover",
+                  "domain %u is the guest, and still called a replica: %s",
+                  hv->domid, err.text);
+}
+
 int colo__hv_xen_drop_replica(uint32_t domid, const struct colo_log *log,
-                              struct colo_error *err)
+                              bool *ret_guest, struct colo_error *err)
 {
     struct colo_hv *chv = NULL;
     struct colo_hv_info info;
+    struct colo_hv_xen *hv;
     char number[16];
     int rc;
 
+    *ret_guest = false;
     snprintf(number, sizeof(number), "%u", domid);
     rc = colo__hv_xen_open(number, NULL, log, &chv, err);
     if (rc)
         return rc;
+    hv = colo__hv_xen(chv);
     rc = colo__hv_ops(chv)->info(chv, &info, err);
-    if (!rc && is_replica(colo__hv_xen(chv), &info)) {
+    if (rc) goto out;
+    if (is_replica(hv, &info)) {
         colo__log(log, COLO_LOG_NOTICE, -1, "recover",
                   "'%s' has no session any more: destroyed", info.name);
         rc = colo__hv_ops(chv)->life->destroy(chv, err);
+        goto out;
     }
+    *ret_guest = info.state != COLO_HV_GONE;
+    if (*ret_guest && info.state != COLO_HV_PAUSED && is_incoming(info.name))
+        finish_start(hv);
+out:
     colo__hv_ops(chv)->close(chv);
     return rc;
 }

@@ -109,10 +109,12 @@ int colo__hv_xen_yield(uint32_t domid, const struct colo_log *log,
 int colo__hv_xen_monitor(uint32_t domid, struct colo_error *err);
 
 /* colo__hv_xen_drop_replica - the session of a replica has died: destroy the
- * replica, unless it has become the guest (then nothing is done).
+ * replica, unless it has become the guest.
+ * Shape    *ret_guest: it has, and nobody watches for its end
+ *          (colo__hv_xen_monitor); it has the guest's name by now.
  * Errors   COLO_E_NOTFOUND the domain has gone: nothing to do
  * Blocks   up to 30 s. */
 int colo__hv_xen_drop_replica(uint32_t domid, const struct colo_log *log,
-                              struct colo_error *err);
+                              bool *ret_guest, struct colo_error *err);
 
 #endif

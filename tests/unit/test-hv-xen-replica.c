@@ -302,25 +302,38 @@ START_TEST(test_start)
 }
 END_TEST
 
+static int drop(bool *ret_guest)
+{
+    struct colo_error err;
+
+    ck_assert_int_eq(pipe(fake.evtchn_fd), 0);
+    return colo__hv_xen_drop_replica(FAKE_DOMID, NULL, ret_guest, &err);
+}
+
 /* Its session was killed: a copy goes, a guest stays. */
 START_TEST(test_dropped)
 {
-    struct colo_error err;
+    bool guest = true;
     struct setup t;
 
     begin(&t);
     first_run(&t);
     end(&t);
-    ck_assert_int_eq(pipe(fake.evtchn_fd), 0);
     /* there is no helper; but it cannot run any more */
-    ck_assert_int_eq(colo__hv_xen_drop_replica(FAKE_DOMID, NULL, &err), 0);
+    ck_assert_int_eq(drop(&guest), 0);
+    ck_assert(!guest);
     ck_assert_int_eq(fake.destroys, 1);
     ck_assert_int_eq(fake.pauses, 1); /* before anybody is asked to end it */
     begin(&t);
     first_run(&t);
     takes_over(&t);
-    ck_assert_int_eq(pipe(fake.evtchn_fd), 0);
-    ck_assert_int_eq(colo__hv_xen_drop_replica(FAKE_DOMID, NULL, &err), 0);
+    ck_assert_int_eq(drop(&guest), 0);
+    ck_assert(guest);
+    ck_assert_int_eq(fake.destroys, 0);
+    /* killed before it had let it go on */
+    fake_xen_suspend();
+    ck_assert_int_eq(drop(&guest), 0);
+    ck_assert(guest && !fake.shutdown);
     ck_assert_int_eq(fake.destroys, 0);
 }
 END_TEST
@@ -329,23 +342,22 @@ END_TEST
  * and bears the mark, and the session takes the mark away at a takeover */
 START_TEST(test_own_name)
 {
-    struct colo_error err;
+    bool guest = false;
     struct setup t;
 
     begin(&t);
     end(&t);
     fake.incoming = false;
-    ck_assert_int_eq(pipe(fake.evtchn_fd), 0);
-    ck_assert_int_eq(colo__hv_xen_drop_replica(FAKE_DOMID, NULL, &err), 0);
+    ck_assert_int_eq(drop(&guest), 0);
     ck_assert_int_eq(fake.destroys, 0);
-    ck_assert_int_eq(pipe(fake.evtchn_fd), 0);
     fake.copy_mark = true;
     fake.paused = false;
-    ck_assert_int_eq(colo__hv_xen_drop_replica(FAKE_DOMID, NULL, &err), 0);
+    ck_assert_int_eq(drop(&guest), 0);
     ck_assert_int_eq(fake.destroys, 0);
-    ck_assert_int_eq(pipe(fake.evtchn_fd), 0);
     fake.paused = true;
-    ck_assert_int_eq(colo__hv_xen_drop_replica(FAKE_DOMID, NULL, &err), 0);
+    ck_assert(guest);
+    ck_assert_int_eq(drop(&guest), 0);
+    ck_assert(!guest);
     ck_assert_int_eq(fake.destroys, 1);
 }
 END_TEST
