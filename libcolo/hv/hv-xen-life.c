@@ -472,7 +472,9 @@ static int life_destroy(struct colo_hv *chv, struct colo_error *err)
     int rc;
 
     child_end(hv);
-    if (!hv->has_domain)
+    /* One that was restored, and not yet adopted: its helper has ended, so
+     * nobody else takes it away. */
+    if (!hv->has_domain && (!hv->is_secondary || !hv->domid))
         return 0;
     colo__hv_xen_map_drop(hv);
     colo__hv_xen_grants_drop(hv);
@@ -496,6 +498,8 @@ static int life_destroy(struct colo_hv *chv, struct colo_error *err)
     if (rc && paused) /* it lives, so it must not be left standing still */
         xc_domain_unpause(hv->xch, hv->domid);
     hv->has_domain = false;
+    if (hv->is_secondary && !rc)
+        hv->domid = 0;
     return rc;
 }
 

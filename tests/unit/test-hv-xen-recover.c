@@ -234,28 +234,45 @@ static void *is_it_resumed(void *arg)
     return NULL;
 }
 
-/* It needs longer than usual: it has ended before the session has, and the
- * guest does not stand still for that long. */
-START_TEST(test_slow_helper)
+static void put_helper(struct colo_hv *hv, char *dir, const char *text)
 {
-    char dir[] = "/tmp/colo-recover.XXXXXX", path[64], command[64];
-    struct colo_hv *hv = fake_xen_start("guest");
     struct colo_hv_xen *xen = colo__hv_xen(hv);
-    struct colo_error err;
-    bool resumed = false;
-    pthread_t th;
+    char path[64];
     FILE *f;
 
     ck_assert_ptr_nonnull(mkdtemp(dir));
     snprintf(path, sizeof(path), "%s/colo-toolstack", dir);
     f = fopen(path, "we");
     ck_assert_ptr_nonnull(f);
-    fputs("#!/bin/sh\nread x <&4\nsleep 5\ntouch \"${0%/*}/ended\"\nexit 1\n",
-          f);
+    ck_assert_int_ge(fprintf(f, "#!/bin/sh\n%s\n", text), 0);
     ck_assert_int_eq(fclose(f), 0);
     ck_assert_int_eq(chmod(path, 0700), 0);
     free(xen->libexecdir);
     xen->libexecdir = strdup(dir);
+}
+
+/* it has left this file behind */
+static void check_helper(const char *dir, const char *file)
+{
+    char path[64], command[64];
+
+    snprintf(path, sizeof(path), "%s/%s", dir, file);
+    ck_assert_int_eq(access(path, F_OK), 0);
+    snprintf(command, sizeof(command), "rm -r %s", dir);
+    ck_assert_int_eq(system(command), 0);
+}
+
+/* It needs longer than usual: it has ended before the session has, and the
+ * guest does not stand still for that long. */
+START_TEST(test_slow_helper)
+{
+    struct colo_hv *hv = fake_xen_start("guest");
+    char dir[] = "/tmp/colo-recover.XXXXXX";
+    struct colo_error err;
+    bool resumed = false;
+    pthread_t th;
+
+    put_helper(hv, dir, "read x <&4; sleep 5; touch ${0%/*}/ended; exit 1");
     ck_assert_int_eq(colo__hv_ops(hv)->life->seed_out(
                          hv, open("/dev/null", O_WRONLY), &err), 0);
     fake_xen_suspend();
@@ -263,13 +280,32 @@ START_TEST(test_slow_helper)
     colo__hv_ops(hv)->close(hv);
     pthread_join(th, NULL);
     ck_assert(resumed);
-    snprintf(path, sizeof(path), "%s/ended", dir);
-    ck_assert_int_eq(access(path, F_OK), 0);
-    snprintf(command, sizeof(command), "rm -r %s", dir);
-    ck_assert_int_eq(system(command), 0);
+    check_helper(dir, "ended");
+}
+END_TEST
+
+/* A replica that its helper has made just when it was given up. */
+START_TEST(test_not_yet_adopted)
+{
+    struct colo_hv *hv = fake_xen_start(NULL);
+    char dir[] = "/tmp/colo-recover.XXXXXX";
+    struct colo_error err;
+
+    put_helper(hv, dir, "touch ${0%/*}/$1-$2; [ $1 = destroy ] || "
+               "echo domid 7 >&3; echo done >&3");
+    ck_assert_int_eq(colo__hv_ops(hv)->life->seed_in(
+                         hv, open("/dev/null", O_RDONLY), &err), 0);
+    ck_assert_int_eq(colo__hv_ops(hv)->life->destroy(hv, &err), 0);
+    ck_assert_int_eq(fake.pauses, 1);
+    /* once */
+    ck_assert_int_eq(colo__hv_ops(hv)->life->destroy(hv, &err), 0);
+    ck_assert_int_eq(fake.pauses, 1);
+    colo__hv_ops(hv)->close(hv);
+    check_helper(dir, "destroy-7");
 }
 END_TEST
 
 PURE_MAIN("hv-xen-recover", test_killed, test_gone, test_another_tool,
           test_again, test_another_session,
-          test_another_session_meanwhile, test_late, test_slow_helper)
+          test_another_session_meanwhile, test_late, test_slow_helper,
+          test_not_yet_adopted)
