@@ -5,6 +5,7 @@
  * comes, HELLO, heartbeats and errors; the rest goes to the role.  Session's
  * thread.
  */
+#include <stdio.h>
 #include <string.h>
 
 #include "session-internal.h"
@@ -91,7 +92,7 @@ void colo__control_hello(struct colo_session *s)
 
     memcpy(hello.session, s->id, 16);
     memcpy(hello.uuid, s->info.uuid, 16);
-    memcpy(hello.name, s->info.name, sizeof(hello.name));
+    snprintf(hello.name, sizeof(hello.name), "%.63s", s->info.name);
     n = colo__hello_build(&hello, body, sizeof(body), &err);
     if (n < 0)
         colo__session_error(s, &err);
@@ -167,7 +168,7 @@ static int take_hello(struct colo_session *s, const struct colo_msg *msg,
         colo__link_tune(colo__link_ops(s->parts.control)->fd(s->parts.control),
                         hello.dead_ms);
         memcpy(s->info.uuid, hello.uuid, 16);
-        memcpy(s->info.name, hello.name, sizeof(s->info.name));
+        memcpy(s->info.name, hello.name, sizeof(hello.name));
         s->info.streamed = hello.features & COLO_FEATURE_STREAM;
     }
     if (s->info.streamed) {

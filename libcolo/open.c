@@ -97,6 +97,10 @@ static int open_primary(const struct colo_config *c, struct colo_parts *parts,
     rc = colo__hv_ops(parts->hv)->info(parts->hv, &info, err);
     if (rc)
         return rc;
+    if (strlen(info.name) > COLO_HV_NAME_MAX)
+        return colo__fail(err, COLO_E_UNSUPPORTED, 0, "open", "the guest's "
+                          "name has more than %d characters",
+                          COLO_HV_NAME_MAX);
     rc = c->mode == COLO_MODE_COLO ? colo__hv_xen_can_copy(parts->hv, err) : 0;
     if (rc)
         return rc;

@@ -165,7 +165,7 @@ static void fill(struct colo_session *s, struct colo_status *st)
     st->replication_error = s->replication_error;
     st->domid = s->info.domid;
     st->interval_ms = atomic_load(&s->interval_ms);
-    snprintf(st->name, sizeof(st->name), "%s", s->info.name);
+    snprintf(st->name, sizeof(st->name), "%.63s", s->info.name);
     colo__uuid_text(s->info.uuid, st->uuid);
     snprintf(st->peer, sizeof(st->peer), "%s", s->peer_name);
     snprintf(st->error, sizeof(st->error), "%s", s->error.text);

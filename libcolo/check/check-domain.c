@@ -83,6 +83,17 @@ static int find_domain(struct colo_store *store, const char *domain,
     return 0;
 }
 
+static uint32_t name_length(struct colo_store *store, uint32_t domid)
+{
+    char path[64], name[128];
+    int rc;
+
+    snprintf(path, sizeof(path), "/local/domain/%" PRIu32 "/name", domid);
+    rc = colo__store_ops(store)->read(store, path, name, sizeof(name), NULL);
+    return rc == COLO_E_LIMIT ? sizeof(name) : rc ? 0 :
+           (uint32_t)strlen(name);
+}
+
 /* ---- public ------------------------------------------------------------- */
 
 int colo_check_domain(const char *domain, int mode, colo_check_fn *fn,
@@ -111,6 +122,7 @@ int colo_check_domain(const char *domain, int mode, colo_check_fn *fn,
     if (rc) goto out;
     rc = colo__check_guest_facts(domid, &guest, err);
     if (rc) goto out;
+    guest.name_len = name_length(store, domid);
     colo__check_guest_rules(&host, &guest, mode, &out);
     rc = colo__check_device_rules(store, &host, &guest, mode, &out, err);
 out:

@@ -5,6 +5,7 @@
  */
 #include <inttypes.h>
 
+#include "../hv/hv.h"
 #include "check.h"
 
 #define REFUSED COLO_CHECK_REFUSED
@@ -133,6 +134,16 @@ static void check_files(const struct colo_guest_facts *guest,
                         "boot again on the backup", guest->ramdisk);
 }
 
+/* What a session and its peer tell of it has no room for more. */
+static void check_name(const struct colo_guest_facts *guest,
+                       struct colo_check_out *out)
+{
+    if (guest->name_len > COLO_HV_NAME_MAX)
+        colo__check_say(out, REFUSED, "name-too-long", "give it a shorter one: "
+                        "`xl rename`", "its name has more than %d characters",
+                        COLO_HV_NAME_MAX);
+}
+
 void colo__check_guest_rules(const struct colo_host_facts *host,
                              const struct colo_guest_facts *guest, int mode,
                              struct colo_check_out *out)
@@ -142,6 +153,7 @@ void colo__check_guest_rules(const struct colo_host_facts *host,
                         "it is a domain that this host runs on");
         return;
     }
+    check_name(guest, out);
     check_kind(host, guest, out);
     check_mode(guest, mode, out);
     check_state(guest, out);

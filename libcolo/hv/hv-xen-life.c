@@ -442,7 +442,7 @@ static int life_start(struct colo_hv *chv, struct colo_error *err)
 {
     struct colo_hv_xen *hv = colo__hv_xen(chv);
     struct colo_error warn = { 0 };
-    char domid[16], name[64];
+    char domid[16], name[COLO_HV_NAME];
     int rc;
 
     if (!hv->has_domain || !hv->is_secondary)

@@ -169,7 +169,7 @@ struct colo_hv_xen {
     uint32_t xen_version;
     uint64_t max_pages;
     uint8_t uuid[16];
-    char name[64];
+    char name[COLO_HV_NAME];
 
     struct colo_xen_map map;
     struct colo_xen_grants grants;

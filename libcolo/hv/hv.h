@@ -50,6 +50,10 @@ struct colo_hv; /* starts with const struct colo_hv_ops *ops */
 #define COLO_HV_CRASH    3
 #define COLO_HV_WATCHDOG 4
 
+/* The guest's; with what a replica has behind it (NAME--incoming), and a NUL */
+#define COLO_HV_NAME_MAX 63
+#define COLO_HV_NAME (COLO_HV_NAME_MAX + 10 + 1)
+
 struct colo_hv_info {
     uint32_t domid;
     uint32_t xen_version; /* major << 16 | minor, 0 = no Xen */
@@ -57,7 +61,7 @@ struct colo_hv_info {
     uint64_t nr_gfns;     /* highest frame number + 1; may grow */
     uint64_t tot_pages;   /* memory the guest has now */
     uint8_t uuid[16];
-    char name[64];
+    char name[COLO_HV_NAME];
     bool streamed;        /* see above */
 };
 

@@ -321,7 +321,8 @@ static const char *node(const char *path)
     if (!strncmp(path, "/libcolo/", 9) && strstr(path, "/owner"))
         return fake.owner[0] ? fake.owner : NULL;
     if (strstr(path, "/name"))
-        return fake.incoming ? "guest--incoming" : "guest";
+        return fake.name ? fake.name :
+               fake.incoming ? "guest--incoming" : "guest";
     if (strstr(path, "/libcolo-copy"))
         return fake.copy_mark ? "1" : NULL;
     if (strstr(path, "/libcolo-suspend-port"))

@@ -26,6 +26,7 @@ struct fake_xen {
     bool pv, no_shadow;         /* a PV guest; its writes cannot be recorded */
     uint32_t pv_width;          /* of one; 0: 8 */
     bool incoming;              /* the name of a replica */
+    const char *name;           /* another one */
     bool copy_mark;             /* libcolo-copy */
     int reason;
     uint64_t nr_gfns, tot_pages;

@@ -55,6 +55,8 @@ START_TEST(test_each)
     WRONG(iommu, true, "iommu");
     WRONG(is_xenstore, true, "control-domain");
     WRONG(domid, 0, "control-domain");
+    WRONG(name_len, 63, NULL);
+    WRONG(name_len, 64, "name-too-long");
 #undef WRONG
 }
 END_TEST

@@ -254,7 +254,7 @@ static void put_helper(struct colo_hv *hv, char *dir, const char *text)
 /* it has left this file behind */
 static void check_helper(const char *dir, const char *file)
 {
-    char path[64], command[64];
+    char path[128], command[64];
 
     snprintf(path, sizeof(path), "%s/%s", dir, file);
     ck_assert_int_eq(access(path, F_OK), 0);
@@ -305,7 +305,39 @@ START_TEST(test_not_yet_adopted)
 }
 END_TEST
 
+/* The longest name, with what a replica has behind it. */
+START_TEST(test_long_name)
+{
+    struct colo_hv *hv = fake_xen_start(NULL);
+    char dir[] = "/tmp/colo-recover.XXXXXX", name[80], file[80] = "start-";
+    struct colo_hv_info info;
+    struct colo_error err;
+    bool guest = true;
+
+    memset(name, 'n', 63);
+    memcpy(file + 6, name, 63);
+    memcpy(name + 63, "--incoming", 11);
+    fake.name = name;
+    fake.paused = true;
+    put_helper(hv, dir, "touch ${0%/*}/$1-$3; echo done >&3");
+    ck_assert_int_eq(colo__hv_xen_adopt(colo__hv_xen(hv), FAKE_DOMID, &err),
+                     0);
+    ck_assert_int_eq(colo__hv_ops(hv)->info(hv, &info, &err), 0);
+    ck_assert_str_eq(info.name, name);
+    ck_assert_int_eq(colo__hv_ops(hv)->life->start(hv, &err), 0);
+    colo__hv_ops(hv)->close(hv);
+    check_helper(dir, file);
+    /* and as a replica that nobody has started */
+    fake.paused = true;
+    ck_assert_int_eq(pipe(fake.evtchn_fd), 0);
+    ck_assert_int_eq(colo__hv_xen_drop_replica(FAKE_DOMID, NULL, &guest,
+                                               &err), 0);
+    ck_assert(!guest);
+    ck_assert_int_eq(fake.destroys, 1);
+}
+END_TEST
+
 PURE_MAIN("hv-xen-recover", test_killed, test_gone, test_another_tool,
           test_again, test_another_session,
           test_another_session_meanwhile, test_late, test_slow_helper,
-          test_not_yet_adopted)
+          test_not_yet_adopted, test_long_name)
