@@ -96,6 +96,7 @@ void check_report_item(void *user, const struct colo_check_item *item)
         result = COLO_CHECK_REFUSED; /* unknown: be careful */
     report->refused += result == COLO_CHECK_REFUSED;
     report->warnings += result == COLO_CHECK_WARNING;
+    report->pv |= !strcmp(item->id, "type-pv");
     note_need(report, item);
     note_xen(report, item);
     if (report->show) {
@@ -140,6 +141,9 @@ static void merge_item(struct check_report *report, yajl_val object)
         if (!strcmp(result, result_names[i]))
             item.result = i;
     }
+    /* it does not know of what kind the guest is */
+    if (report->pv && !strcmp(item.id, "no-hap"))
+        return;
     check_report_item(report, &item);
 }
 

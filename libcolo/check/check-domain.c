@@ -122,6 +122,7 @@ int colo_check_domain(const char *domain, int mode, colo_check_fn *fn,
     if (rc) goto out;
     rc = colo__check_guest_facts(domid, &guest, err);
     if (rc) goto out;
+    colo__check_hap_rules(&host, guest.kind, &out);
     guest.name_len = name_length(store, domid);
     colo__check_guest_rules(&host, &guest, mode, &out);
     rc = colo__check_device_rules(store, &host, &guest, mode, &out, err);

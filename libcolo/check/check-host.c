@@ -46,6 +46,7 @@ int colo_check_host(uint64_t need_pages, colo_check_fn *fn, void *user,
     rc = colo__check_host_facts(&host, err);
     if (rc) goto out;
     colo__check_host_rules(&host, COLO_LIBEXECDIR, &out);
+    colo__check_hap_rules(&host, 0, &out);
     colo__check_memory_rules(&host, need_pages, &out);
     if (!host.is_root || !host.is_dom0)
         goto out;

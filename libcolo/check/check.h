@@ -51,6 +51,7 @@ struct colo_guest_facts {
     int32_t kind;             /* COLO_GUEST_* */
     int32_t shutdown_reason;  /* -1: not shut down */
     bool dying, paused, is_xenstore, hap;
+    uint32_t pv_bits;         /* of a PV guest's words; 0: unknown */
     bool pv_events;           /* it has set up event delivery */
     bool nested, iommu;       /* as its configuration says */
     uint64_t tot_pages, max_pages, pod_entries;
@@ -77,6 +78,9 @@ void colo__check_module_facts(struct colo_host_facts *facts);
 void colo__check_host_rules(const struct colo_host_facts *host,
                             const char *libexecdir,
                             struct colo_check_out *out);
+/* colo__check_hap_rules - of a guest of this kind, 0: it is not known. */
+void colo__check_hap_rules(const struct colo_host_facts *host, int32_t kind,
+                           struct colo_check_out *out);
 /* colo__check_memory_rules - and as a backup with so much memory free. */
 void colo__check_memory_rules(const struct colo_host_facts *host,
                               uint64_t need_pages,

@@ -187,6 +187,7 @@ int colo__check_guest_facts(uint32_t domid, struct colo_guest_facts *ret_facts,
     struct colo_guest_facts facts;
     xc_interface *xch = NULL;
     xc_domaininfo_t info;
+    unsigned width = 0;
     int rc;
 
     memset(&facts, 0, sizeof(facts));
@@ -205,6 +206,9 @@ int colo__check_guest_facts(uint32_t domid, struct colo_guest_facts *ret_facts,
         goto out;
     }
     fill(&info, &facts);
+    if (facts.kind == COLO_GUEST_PV &&
+        !xc_domain_get_guest_width(xch, domid, &width))
+        facts.pv_bits = width * 8;
     /* A PV guest has neither. */
     if (!xc_domain_get_pod_target(xch, domid, &tot, &cache, &entries))
         facts.pod_entries = entries;

@@ -15,9 +15,15 @@
 /* Only by shadow page tables Xen knows what a PV guest writes, and not every
  * distribution builds it with them (Debian does not). */
 static void check_pv(const struct colo_host_facts *host,
+                     const struct colo_guest_facts *guest,
                      struct colo_check_out *out)
 {
-    if (!host->shadow)
+    if (guest->pv_bits && guest->pv_bits != 64)
+        colo__check_say(out, REFUSED, "type-pv", "give it a kernel of 64 bits, "
+                        "or configure it with type=\"pvh\"", "domain %" PRIu32
+                        " is a PV guest of %" PRIu32 " bits", guest->domid,
+                        guest->pv_bits);
+    else if (!host->shadow)
         colo__check_say(out, REFUSED, "type-pv", "configure it with "
                         "type=\"pvh\", or use a Xen built with "
                         "CONFIG_SHADOW_PAGING", "it is a PV guest, and this "
@@ -44,7 +50,7 @@ static void check_kind(const struct colo_host_facts *host,
                         "which is stopped without its help");
         break;
     default:
-        check_pv(host, out);
+        check_pv(host, guest, out);
         break;
     }
 }

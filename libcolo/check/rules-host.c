@@ -41,11 +41,6 @@ void colo__check_host_rules(const struct colo_host_facts *host,
         colo__check_say(out, OK, "xen-version", "", "Xen is %" PRIu32 ".%"
                         PRIu32 "%s", host->xen_major, host->xen_minor,
                         host->xen_extra);
-    if (!host->hvm || !host->hap)
-        colo__check_say(out, REFUSED, "no-hap", "enable VT-x with EPT, or "
-                        "AMD-V with NPT, in the firmware", "the processor "
-                        "offers no %s", host->hvm ? "nested paging"
-                        : "hardware virtualisation");
     snprintf(helper, sizeof(helper), "%s/colo-toolstack", libexecdir);
     if (access(helper, X_OK))
         colo__check_say(out, REFUSED, "no-toolstack-helper",
@@ -56,6 +51,18 @@ void colo__check_host_rules(const struct colo_host_facts *host,
                         "(dom0_mem=) or end something",
                         "dom0 has only %" PRIu64 " MiB available",
                         host->dom0_kib / 1024);
+}
+
+/* A PV guest needs neither. */
+void colo__check_hap_rules(const struct colo_host_facts *host, int32_t kind,
+                           struct colo_check_out *out)
+{
+    if (!host->is_root || !host->is_dom0 || kind == COLO_GUEST_PV ||
+        (host->hvm && host->hap))
+        return;
+    colo__check_say(out, REFUSED, "no-hap", "enable VT-x with EPT, or AMD-V "
+                    "with NPT, in the firmware", "the processor offers no %s",
+                    host->hvm ? "nested paging" : "hardware virtualisation");
 }
 
 void colo__check_memory_rules(const struct colo_host_facts *host,

@@ -61,6 +61,17 @@ START_TEST(test_each)
 }
 END_TEST
 
+static void expect_pv(const struct colo_host_facts *host,
+                      const struct colo_guest_facts *guest, int result)
+{
+    struct found found;
+
+    found_init(&found);
+    colo__check_guest_rules(host, guest, COLO_MODE_REMUS, &found.out);
+    ck_assert_int_eq(found.out.refused, result == COLO_CHECK_REFUSED);
+    ck_assert_int_eq(found_result(&found, "type-pv"), result);
+}
+
 /* Where Xen can tell what it writes, a PV guest is protected, with a warning. */
 START_TEST(test_pv)
 {
@@ -71,13 +82,14 @@ START_TEST(test_pv)
     guest.kind = COLO_GUEST_PV;
     guest.pv_events = guest.hap = false;
     for (int shadow = 0; shadow < 2; shadow++) {
-        found_init(&found);
         host.shadow = shadow;
-        colo__check_guest_rules(&host, &guest, COLO_MODE_REMUS, &found.out);
-        ck_assert_int_eq(found.out.refused, !shadow);
-        ck_assert_int_eq(found_result(&found, "type-pv"), shadow ?
-                         COLO_CHECK_WARNING : COLO_CHECK_REFUSED);
+        expect_pv(&host, &guest, shadow ? COLO_CHECK_WARNING :
+                                          COLO_CHECK_REFUSED);
     }
+    guest.pv_bits = 64;
+    expect_pv(&host, &guest, COLO_CHECK_WARNING);
+    guest.pv_bits = 32;
+    expect_pv(&host, &guest, COLO_CHECK_REFUSED);
     found_init(&found);
     colo__check_guest_rules(&host, &guest, COLO_MODE_COLO, &found.out);
     ck_assert_int_eq(found_result(&found, "mode-colo"), COLO_CHECK_REFUSED);
@@ -157,12 +169,41 @@ START_TEST(test_host)
     HOST(xen_minor, 16, "xen-too-old", COLO_CHECK_REFUSED);
     HOST(xen_major, 3, "xen-too-old", COLO_CHECK_REFUSED);
     HOST(xen_minor, 17, "xen-version", COLO_CHECK_OK);
-    HOST(hap, false, "no-hap", COLO_CHECK_REFUSED);
-    HOST(hvm, false, "no-hap", COLO_CHECK_REFUSED);
     HOST(dom0_kib, 1000, "dom0-memory", COLO_CHECK_WARNING);
     HOST(dom0_kib, 0, "dom0-memory", -1); /* unknown */
     HOST(hvm, true, "no-toolstack-helper", COLO_CHECK_REFUSED);
 #undef HOST
+}
+END_TEST
+
+/* Any guest but a PV guest needs it, and one that is not known. */
+START_TEST(test_hap)
+{
+    static const struct {
+        int32_t kind;
+        int result;
+    } rows[] = {
+        { 0, COLO_CHECK_REFUSED },
+        { COLO_GUEST_PVH, COLO_CHECK_REFUSED },
+        { COLO_GUEST_HVM, COLO_CHECK_REFUSED },
+        { COLO_GUEST_PV, -1 },
+    };
+
+    for (size_t i = 0; i < COLO_ARRAY_LEN(rows); i++) {
+        struct colo_host_facts host = good_host();
+        struct found found;
+
+        found_init(&found);
+        colo__check_hap_rules(&host, rows[i].kind, &found.out);
+        ck_assert_int_eq(found.n, 0);
+        host.hap = false;
+        colo__check_hap_rules(&host, rows[i].kind, &found.out);
+        ck_assert_int_eq(found_result(&found, "no-hap"), rows[i].result);
+        host.hvm = false;
+        found_init(&found);
+        colo__check_hap_rules(&host, rows[i].kind, &found.out);
+        ck_assert_int_eq(found_result(&found, "no-hap"), rows[i].result);
+    }
 }
 END_TEST
 
@@ -183,4 +224,5 @@ START_TEST(test_memory)
 END_TEST
 
 PURE_MAIN("check-guest", test_good, test_each, test_pv, test_hvm,
-          test_all_at_once, test_need, test_host, test_memory)
+          test_all_at_once, test_need, test_host, test_hap,
+          test_memory)
