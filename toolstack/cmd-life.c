@@ -9,6 +9,9 @@
 #include <string.h>
 
 #include "libvirt.h"
+#include "monitor-lock.h"
+
+#define STOP_MS 2000 /* a monitor that was told to end */
 
 /* The library has let it run already; what is left is its name. */
 int cmd_start(uint32_t domid, const char *name)
@@ -56,8 +59,16 @@ out:
 int cmd_end(uint32_t domid, int reason)
 {
     int64_t next;
+    int lock;
 
     monitor_stop(domid);
+    lock = monitor_lock(domid, STOP_MS);
+    if (lock == MONITOR_HELD) {
+        report("done", "%s", ""); /* it is being carried out already */
+        return EXIT_OK;
+    }
+    /* Whoever waits for us may lose patience and have a monitor started. */
+    monitor_acts(lock);
     next = end_domain(domid, reason);
     if (next < 0)
         return EXIT_FAILED;

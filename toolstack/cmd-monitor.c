@@ -11,50 +11,16 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <xenstore.h>
 
 #include "hv/compat-xen.h"
 #include "libvirt.h"
-
-#define LOCK_DIR "/run/libcolo"
-
-/* One monitor per domain; the lock also says who it is. */
-static int lock_open(uint32_t domid)
-{
-    char path[64];
-
-    if (mkdir(LOCK_DIR, 0700) < 0 && errno != EEXIST)
-        return -1;
-    snprintf(path, sizeof(path), LOCK_DIR "/monitor-%u", domid);
-    return open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-}
-
-static bool lock_take(int fd)
-{
-    struct flock fl = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
-
-    return fd >= 0 && fcntl(fd, F_SETLK, &fl) == 0;
-}
-
-void monitor_stop(uint32_t domid)
-{
-    struct flock fl = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
-    int fd = lock_open(domid);
-
-    if (fd < 0)
-        return;
-    if (fcntl(fd, F_GETLK, &fl) == 0 && fl.l_type != F_UNLCK &&
-        fl.l_pid > 0 && fl.l_pid != getpid())
-        kill(fl.l_pid, SIGTERM);
-    close(fd);
-}
+#include "monitor-lock.h"
 
 /* Is an xl process writing the log of this guest, that is, watching it?
  * It ends at the guest's first suspend; until then two would act. */
@@ -151,14 +117,18 @@ static void watch_on(uint32_t domid, int lock)
     close(REPORT_FD);
     for (;;) {
         int reason = wait_for_end(xch, xs, domid);
-        int64_t next = reason < 0 ? 0 : end_domain(domid, reason);
+        int64_t next = 0;
 
+        if (reason >= 0) {
+            monitor_acts(lock);
+            next = end_domain(domid, reason);
+        }
         if (next <= 0)
             break;
         domid = (uint32_t)next;
-        close(lock);
-        lock = lock_open(domid);
-        lock_take(lock);
+        if (lock >= 0)
+            close(lock);
+        lock = monitor_lock(domid, 0);
     }
     xs_close(xs);
     xc_interface_close(xch);
@@ -199,7 +169,9 @@ int cmd_monitor(uint32_t domid)
     int lock;
     pid_t pid;
 
-    if (xl_watches(domid) || libvirt_watches(domid)) {
+    /* one that ends the guest right now must not find it suspended, either */
+    if (monitor_is_there(domid) || xl_watches(domid) ||
+        libvirt_watches(domid)) {
         report("done", "%s", "");
         return EXIT_OK;
     }
@@ -215,8 +187,8 @@ int cmd_monitor(uint32_t domid)
         report("error", "cannot detach");
         _exit(EXIT_FAILED);
     }
-    lock = lock_open(domid);
-    if (lock >= 0 && !lock_take(lock)) {
+    lock = monitor_lock(domid, 0);
+    if (lock == MONITOR_HELD) {
         report("done", "%s", ""); /* there is one already */
         _exit(EXIT_OK);
     }

@@ -12,6 +12,7 @@
 
 #include "hv/watchdog.h"
 #include "libvirt.h"
+#include "monitor-lock.h"
 #include "pure/seed-header.h"
 
 #define LATE_SUSPEND_MS 10000

@@ -21,6 +21,7 @@
 #include "../remus-compat/stream-write.h"
 #include "hv/watchdog.h"
 #include "libvirt.h"
+#include "monitor-lock.h"
 
 #define SUSPEND_MS 60000 /* as long as libxl gives a guest */
 #define LATE_SUSPEND_MS 10000

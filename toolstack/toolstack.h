@@ -61,7 +61,5 @@ int cmd_destroy(uint32_t domid);
 int cmd_end(uint32_t domid, int reason);
 int cmd_config(uint32_t domid);
 int cmd_monitor(uint32_t domid);
-/* monitor_stop - no monitor of ours watches this domain any more */
-void monitor_stop(uint32_t domid);
 
 #endif
