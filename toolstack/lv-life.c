@@ -12,11 +12,15 @@
  * suspended.  So it does both, once, and sees the guest's end itself from then
  * on, as of a guest that was never protected.
  *
- * Whatever fails or dies meanwhile, the guest runs: see supervise.c.
+ * Whatever fails or dies meanwhile, the guest runs: see supervise.c, and
+ * see_to_pending() for what libvirtd does after that.
  */
+#include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <libvirt/virterror.h>
@@ -29,6 +33,17 @@
 #define START_S 8    /* of which the guest may be paused */
 #define REARM_S 30
 #define LATE_SUSPEND_MS 3000
+/* libvirtd goes on with a request whose client has gone: it waits 30 s for its
+ * turn, and libxl then a minute for the guest's answer. */
+#define PENDING_MS 60000
+#define LOOK_MS 100
+
+struct life {
+    uint32_t domid;
+    bool rearm;
+    pid_t session; /* that had the guest when we came; 0 none */
+    bool asked;    /* libvirtd was asked to suspend it */
+};
 
 /* ---- Xen's side of it ---- */
 
@@ -114,15 +129,17 @@ static int suspend_by_libxl(uint32_t domid)
 
 /* Where libvirtd was restarted while a checkpoint was made, it has the guest
  * as suspended already. */
-static int sleep_and_wake(virDomainPtr dom, uint32_t domid, int state)
+static int sleep_and_wake(virDomainPtr dom, struct life *life, int state)
 {
     int r;
 
-    if (state == VIR_DOMAIN_PMSUSPENDED)
-        r = suspend_by_libxl(domid);
-    else
+    if (state == VIR_DOMAIN_PMSUSPENDED) {
+        r = suspend_by_libxl(life->domid);
+    } else {
+        life->asked = true;
         r = virDomainPMSuspendForDuration(dom, VIR_NODE_SUSPEND_TARGET_MEM, 0,
                                           0);
+    }
     if (r < 0) {
         lv_error("suspend");
         return EXIT_FAILED;
@@ -134,15 +151,9 @@ static int sleep_and_wake(virDomainPtr dom, uint32_t domid, int state)
     return EXIT_OK;
 }
 
-struct life {
-    uint32_t domid;
-    bool rearm;
-    pid_t session; /* that had the guest when we came; 0 none */
-};
-
 static int settle(void *arg)
 {
-    const struct life *life = arg;
+    struct life *life = arg;
     virConnectPtr conn;
     virDomainPtr dom;
     int status, state;
@@ -162,16 +173,52 @@ static int settle(void *arg)
         status = EXIT_FAILED;
     }
     if (!status && life->rearm && was_suspended(life->domid))
-        status = sleep_and_wake(dom, life->domid, state);
+        status = sleep_and_wake(dom, life, state);
 out:
     lv_close(conn, dom);
     return status;
+}
+
+/* Nobody else would wake it.  Meanwhile libxl's lock is held, so that what has
+ * not begun yet fails in libvirtd before it touches the guest. */
+static void see_to_pending(const struct life *life)
+{
+    struct colo_recovery r = {
+        .domid = life->domid, .died = life->session,
+    };
+    uint64_t end = colo__now_us(&colo__clock_monotonic) + PENDING_MS * 1000;
+    struct colo_error err;
+    int rc;
+
+    do {
+        rc = colo__recovery_look(&r, NULL, &err);
+        poll(NULL, 0, LOOK_MS);
+    } while (rc != COLO_E_NOTFOUND && rc != COLO_E_GUEST &&
+             colo__now_us(&colo__clock_monotonic) < end);
+    colo__recovery_end(&r);
+}
+
+/* In a process that nobody waits for. */
+static bool leave_behind(const struct life *life)
+{
+    pid_t pid = fork();
+    int fd;
+
+    if (pid)
+        return pid > 0;
+    setsid();
+    fd = open("/dev/null", O_RDWR);
+    for (int i = 0; fd >= 0 && i <= XML_FD; i++)
+        dup2(fd, i);
+    see_to_pending(life);
+    _exit(EXIT_OK);
 }
 
 /* The guest runs, as it did before we came. */
 static void settle_undo(void *arg, bool killed)
 {
     const struct life *life = arg;
+    bool left = killed && life->asked && leave_behind(life);
     struct colo_error err = { 0 };
     xc_domaininfo_t info;
 
@@ -181,13 +228,14 @@ static void settle_undo(void *arg, bool killed)
         set_paused(life->domid, false);
     if (life->rearm &&
         colo__hv_xen_recover(life->domid, life->session,
-                             killed ? LATE_SUSPEND_MS : 0, NULL, &err))
+                             killed && !left ? LATE_SUSPEND_MS : 0, NULL,
+                             &err))
         report("warning", "%s", err.text);
 }
 
 int lv_start(uint32_t domid)
 {
-    struct life life = { domid, false, 0 };
+    struct life life = { .domid = domid };
 
     return supervise(settle, settle_undo, &life);
 }
@@ -196,14 +244,25 @@ int lv_start(uint32_t domid)
  * suspended nor shall he be let run. */
 int lv_rearm(uint32_t domid)
 {
-    struct life life = { domid, true, colo__hv_xen_session(domid) };
     xc_domaininfo_t info;
+    struct life *life;
 
     if (domain_info(domid, &info) && info.flags & XEN_DOMINF_paused) {
         report("warning", "domain %u was paused, and stays so", domid);
         return EXIT_FAILED;
     }
-    return supervise(settle, settle_undo, &life);
+    /* what the child has come to is asked when it has been killed */
+    life = mmap(NULL, sizeof(*life), PROT_READ | PROT_WRITE,
+                MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (life == MAP_FAILED) {
+        report("error", "no memory");
+        return EXIT_FAILED;
+    }
+    *life = (struct life){
+        .domid = domid, .rearm = true,
+        .session = colo__hv_xen_session(domid),
+    };
+    return supervise(settle, settle_undo, life);
 }
 
 /* ---- its end ---- */

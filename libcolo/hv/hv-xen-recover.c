@@ -176,10 +176,16 @@ int colo__recovery_look(struct colo_recovery *r, const struct colo_log *log,
             return rc;
     }
     hv = colo__hv_xen(r->hv);
-    /* whose suspends are other tools', or whose record is */
+    /* once it has the guest no more, its process may begin anew */
+    if (living_owner(hv) != r->died)
+        r->died = 0;
     rc = taken(hv, r->died, err);
-    if (!rc)
-        rc = keep_others_off(hv, err);
+    if (rc) {
+        colo__hv_xen_exclude_end(hv); /* its seed needs the lock */
+        return rc;
+    }
+    /* whose suspends are other tools', or whose record is */
+    rc = keep_others_off(hv, err);
     if (rc)
         return rc;
     if (r->put_right)

@@ -62,7 +62,7 @@ void colo__watchdog_disarm(int fd, pid_t pid);
 struct colo_hv;
 struct colo_recovery {
     uint32_t domid;
-    pid_t died;            /* the session's process */
+    pid_t died;            /* the session's process, 0: none had it */
     /* colo__recovery_look's: */
     struct colo_hv *hv;
     bool recorded_off, put_right;

@@ -171,6 +171,29 @@ START_TEST(test_another_session)
 }
 END_TEST
 
+/* One after the other in one process, the first of which has given up. */
+START_TEST(test_same_process)
+{
+    struct colo_recovery r = { .domid = FAKE_DOMID, .died = getpid() };
+    struct setup t;
+
+    begin(&t);
+    own();
+    ck_assert_int_eq(pipe(fake.evtchn_fd), 0);
+    ck_assert_int_eq(look(&t, &r), 0);
+    ck_assert_int_eq(look(&t, &r), 0);
+    fake.owner[0] = 0;
+    fake_xen_suspend();
+    ck_assert_int_eq(look(&t, &r), 0);
+    ck_assert(!fake.shutdown);
+    own();
+    fake_xen_suspend();
+    ck_assert_int_eq(look(&t, &r), COLO_E_EXISTS);
+    ck_assert(fake.shutdown && !fake.locked);
+    colo__recovery_end(&r);
+}
+END_TEST
+
 /* It comes while the guest could still suspend: it has switched the record on
  * anew, and suspends the guest itself. */
 static void *comes_meanwhile(void *arg)
@@ -338,6 +361,6 @@ START_TEST(test_long_name)
 END_TEST
 
 PURE_MAIN("hv-xen-recover", test_killed, test_gone, test_another_tool,
-          test_again, test_another_session,
-          test_another_session_meanwhile, test_late, test_slow_helper,
+          test_again, test_another_session, test_another_session_meanwhile,
+          test_late, test_same_process, test_slow_helper,
           test_not_yet_adopted, test_long_name)
