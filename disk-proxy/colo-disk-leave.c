@@ -178,9 +178,10 @@ static int settle(const struct disk_names *names, uint64_t size, bool noted,
     if (!colo__meta_peek(names->meta, NULL, NULL))
         return 0;
     if (noted)
-        rc = colo__meta_open_pending(names->meta, size, &meta, err);
+        rc = colo__meta_open_pending(names->meta, size, COLO_META_ALONE, &meta,
+                                     err);
     else
-        rc = colo__meta_open(names->meta, size, &meta, err);
+        rc = colo__meta_open(names->meta, size, COLO_META_ALONE, &meta, err);
     if (!rc && colo__meta_state(meta) == COLO_META_PRIMARY)
         rc = colo__meta_set(meta, COLO_META_ALONE, NULL, err);
     colo__meta_close(meta);

@@ -126,20 +126,23 @@ static int open_parts(struct colo_disk *d, struct colo_error *err)
         .memory_limit = lc.memory_limit, .spill_dir = lc.spill_dir,
         .spill_limit = lc.spill_limit,
     };
-    int state, rc;
+    int state, made_as, rc;
 
     rc = colo__backing_open(d->config.backing, &d->backing, err);
     if (rc) return rc;
     if (colo__backing_size(d->backing) == 0)
         return colo__fail(err, COLO_E_INVAL, 0, WHERE_DISK, "%s is empty",
                           d->config.backing);
+    /* a copy that is made only now was no guest's: it may be overwritten */
+    made_as = d->config.role == COLO_DISK_SECONDARY ? COLO_META_SECONDARY :
+        COLO_META_ALONE;
     if (d->config.tracked)
         rc = colo__meta_open_pending(d->config.meta,
-                                     colo__backing_size(d->backing), &d->meta,
-                                     err);
+                                     colo__backing_size(d->backing), made_as,
+                                     &d->meta, err);
     else
         rc = colo__meta_open(d->config.meta, colo__backing_size(d->backing),
-                             &d->meta, err);
+                             made_as, &d->meta, err);
     if (rc) return rc;
     rc = colo__dirty_init(&d->dirty, colo__disk_chunks(d), err);
     if (rc) return rc;

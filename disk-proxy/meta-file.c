@@ -82,10 +82,11 @@ static int sync_folder(const char *path)
     return r;
 }
 
-static int fill_new(int fd, uint64_t size, struct colo_error *err)
+static int fill_new(int fd, uint64_t size, int made_as,
+                    struct colo_error *err)
 {
     struct colo_meta_header header = {
-        .serial = 1, .size = size, .state = COLO_META_ALONE,
+        .serial = 1, .size = size, .state = made_as,
     };
     uint64_t n = (size + COLO_META_EXTENT - 1) / COLO_META_EXTENT;
     off_t len = (off_t)(COLO_META_BITMAP_AT + n * sizeof(uint64_t));
@@ -107,7 +108,8 @@ static int fill_new(int fd, uint64_t size, struct colo_error *err)
 }
 
 /* Under another name first: the file is there whole or not at all. */
-static int make_file(const char *path, uint64_t size, struct colo_error *err)
+static int make_file(const char *path, uint64_t size, int made_as,
+                     struct colo_error *err)
 {
     char name[PATH_MAX];
     int fd, rc;
@@ -119,7 +121,7 @@ static int make_file(const char *path, uint64_t size, struct colo_error *err)
     if (fd < 0)
         return colo__fail(err, COLO_E_SYS, errno, WHERE, "cannot make %s",
                           name);
-    rc = fill_new(fd, size, err);
+    rc = fill_new(fd, size, made_as, err);
     /* EEXIST: somebody was faster, which is as good */
     if (!rc && ((link(name, path) && errno != EEXIST) || sync_folder(path)))
         rc = colo__fail(err, COLO_E_SYS, errno, WHERE, "cannot make %s", path);
@@ -128,13 +130,13 @@ static int make_file(const char *path, uint64_t size, struct colo_error *err)
     return rc;
 }
 
-int colo__meta_file_open(const char *path, uint64_t size, int *ret_fd,
-                         struct colo_error *err)
+int colo__meta_file_open(const char *path, uint64_t size, int made_as,
+                         int *ret_fd, struct colo_error *err)
 {
     int fd = open(path, O_RDWR | O_CLOEXEC);
 
-    if (fd < 0 && errno == ENOENT) {
-        int rc = make_file(path, size, err);
+    if (fd < 0 && errno == ENOENT && made_as) {
+        int rc = make_file(path, size, made_as, err);
 
         if (rc)
             return rc;

@@ -11,10 +11,12 @@
 
 #include "meta-format.h"
 
-/* colo__meta_file_open - open for writing and lock it; made if there is none.
+/* colo__meta_file_open - open for writing and lock it.
+ * Shape    made_as: the state of a file that is made if there is none; 0: none
+ *          is made, and size is not looked at.
  * Errors   COLO_E_EXISTS somebody else has the lock; COLO_E_SYS */
-int colo__meta_file_open(const char *path, uint64_t size, int *ret_fd,
-                         struct colo_error *err);
+int colo__meta_file_open(const char *path, uint64_t size, int made_as,
+                         int *ret_fd, struct colo_error *err);
 
 /* colo__meta_read_header - the newer header; path is for the error's text. */
 int colo__meta_read_header(int fd, const char *path,

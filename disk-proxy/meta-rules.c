@@ -25,8 +25,9 @@ static const struct {
         "have taken over; protect the guest from there, or if it does not run "
         "there: colo-disk force TARGET" },
     [COLO_META_SECONDARY] = { "secondary",
-        "this is a copy of another host's disk and may be behind it; start "
-        "the guest there, or if that host is lost: colo-disk force TARGET" },
+        "this is or was to be a copy of another host's disk and may be behind "
+        "it; start the guest there, or if that host is lost: colo-disk force "
+        "TARGET" },
     [COLO_META_SYNCING] = { "syncing",
         "the first copy from the other host did not finish, so this one is "
         "not consistent; start the guest there and protect it again, or to "
@@ -157,7 +158,7 @@ int colo__meta_force(const char *path, uint64_t size, bool inconsistent,
         return colo__fail(err, COLO_E_REFUSED, 0, WHERE,
                           "this copy is not consistent; to use it as it is, "
                           "say --inconsistent");
-    rc = colo__meta_open(path, size, &meta, err);
+    rc = colo__meta_open(path, size, COLO_META_ALONE, &meta, err);
     if (rc)
         return rc;
     rc = colo__meta_random(generation, err);

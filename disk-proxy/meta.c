@@ -190,7 +190,7 @@ int colo__meta_settle(struct colo_meta *meta, const uint8_t *bits, size_t len,
     return colo__meta_set_untracked(meta->fd, false, err);
 }
 
-int colo__meta_open_pending(const char *path, uint64_t size,
+int colo__meta_open_pending(const char *path, uint64_t size, int made_as,
                             struct colo_meta **ret_meta,
                             struct colo_error *err)
 {
@@ -204,7 +204,7 @@ int colo__meta_open_pending(const char *path, uint64_t size,
         return colo__fail(err, COLO_E_NOMEM, ENOMEM, WHERE, "metadata");
     meta->fd = -1;
     pthread_mutex_init(&meta->lock, NULL);
-    rc = colo__meta_file_open(path, size, &meta->fd, err);
+    rc = colo__meta_file_open(path, size, made_as, &meta->fd, err);
     if (rc)
         goto out;
     rc = colo__meta_read_header(meta->fd, path, &meta->header, &meta->copy,
@@ -233,13 +233,13 @@ out:
     return rc;
 }
 
-int colo__meta_open(const char *path, uint64_t size,
+int colo__meta_open(const char *path, uint64_t size, int made_as,
                     struct colo_meta **ret_meta, struct colo_error *err)
 {
     struct colo_meta *meta = NULL;
     int rc;
 
-    rc = colo__meta_open_pending(path, size, &meta, err);
+    rc = colo__meta_open_pending(path, size, made_as, &meta, err);
     if (rc)
         return rc;
     rc = colo__meta_settle(meta, NULL, 0, err);

@@ -25,7 +25,8 @@
 #define COLO_META_EXTENT 4194304u  /* bytes that become hot together */
 #define COLO_META_GENERATION 16    /* bytes; random, equal on both sides */
 
-#define COLO_META_ALONE     1 /* newest copy, no peer */
+#define COLO_META_ALONE     1 /* newest copy when it was written last, no peer:
+                                 no other took over from it */
 #define COLO_META_PRIMARY   2 /* newest, in step with a peer; chunks not yet
                                  committed there are in the bitmap */
 #define COLO_META_SECONDARY 3 /* consistent copy of a generation, not known
@@ -43,17 +44,19 @@
 struct colo_meta;
 
 /* colo__meta_open - open the metadata of a backing of size bytes.
- * Shape    made as ALONE with a new generation if there is no such file.
+ * Shape    made_as: if there is no such file, it is made in this state, with a
+ *          new generation: ALONE for what a guest uses, SECONDARY for what has
+ *          never been a guest's disk.
  * Owner    colo__meta_close().
  * Errors   COLO_E_INVAL the file is of a disk of another size;
  *          COLO_E_CORRUPT no whole header; COLO_E_EXISTS somebody else has it
  *          open; COLO_E_SYS */
-int colo__meta_open(const char *path, uint64_t size,
+int colo__meta_open(const char *path, uint64_t size, int made_as,
                     struct colo_meta **ret_meta, struct colo_error *err);
 
 /* colo__meta_open_pending - as open, but if a guest wrote past the bitmap, that
  * is left to colo__meta_settle; until then the generation is of no use. */
-int colo__meta_open_pending(const char *path, uint64_t size,
+int colo__meta_open_pending(const char *path, uint64_t size, int made_as,
                             struct colo_meta **ret_meta,
                             struct colo_error *err);
 

@@ -291,6 +291,9 @@ START_TEST(test_refused)
 
     end_make(&p, COLO_DISK_PRIMARY);
     end_make(&s, COLO_DISK_SECONDARY);
+    ck_assert_int_eq(colo__meta_peek(p.meta, NULL, NULL), COLO_META_ALONE);
+    ck_assert_int_eq(colo__meta_peek(s.meta, NULL, NULL),
+                     COLO_META_SECONDARY);
     ask(&s, 1, COLO_PROXY_FAILOVER, 0); /* never in step */
     ck_assert_str_ne(wait_answer(&s, 1), "");
     ask(&p, 1, COLO_PROXY_CHECKPOINT, 1);

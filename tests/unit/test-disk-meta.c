@@ -22,6 +22,7 @@
 #include "../../disk-proxy/meta-format.h"
 
 #define MIB (UINT64_C(1) << 20)
+#define AS COLO_META_ALONE  /* the state of a new file */
 #define CHUNK ((uint64_t)COLO_META_CHUNK)
 #define DISK (64 * MIB + 4096)  /* 17 extents, the last with one chunk */
 
@@ -86,7 +87,7 @@ static struct colo_meta *must_open(const char *name)
     struct colo_meta *meta = NULL;
     struct colo_error err;
 
-    if (colo__meta_open(name, DISK, &meta, &err))
+    if (colo__meta_open(name, DISK, AS, &meta, &err))
         ck_abort_msg("%s", err.text);
     return meta;
 }
@@ -143,7 +144,7 @@ START_TEST(test_new_file)
     ck_assert_int_eq(colo__meta_state(meta), COLO_META_ALONE);
     ck_assert_uint_eq(count_marked(meta), 0);
     memcpy(generation, colo__meta_generation(meta), sizeof(generation));
-    ck_assert_int_eq(colo__meta_open(path, DISK, &second, &err),
+    ck_assert_int_eq(colo__meta_open(path, DISK, AS, &second, &err),
                      COLO_E_EXISTS);
     ck_assert_int_eq(colo__meta_peek(path, peeked, NULL), COLO_META_ALONE);
     ck_assert_mem_eq(peeked, generation, sizeof(generation));
@@ -152,12 +153,36 @@ START_TEST(test_new_file)
     ck_assert_mem_eq(colo__meta_generation(meta), generation,
                      sizeof(generation));
     colo__meta_close(meta);
-    ck_assert_int_eq(colo__meta_open(path, DISK + 4096, &meta, &err),
+    ck_assert_int_eq(colo__meta_open(path, DISK + 4096, AS, &meta, &err),
                      COLO_E_INVAL);
     ck_assert_int_eq(truncate(path, 12288), 0);
-    ck_assert_int_eq(colo__meta_open(path, DISK, &meta, &err),
+    ck_assert_int_eq(colo__meta_open(path, DISK, AS, &meta, &err),
                      COLO_E_CORRUPT);
     ck_assert_int_eq(colo__meta_peek(crashed, NULL, NULL), 0);
+}
+END_TEST
+
+/* What no guest has had is not the newest copy of anything. */
+START_TEST(test_new_file_of_a_secondary)
+{
+    static const uint8_t none[COLO_META_GENERATION];
+    struct colo_meta *meta = NULL;
+
+    ck_assert_int_eq(colo__meta_open(path, DISK, COLO_META_SECONDARY, &meta,
+                                     NULL), 0);
+    ck_assert_int_eq(colo__meta_state(meta), COLO_META_SECONDARY);
+    ck_assert_mem_ne(colo__meta_generation(meta), none, sizeof(none));
+    ck_assert_uint_eq(count_marked(meta), 0);
+    colo__meta_close(meta);
+    /* what is there already is what it is */
+    ck_assert_int_eq(colo__meta_open(path, DISK, AS, &meta, NULL), 0);
+    ck_assert_int_eq(colo__meta_state(meta), COLO_META_SECONDARY);
+    ck_assert_int_eq(colo__meta_set(meta, COLO_META_ALONE, NULL, NULL), 0);
+    colo__meta_close(meta);
+    ck_assert_int_eq(colo__meta_open(path, DISK, COLO_META_SECONDARY, &meta,
+                                     NULL), 0);
+    ck_assert_int_eq(colo__meta_state(meta), COLO_META_ALONE);
+    colo__meta_close(meta);
 }
 END_TEST
 
@@ -296,7 +321,7 @@ START_TEST(test_cooling)
     struct colo_meta *meta = NULL, *after = NULL;
     uint64_t runs = 0;
 
-    ck_assert_int_eq(colo__meta_open(path, size, &meta, NULL), 0);
+    ck_assert_int_eq(colo__meta_open(path, size, AS, &meta, NULL), 0);
     for (int i = 0; i < 4000; i++)
         must_mark(meta, pure_random(&seed) % 2500 * 2 * 4194304, 1);
     while (colo__meta_next(meta, &at, &len)) {
@@ -313,7 +338,7 @@ START_TEST(test_cooling)
                          (ssize_t)disk.len);
         close(fd);
     }
-    ck_assert_int_eq(colo__meta_open(crashed, size, &after, NULL), 0);
+    ck_assert_int_eq(colo__meta_open(crashed, size, AS, &after, NULL), 0);
     at = 0;
     len = 0;
     while (colo__meta_next(meta, &at, &len)) {
@@ -588,7 +613,7 @@ START_TEST(test_noted)
     /* whoever only looks leaves it as it is */
     for (int i = 0; i < 2; i++) {
         ck_assert(colo__meta_is_pending(path));
-        ck_assert_int_eq(colo__meta_open_pending(path, DISK, &meta, NULL), 0);
+        ck_assert_int_eq(colo__meta_open_pending(path, DISK, AS, &meta, NULL), 0);
         ck_assert_mem_eq(colo__meta_generation(meta), old, sizeof(old));
         if (i == 0)
             colo__meta_close(meta);
@@ -653,7 +678,8 @@ END_TEST
 int main(void)
 {
     const TTest *const tests[] = {
-        test_new_file, test_bits, test_hot_is_cheap, test_merge,
+        test_new_file, test_new_file_of_a_secondary, test_bits,
+        test_hot_is_cheap, test_merge,
         test_no_mark_is_lost, test_cooling, test_failed_sync_is_repeated,
         test_failed_sync_of_all, test_torn_header, test_parent, test_old_header,
         test_may_start, test_untracked, test_noted, test_force,
