@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Copyright (C) libcolo developers
  *
- * colo-disk recover, status and force: for operators and for what starts a
- * host.  See colo-disk.h.
+ * colo-disk recover, status, force and discard: for operators and for what
+ * starts a host.  See colo-disk.h.
  */
 #include <dirent.h>
 #include <stdio.h>
@@ -175,4 +175,39 @@ int disk_cmd_force(const struct disk_options *options)
     if (lock >= 0)
         close(lock);
     return rc ? disk_report(&err) : 0;
+}
+
+/* A copy that a guest writes is not thrown away beneath it. */
+static int check_unused(const struct disk_names *names, struct colo_error *err)
+{
+    struct colo_dm_info info;
+    int rc = colo__dm_info(names->name, &info, err);
+
+    if (!rc && info.exists && info.open_count)
+        rc = colo__fail(err, COLO_E_EXISTS, 0, DISK_WHERE,
+                        "%s is in use by a guest or another program",
+                        names->target);
+    return rc;
+}
+
+int disk_cmd_discard(const struct disk_options *options)
+{
+    struct disk_names names;
+    struct colo_error err;
+    int lock, state = 0, rc;
+
+    rc = disk_take(&names, options, &lock, &err);
+    if (!rc)
+        rc = check_unused(&names, &err);
+    if (!rc)
+        rc = colo__meta_discard(names.meta, &state, &err);
+    if (lock >= 0)
+        close(lock);
+    if (rc)
+        return disk_report(&err);
+    if (state != COLO_META_ALONE && state != COLO_META_PRIMARY &&
+        state != COLO_META_SECONDARY)
+        printf("%s is %s: nothing to do, a primary may overwrite it\n",
+               names.target, colo__meta_state_name(state));
+    return 0;
 }

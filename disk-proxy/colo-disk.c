@@ -47,6 +47,7 @@ static const char usage_text[] =
     "       colo-disk recover              after a proxy that was killed\n"
     "       colo-disk status [TARGET]\n"
     "       colo-disk force [--inconsistent] TARGET\n"
+    "       colo-disk discard TARGET       the guest's disk is the other copy\n"
     "Every command but recover takes --meta-dir DIR.\n";
 
 static const struct command {
@@ -60,6 +61,7 @@ static const struct command {
     { "recover", disk_cmd_recover, -1 },
     { "status", disk_cmd_status, 0 },
     { "force", disk_cmd_force, 1 },
+    { "discard", disk_cmd_discard, 1 },
 };
 
 static const struct option long_options[] = {

@@ -174,6 +174,7 @@ int disk_cmd_detach(const struct disk_options *options);
 int disk_cmd_recover(const struct disk_options *options);
 int disk_cmd_status(const struct disk_options *options);
 int disk_cmd_force(const struct disk_options *options);
+int disk_cmd_discard(const struct disk_options *options);
 
 /* disk_say - one line to stderr; disk_report - an error, returns 1 */
 void disk_say(const char *fmt, ...) COLO_PRINTF(1, 2);

@@ -33,8 +33,9 @@ static const struct {
         "not consistent; start the guest there and protect it again, or to "
         "use it as it is: colo-disk force --inconsistent TARGET" },
     [COLO_META_OUTDATED] = { "outdated",
-        "the other host has taken over the guest; protect it from there, or "
-        "to throw away what was written there: colo-disk force TARGET" },
+        "the other host has taken over the guest, or this copy was discarded; "
+        "protect the guest from there, or to throw away what was written "
+        "there: colo-disk force TARGET" },
     [COLO_META_APPLYING] = { "applying",
         "this host took over and ended before all committed writes were on "
         "its disk, so this copy is not consistent; use the other host's, or "
@@ -167,5 +168,37 @@ int colo__meta_force(const char *path, uint64_t size, bool inconsistent,
     if (!rc)
         rc = colo__meta_set(meta, COLO_META_ALONE, generation, err);
     colo__meta_close(meta);
+    return rc;
+}
+
+int colo__meta_discard(const char *path, int *ret_state,
+                       struct colo_error *err)
+{
+    struct colo_meta_header header;
+    int fd = -1, copy, rc;
+
+    rc = colo__meta_peek(path, NULL, err);
+    if (rc < 0)
+        return rc;
+    if (!rc)
+        return colo__fail(err, COLO_E_NOTFOUND, 0, WHERE,
+                          "nothing is known of this disk: a primary may "
+                          "overwrite it");
+    rc = colo__meta_file_open(path, 0, 0, &fd, err);
+    if (!rc)
+        rc = colo__meta_read_header(fd, path, &header, &copy, err);
+    if (rc)
+        goto out;
+    *ret_state = header.state;
+    if (header.state == COLO_META_ALONE ||
+        header.state == COLO_META_PRIMARY ||
+        header.state == COLO_META_SECONDARY) {
+        header.state = COLO_META_OUTDATED;
+        header.serial++;
+        rc = colo__meta_write_header(fd, !copy, &header, err);
+    }
+out:
+    if (fd >= 0)
+        close(fd);
     return rc;
 }

@@ -11,8 +11,8 @@
  * marked of late (an activity log): a set bit is never lost by a crash, a
  * cleared one may come back.
  *
- * Used by the disk plugin; colo__meta_may_start, _peek, _untracked and _force
- * by colo-disk, also while the plugin has the file open.
+ * Used by the disk plugin; colo__meta_may_start, _peek, _untracked, _force and
+ * _discard by colo-disk, also while the plugin has the file open.
  * Threads: mark, clear and next may be called by any thread at any time; open,
  * close, set and merge by one at a time.
  */
@@ -149,6 +149,16 @@ bool colo__meta_is_pending(const char *path);
  *          COLO_E_EXISTS a proxy has it open */
 int colo__meta_force(const char *path, uint64_t size, bool inconsistent,
                      struct colo_error *err);
+
+/* colo__meta_discard - an operator says that the guest's disk is another copy:
+ * OUTDATED, so that a primary may overwrite this one.  Generation, parent and
+ * bits stay, as a resync by bitmap needs them.
+ * Shape    *ret_state: what it was before; ALONE, PRIMARY and SECONDARY change,
+ *          of the others nobody expects anything.
+ * Errors   COLO_E_NOTFOUND no file; COLO_E_EXISTS a proxy has it open;
+ *          COLO_E_CORRUPT; COLO_E_SYS */
+int colo__meta_discard(const char *path, int *ret_state,
+                       struct colo_error *err);
 
 /* colo__meta_state_name - a word for COLO_META_*. */
 const char *colo__meta_state_name(int state);

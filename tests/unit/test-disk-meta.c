@@ -675,6 +675,62 @@ START_TEST(test_force)
 }
 END_TEST
 
+/* What a resync by bitmap needs stays. */
+START_TEST(test_discard)
+{
+    static const int after[] = {
+        [COLO_META_ALONE] = COLO_META_OUTDATED,
+        [COLO_META_PRIMARY] = COLO_META_OUTDATED,
+        [COLO_META_SECONDARY] = COLO_META_OUTDATED,
+        [COLO_META_SYNCING] = COLO_META_SYNCING,
+        [COLO_META_OUTDATED] = COLO_META_OUTDATED,
+        [COLO_META_APPLYING] = COLO_META_APPLYING,
+    };
+    uint8_t first[COLO_META_GENERATION], second[COLO_META_GENERATION];
+    struct colo_meta *meta;
+    struct colo_error err;
+    int state = 0, fd;
+
+    ck_assert_int_eq(colo__meta_discard(path, &state, &err),
+                     COLO_E_NOTFOUND);
+    ck_assert_int_ne(access(path, F_OK), 0);
+    memset(second, 2, sizeof(second));
+    for (int before = COLO_META_ALONE; before <= COLO_META_LAST; before++) {
+        meta = must_open(path);
+        memset(first, before + 10, sizeof(first));
+        ck_assert_int_eq(colo__meta_set(meta, before, first, NULL), 0);
+        ck_assert_int_eq(colo__meta_derive(meta, before, second, NULL), 0);
+        must_mark(meta, 12 * MIB, 1);
+        ck_assert_int_eq(colo__meta_discard(path, &state, &err),
+                         COLO_E_EXISTS);
+        ck_assert_int_eq(colo__meta_state(meta), before);
+        colo__meta_close(meta);
+        for (int i = 0; i < 2; i++) { /* as good as once */
+            ck_assert_int_eq(colo__meta_discard(path, &state, &err), 0);
+            ck_assert_int_eq(state, i ? after[before] : before);
+        }
+        meta = must_open(path);
+        ck_assert_int_eq(colo__meta_state(meta), after[before]);
+        ck_assert_mem_eq(colo__meta_generation(meta), second, sizeof(second));
+        ck_assert_mem_eq(colo__meta_parent(meta), first, sizeof(first));
+        ck_assert_uint_eq(count_marked(meta), CHUNK);
+        colo__meta_close(meta);
+    }
+    /* that a guest wrote past the bitmap is not forgotten */
+    ck_assert_int_eq(colo__meta_force(path, DISK, true, &err), 0);
+    ck_assert_int_eq(colo__meta_untracked(path, NULL), 0);
+    ck_assert_int_eq(colo__meta_discard(path, &state, &err), 0);
+    ck_assert(colo__meta_is_pending(path));
+    meta = must_open(path);
+    ck_assert_int_eq(colo__meta_state(meta), COLO_META_OUTDATED);
+    colo__meta_close(meta);
+    fd = open(path, O_RDWR);
+    ck_assert_int_eq(ftruncate(fd, 10), 0);
+    close(fd);
+    ck_assert_int_eq(colo__meta_discard(path, &state, &err), COLO_E_CORRUPT);
+}
+END_TEST
+
 int main(void)
 {
     const TTest *const tests[] = {
@@ -683,6 +739,7 @@ int main(void)
         test_no_mark_is_lost, test_cooling, test_failed_sync_is_repeated,
         test_failed_sync_of_all, test_torn_header, test_parent, test_old_header,
         test_may_start, test_untracked, test_noted, test_force,
+        test_discard,
     };
     Suite *suite = suite_create("disk-meta");
     TCase *tcase = tcase_create("disk-meta");
