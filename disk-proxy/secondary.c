@@ -316,6 +316,21 @@ static int receive(struct colo_disk *d, struct colo_error *err)
     return rc;
 }
 
+/* A guest wrote here when nobody followed any more.  A copy from which another
+ * took over is outdated, if it was told, or still primary, if its host died
+ * before.  What is alone has what no other has, also if the twin names it as
+ * its parent: then both went on.  Which of them goes only an operator knows. */
+static int may_fill(const struct colo_disk *d, struct colo_error *err)
+{
+    if (colo__meta_state(d->meta) != COLO_META_ALONE)
+        return 0;
+    /* short: it must fit into an error of the twin's session, too */
+    return colo__fail(err, COLO_E_REFUSED, 0, WHERE,
+                      "this copy was the guest's disk when its protection "
+                      "ended: protect from its host, or throw it away there: "
+                      "/usr/libexec/libcolo/colo-disk discard TARGET");
+}
+
 /* The copy is about to be changed: until it is in step it is nothing. */
 static int begin_filling(struct colo_disk *d, const struct colo_dhello *twin,
                          struct colo_error *err)
@@ -343,6 +358,8 @@ static void *receiver(void *user)
     rc = colo__disk_hello(d, COLO_DISK_SECONDARY, &twin, &err);
     if (rc) goto out;
     rc = colo__disk_open_queue(d, QUEUE_BYTES, &err);
+    if (rc) goto out;
+    rc = may_fill(d, &err);
     if (rc) goto out;
     rc = send_bitmap(d, &err);
     if (rc) goto out;

@@ -268,9 +268,8 @@ void check_guest(struct model *m, int i, struct image *im, const char *what)
     free(got);
 }
 
-void check_file(struct model *m, int i, struct image *im, const char *what)
+static void read_file(struct model *m, int i, uint8_t *got, const char *what)
 {
-    uint8_t *got = malloc(m->size);
     char path[128];
     int fd;
 
@@ -279,6 +278,18 @@ void check_file(struct model *m, int i, struct image *im, const char *what)
     if (fd < 0 || pread(fd, got, m->size, 0) != (ssize_t)m->size)
         lost(m, "%s: cannot read the file", what);
     close(fd);
+}
+
+void image_read(struct model *m, int i, struct image *im)
+{
+    read_file(m, i, im->bytes, "an image");
+}
+
+void check_file(struct model *m, int i, struct image *im, const char *what)
+{
+    uint8_t *got = malloc(m->size);
+
+    read_file(m, i, got, what);
     check(m, got, im, what);
     free(got);
 }

@@ -20,6 +20,8 @@
 
 #include "model.h"
 
+#include "../../disk-proxy/meta.h"
+
 const char *const fault_names[NR_FAULTS] = {
     "stop", "session_gone", "secondary_killed", "primary_killed", "failover",
     "both_killed", "survivor_killed", "primary_back",
@@ -145,6 +147,39 @@ static void taken_by_bitmap(struct model *m)
     m->shared->partly += m->side[m->primary].progress_total < m->size;
 }
 
+/* The other side's copy was the guest's, too, and was not told that this one
+ * took over: it is overwritten only when an operator has said so. */
+static void refused(struct model *m)
+{
+    int p = m->primary, s = other(m), state = 0;
+    struct image theirs;
+    uint64_t qp, qs;
+    char meta[128], why[256] = "nothing came";
+
+    side_path(m, s, "meta", meta);
+    if (m->side[s].pid || colo__meta_peek(meta, NULL, NULL) != COLO_META_ALONE)
+        return;
+    image_init(m, &theirs);
+    image_read(m, s, &theirs);
+    ready(m);
+    qp = side_send(m, p, "start", 1);
+    qs = side_send(m, s, "start", 1);
+    guest_ops(m, (unsigned)rnd(m, 12));
+    if (side_answer(m, p, qp, 20000, why) != 0 || !strstr(why, "discard"))
+        lost(m, "a copy that was the guest's is overwritten: %s", why);
+    if (side_answer(m, s, qs, 20000, why) != 0)
+        lost(m, "the refusing side says: %s", why);
+    side_must(m, p, "stop", 0);
+    check_guest(m, p, &m->now, "after the refusal");
+    side_kill(m, s, SIGTERM);
+    check_file(m, s, &theirs, "the copy that was not to be overwritten");
+    image_free(&theirs);
+    /* as colo-disk discard does */
+    if (colo__meta_discard(meta, &state, NULL) || state != COLO_META_ALONE)
+        lost(m, "discard, in state %d", state);
+    m->shared->refused++;
+}
+
 /* until in step; may kill one of them on the way and come again */
 static void protect(struct model *m)
 {
@@ -152,6 +187,7 @@ static void protect(struct model *m)
     uint64_t qp, qs;
     char why[256];
 
+    refused(m);
     m->colo = rnd(m, 2);
     for (;;) {
         int p = m->primary, s = other(m), victim = -1;
@@ -385,7 +421,8 @@ int main(int argc, char **argv)
     printf("disk_runs=%llu\ndisk_epochs=%llu\ndisk_first_copies=%llu\n"
            "disk_failovers=%llu\ndisk_verified=%llu\n"
            "disk_resyncs_by_bitmap=%llu\ndisk_resyncs_partly=%llu\n"
-           "disk_colo_epochs=%llu\ndisk_colo_failovers=%llu\n",
+           "disk_colo_epochs=%llu\ndisk_colo_failovers=%llu\n"
+           "disk_refused=%llu\n",
            (unsigned long long)runs, (unsigned long long)shared->epochs,
            (unsigned long long)shared->resyncs,
            (unsigned long long)shared->failovers,
@@ -393,7 +430,8 @@ int main(int argc, char **argv)
            (unsigned long long)shared->by_bitmap,
            (unsigned long long)shared->partly,
            (unsigned long long)shared->colo_epochs,
-           (unsigned long long)shared->colo_failovers);
+           (unsigned long long)shared->colo_failovers,
+           (unsigned long long)shared->refused);
     for (int i = 0; i < NR_FAULTS; i++)
         printf("disk_fault_%s=%llu\n", fault_names[i],
                (unsigned long long)shared->faults[i]);

@@ -31,6 +31,7 @@ struct shared {
     uint64_t faults[NR_FAULTS], epochs, verified, resyncs, failovers;
     uint64_t by_bitmap, partly; /* after a takeover */
     uint64_t colo_epochs, colo_failovers;
+    uint64_t refused; /* to overwrite what was the guest's disk */
 };
 
 struct side {
@@ -109,6 +110,7 @@ void side_path(const struct model *m, int i, const char *name, char *ret);
 
 /* ---- guest.c ---- */
 void image_init(struct model *m, struct image *im);
+void image_read(struct model *m, int i, struct image *im); /* its file */
 void image_copy(struct model *m, struct image *to, const struct image *from);
 void image_settle(struct image *im); /* forget the maybes */
 void image_free(struct image *im);

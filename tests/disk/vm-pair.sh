@@ -289,8 +289,34 @@ fsck.ext4 -fn /dev/mapper/colo-dev-mapper-two >/tmp/fsck 2>&1 || { bad fsck; cat
 colo force /dev/mapper/one || bad "force"
 colo attach /dev/mapper/one >/dev/null || bad "force: does not start"
 
-say "mode colo: the copy writes too, through the page cache"
+say "a copy that was the guest's disk is overwritten only when given up"
+sum_of() { dd if="$1" bs=1M iflag=direct 2>/dev/null | sha256sum; }
+exec 7<$twin
+colo discard /dev/mapper/two 2>/tmp/err && bad "discard: it is in use"
+grep -q "in use" /tmp/err || bad "discard says $(cat /tmp/err)"
+exec 7<&-
 colo detach /dev/mapper/two
+before=$(sum_of /dev/mapper/two)
+begin_pair
+colo discard /dev/mapper/two 2>/tmp/err && bad "discard: it is served"
+ask sp "start 1"
+case $answer in
+    *"discard TARGET"*/*"the twin says: this copy was"*"discard TARGET") ;;
+    *) bad "refusal: $answer" ;;
+esac
+guest_writes 20000 goes-on
+must sp "stop"
+end_pair
+[ "$(direct 20000 $disk)" = goes-on ] || bad "refusal: the guest's write"
+state /dev/mapper/two | grep -q " alone " || bad "refusal: $(state /dev/mapper/two)"
+[ "$(sum_of /dev/mapper/two)" = "$before" ] || bad "refusal: it was written"
+colo discard /dev/mapper/two || bad "discard"
+state /dev/mapper/two | grep -q " outdated " || bad "discard: $(state /dev/mapper/two)"
+colo discard /dev/mapper/two | grep -q "nothing to do" || bad "discard: again"
+colo discard /dev/vdd 2>/tmp/err && bad "discard: no metadata"
+grep -q "nothing is known" /tmp/err || bad "discard says $(cat /tmp/err)"
+
+say "mode colo: the copy writes too, through the page cache"
 begin_pair
 must sp "start 2"
 begin_buffered
@@ -350,6 +376,7 @@ colo detach /dev/mapper/one
 say "noted by the kernel: protected again after an orderly end"
 track=--track
 colo force /dev/mapper/one || bad "noted: force"
+colo discard /dev/mapper/two || bad "noted: discard"
 colo attach /dev/mapper/one >/dev/null || bad "noted: attach"
 begin_pair
 must sp "start 1"

@@ -125,7 +125,7 @@ static inline void ask(struct end *e, uint64_t seq, int verb, uint64_t arg)
     colo__disk_request(e->disk, seq, verb, arg, -1);
 }
 
-static inline void start_mode(struct end *p, struct end *s, uint64_t seq,
+static inline void begin_mode(struct end *p, struct end *s, uint64_t seq,
                               uint64_t mode)
 {
     int fds[2];
@@ -134,6 +134,12 @@ static inline void start_mode(struct end *p, struct end *s, uint64_t seq,
                      0);
     colo__disk_request(s->disk, seq, COLO_PROXY_START, mode, fds[1]);
     colo__disk_request(p->disk, seq, COLO_PROXY_START, mode, fds[0]);
+}
+
+static inline void start_mode(struct end *p, struct end *s, uint64_t seq,
+                              uint64_t mode)
+{
+    begin_mode(p, s, seq, mode);
     ck_assert_str_eq(wait_answer(p, seq), "");
     ck_assert_str_eq(wait_answer(s, seq), "");
 }

@@ -38,6 +38,57 @@ START_TEST(test_failover)
 }
 END_TEST
 
+static void read_file(const struct end *e, uint8_t *ret)
+{
+    int fd = open(e->file.path, O_RDONLY | O_CLOEXEC);
+
+    ck_assert_int_eq(pread(fd, ret, SIZE, 0), SIZE);
+    close(fd);
+}
+
+/* p would overwrite what was the guest's disk at s. */
+static void must_refuse(struct end *p, struct end *s, uint64_t seq)
+{
+    uint8_t *before = malloc(SIZE), *after = malloc(SIZE);
+    uint8_t was[16], is[16];
+    char text[256];
+
+    read_file(s, before);
+    ck_assert_int_eq(colo__meta_peek(s->meta, was, NULL), COLO_META_ALONE);
+    begin_mode(p, s, seq, COLO_MODE_REMUS);
+    /* whole, although each side adds to it */
+    ck_assert_ptr_nonnull(strstr(wait_answer(p, seq),
+                                 "the twin says: this copy was"));
+    ck_assert_ptr_nonnull(strstr(p->answer, "colo-disk discard TARGET"));
+    ck_assert_ptr_nonnull(strstr(wait_answer(s, seq), "discard TARGET"));
+    ck_assert_ptr_nonnull(strstr(wait_event(p, "error ", text),
+                                 "discard TARGET"));
+    put(p, 0, get(p, 0)); /* the guest goes on */
+    ask(p, seq + 1, COLO_PROXY_STOP, 0);
+    ask(s, seq + 1, COLO_PROXY_STOP, 0);
+    ck_assert_str_eq(wait_answer(p, seq + 1), "");
+    ck_assert_str_eq(wait_answer(s, seq + 1), "");
+    ck_assert_int_eq(colo__meta_peek(p->meta, NULL, NULL), COLO_META_ALONE);
+    ck_assert_int_eq(colo__meta_peek(s->meta, is, NULL), COLO_META_ALONE);
+    ck_assert_mem_eq(is, was, sizeof(is));
+    read_file(s, after);
+    ck_assert_mem_eq(after, before, SIZE);
+    free(before);
+    free(after);
+}
+
+static void discard(struct end *e)
+{
+    struct colo_error err;
+    int state;
+
+    colo__disk_close(e->disk);
+    ck_assert_int_eq(colo__meta_discard(e->meta, &state, &err), 0);
+    ck_assert_int_eq(state, COLO_META_ALONE);
+    e->answered = 0;
+    end_open(e, COLO_DISK_SECONDARY);
+}
+
 /* The side that took over meets the one from which it did: what either wrote
  * since is compared, and no more. */
 static void resync_after_takeover(bool told, bool untracked)
@@ -66,6 +117,10 @@ static void resync_after_takeover(bool told, bool untracked)
         ck_assert_int_eq(colo__meta_untracked(p.meta, NULL), 0);
     end_again(&p, COLO_DISK_SECONDARY);
     end_again(&s, COLO_DISK_PRIMARY);
+    if (!told) { /* both ran */
+        must_refuse(&s, &p, 10);
+        discard(&p);
+    }
     start(&s, &p, 2);
     if (untracked)
         ck_assert_uint_eq(s.total, SIZE);
@@ -87,6 +142,64 @@ START_TEST(test_takeover_resync)
     resync_after_takeover(true, false);
     resync_after_takeover(false, false);
     resync_after_takeover(false, true);
+}
+END_TEST
+
+/* An operator takes the other one of two copies that both ran. */
+START_TEST(test_both_ran)
+{
+    struct end p, s;
+
+    end_make(&p, COLO_DISK_PRIMARY);
+    end_make(&s, COLO_DISK_SECONDARY);
+    start(&p, &s, 1);
+    put(&p, 0, 1);
+    checkpoint(&p, &s, 1, true);
+    ask(&s, 50, COLO_PROXY_FAILOVER, 0);
+    ck_assert_str_eq(wait_answer(&s, 50), "");
+    put(&s, 65536, 2);
+    put(&p, 65536, 3);
+    ask(&p, 51, COLO_PROXY_STOP, 0);
+    ck_assert_str_eq(wait_answer(&p, 51), "");
+    end_again(&s, COLO_DISK_SECONDARY);
+    must_refuse(&p, &s, 60);
+    discard(&s);
+    start(&p, &s, 70);
+    checkpoint(&p, &s, 2, true);
+    ask(&s, 80, COLO_PROXY_FAILOVER, 0);
+    ck_assert_str_eq(wait_answer(&s, 80), "");
+    ck_assert_uint_eq(get(&s, 65536), 3);
+    end_free(&p);
+    end_free(&s);
+}
+END_TEST
+
+/* Its host lost its power: it says primary, and who took over may have it. */
+START_TEST(test_lost_power)
+{
+    struct end p, s;
+    char keep[200];
+
+    end_make(&p, COLO_DISK_PRIMARY);
+    end_make(&s, COLO_DISK_SECONDARY);
+    start(&p, &s, 1);
+    checkpoint(&p, &s, 1, true);
+    ask(&s, 50, COLO_PROXY_FAILOVER, 0);
+    ck_assert_str_eq(wait_answer(&s, 50), "");
+    /* as it was before its orderly end */
+    snprintf(keep, sizeof(keep), "cp %s %s.kept", p.meta, p.meta);
+    ck_assert_int_eq(system(keep), 0);
+    colo__disk_close(p.disk);
+    snprintf(keep, sizeof(keep), "%s.kept", p.meta);
+    ck_assert_int_eq(rename(keep, p.meta), 0);
+    p.answered = 0;
+    end_open(&p, COLO_DISK_SECONDARY);
+    ck_assert_int_eq(colo__meta_peek(p.meta, NULL, NULL), COLO_META_PRIMARY);
+    end_again(&s, COLO_DISK_PRIMARY);
+    start(&s, &p, 2);
+    ck_assert_uint_lt(s.total, SIZE);
+    end_free(&p);
+    end_free(&s);
 }
 END_TEST
 
@@ -307,6 +420,6 @@ START_TEST(test_refused)
 }
 END_TEST
 
-PURE_MAIN("disk-engine", test_failover, test_takeover_resync, test_resync,
-          test_verify_finds, test_lost_twin, test_full_log, test_write_in_copy,
-          test_yield, test_refused)
+PURE_MAIN("disk-engine", test_failover, test_takeover_resync, test_both_ran,
+          test_lost_power, test_resync, test_verify_finds, test_lost_twin,
+          test_full_log, test_write_in_copy, test_yield, test_refused)
