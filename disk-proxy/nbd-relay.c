@@ -119,6 +119,8 @@ static int do_write(struct relay *relay, const struct request *req,
 
         if (r)
             return r;
+        if (error && !payload)
+            break;
         if (!error)
             error = do_io(relay->backing, relay->buf, n, from + done, true);
         done += n;
@@ -149,13 +151,20 @@ static int do_read(struct relay *relay, const struct request *req,
     return r || error ? r : give(relay->sock, buf, len);
 }
 
+/* Only where data travels: the kernel sends what a guest discards or zeroes as
+ * long as the field allows. */
+static bool too_long(uint16_t type, uint32_t len)
+{
+    return (type == CMD_READ || type == CMD_WRITE) && len > LEN_MAX;
+}
+
 static int serve_one(struct relay *relay, const struct request *req)
 {
     uint64_t from = be64toh(req->from);
     uint32_t len = be32toh(req->len);
     int error = 0;
 
-    if (be32toh(req->magic) != REQUEST || len > LEN_MAX)
+    if (be32toh(req->magic) != REQUEST || too_long(be16toh(req->type), len))
         return EPROTO;
     if (from > relay->size || len > relay->size - from)
         error = EINVAL;

@@ -139,6 +139,7 @@ END_TEST
 
 struct relay {
     int pair[2], file;
+    uint64_t size;
     pthread_t thread;
     int result;
 };
@@ -147,21 +148,27 @@ static void *run_relay(void *arg)
 {
     struct relay *r = arg;
 
-    r->result = colo__nbd_relay(r->pair[1], r->file, SIZE);
+    r->result = colo__nbd_relay(r->pair[1], r->file, r->size);
     close(r->pair[1]);
     return NULL;
 }
 
-static void relay_begin(struct relay *r)
+static void relay_begin_of(struct relay *r, uint64_t size)
 {
     char path[] = "/tmp/colo-nbd-XXXXXX";
 
+    r->size = size;
     r->file = mkstemp(path);
     ck_assert_int_ge(r->file, 0);
     unlink(path);
-    ck_assert_int_eq(ftruncate(r->file, SIZE), 0);
+    ck_assert_int_eq(ftruncate(r->file, (off_t)size), 0);
     ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, r->pair), 0);
     ck_assert_int_eq(pthread_create(&r->thread, NULL, run_relay, r), 0);
+}
+
+static void relay_begin(struct relay *r)
+{
+    relay_begin_of(r, SIZE);
 }
 
 static int relay_end(struct relay *r)
@@ -248,6 +255,46 @@ START_TEST(test_relay_io)
 }
 END_TEST
 
+/* What a guest's fstrim or mkfs asks for. */
+START_TEST(test_relay_long)
+{
+    uint32_t most = 0xffffffffu / 512 * 512, zeros = 65u << 20;
+    uint8_t *page = malloc(4096), *back = malloc(4096);
+    uint64_t seed = 5;
+    struct relay r;
+
+    relay_begin_of(&r, UINT64_C(5) << 30);
+    pure_random_fill(&seed, page, 4096);
+    for (int i = 0; i < 2; i++) { /* within the zeroes, and right behind */
+        request(&r, 1, 0, i ? zeros : zeros - 4096, 4096);
+        send_all(r.pair[0], page, 4096);
+        ck_assert_uint_eq(reply(&r), 0);
+    }
+    request(&r, 4, 0, 1u << 20, most);
+    ck_assert_uint_eq(reply(&r), 0);
+    request(&r, 4, 0, UINT64_C(3) << 30, most); /* beyond the end */
+    ck_assert_uint_eq(reply(&r), EINVAL);
+    request(&r, 6, 0, UINT64_C(3) << 30, most);
+    ck_assert_uint_eq(reply(&r), EINVAL);
+    request(&r, 6, 1, 0, zeros);
+    ck_assert_uint_eq(reply(&r), 0);
+    request(&r, 0, 0, zeros - 4096, 4096);
+    ck_assert_uint_eq(reply(&r), 0);
+    read_all(r.pair[0], back, 4096);
+    for (int i = 0; i < 4096; i++)
+        ck_assert_uint_eq(back[i], 0);
+    request(&r, 0, 0, zeros, 4096);
+    ck_assert_uint_eq(reply(&r), 0);
+    read_all(r.pair[0], back, 4096);
+    ck_assert_mem_eq(back, page, 4096);
+    request(&r, 0, 0, 0, (64u << 20) + 512); /* data does have a limit */
+    ck_assert_int_eq(read(r.pair[0], back, 1), 0);
+    ck_assert_int_eq(relay_end(&r), EPROTO);
+    free(page);
+    free(back);
+}
+END_TEST
+
 START_TEST(test_relay_refuses)
 {
     uint8_t data[4096] = { 1 };
@@ -272,4 +319,4 @@ START_TEST(test_relay_refuses)
 END_TEST
 
 PURE_MAIN("disk-nbd", test_good_server, test_bad_servers, test_relay_io,
-          test_relay_refuses)
+          test_relay_long, test_relay_refuses)
