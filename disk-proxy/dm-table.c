@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/sysmacros.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <libdevmapper.h>
@@ -167,12 +168,32 @@ static void on_alarm(int signo)
     (void)signo;  /* only to end an ioctl */
 }
 
+static uint64_t now_ms(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
+/* Did the alarm end it?  Kernels before September 2024 say EINVAL then. */
+static bool was_interrupted(struct dm_task *task, uint64_t begin,
+                            unsigned int timeout_s)
+{
+    int e = dm_task_get_errno(task);
+
+    /* the alarm's clock and ours are not the same */
+    return e == EINTR ||
+        (e == EINVAL && now_ms() - begin + 100 >= timeout_s * 1000u);
+}
+
 /* Waits for the I/O under way, exchanges, goes on: all in the kernel. */
 static int exchange(const char *name, unsigned int timeout_s,
                     struct colo_error *err)
 {
     struct dm_task *task = new_task(DM_DEVICE_RESUME, name);
     struct sigaction act = { .sa_handler = on_alarm }, before;
+    uint64_t begin = now_ms();
     int rc = 0;
 
     if (!task || !dm_task_skip_lockfs(task)) {
@@ -182,7 +203,7 @@ static int exchange(const char *name, unsigned int timeout_s,
     sigaction(SIGALRM, &act, &before);
     alarm(timeout_s);
     if (!run(task, false)) {
-        if (dm_task_get_errno(task) == EINTR)
+        if (was_interrupted(task, begin, timeout_s))
             rc = colo__fail(err, COLO_E_TIMEOUT, 0, WHERE,
                             "I/O under way on %s did not end in %u s", name,
                             timeout_s);
@@ -197,6 +218,22 @@ out:
     return rc;
 }
 
+/* The guest's I/O must not wait for who never comes: with no table loaded this
+ * puts the old one in force again. */
+static void resume_old(const char *name)
+{
+    struct colo_dm_info info;
+    struct dm_task *task;
+
+    if (colo__dm_info(name, &info, NULL) || !info.exists || !info.suspended)
+        return;
+    task = new_task(DM_DEVICE_RESUME, name);
+    if (task) {
+        (void)run(task, false);
+        dm_task_destroy(task);
+    }
+}
+
 int colo__dm_swap(const char *name, uint64_t sectors, dev_t under,
                   unsigned int timeout_s, struct colo_error *err)
 {
@@ -205,8 +242,10 @@ int colo__dm_swap(const char *name, uint64_t sectors, dev_t under,
     if (rc)
         return rc;
     rc = exchange(name, timeout_s, err);
-    if (rc)
+    if (rc) {
         colo__dm_clear(name, NULL);
+        resume_old(name);
+    }
     return rc;
 }
 
