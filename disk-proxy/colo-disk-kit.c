@@ -23,6 +23,8 @@
 #define ARGS_MAX 24
 #define ORPHAN_MS 5000
 #define HOLD_FD 3  /* in nbdkit */
+#define TERM_MS 2000
+#define KILL_MS 60000  /* it may wait for a disk, where no signal reaches it */
 #define DEVICE_DIR "/dev/mapper"
 
 struct args {
@@ -242,7 +244,8 @@ int disk_kit_relay(struct disk_kit *ret_kit, const struct disk_backing *backing,
 static bool gone_within(const struct disk_process *process, int ms)
 {
     for (int waited = 0; ; waited += 10) {
-        waitpid(process->pid, NULL, WNOHANG);
+        if (process->pid > 0)
+            waitpid(process->pid, NULL, WNOHANG);
         if (!disk_process_alive(process))
             return true;
         if (waited >= ms)
@@ -261,39 +264,37 @@ void disk_kit_release(struct disk_kit *kit)
     kit->hold = -1;
 }
 
-void disk_kit_end(struct disk_kit *kit, int wait_ms)
+/* Returns whether it has gone. */
+static bool end_process(const struct disk_process *process, int wait_ms)
 {
+    if (gone_within(process, wait_ms))
+        return true;
+    if (wait_ms) {
+        /* TERM makes nbdkit fail what it still has: not in a hurry, then */
+        kill(process->pid, SIGTERM);
+        if (gone_within(process, TERM_MS))
+            return true;
+    }
+    kill(process->pid, SIGKILL);
+    return gone_within(process, KILL_MS);
+}
+
+bool disk_kit_end(struct disk_kit *kit, int wait_ms)
+{
+    bool gone;
+
     if (kit->hold >= 0)
         close(kit->hold);
     kit->hold = -1;
     if (kit->sock >= 0)
         close(kit->sock);
     kit->sock = -1;
-    if (!gone_within(&kit->process, wait_ms)) {
-        /* TERM makes nbdkit fail what it still has: not in a hurry, then */
-        if (wait_ms)
-            kill(kit->process.pid, SIGTERM);
-        if (!wait_ms || !gone_within(&kit->process, 2000)) {
-            kill(kit->process.pid, SIGKILL);
-            gone_within(&kit->process, 60 * 1000);
-        }
-    }
+    gone = end_process(&kit->process, wait_ms);
     kit->process.pid = 0;
+    return gone;
 }
 
-void disk_process_end(const struct disk_process *process, int wait_ms)
+bool disk_process_end(const struct disk_process *process, int wait_ms)
 {
-    static const int signals[] = { 0, SIGTERM, SIGKILL };
-
-    for (size_t i = 0; i < COLO_ARRAY_LEN(signals); i++) {
-        if (!disk_process_alive(process))
-            return;
-        if (signals[i])
-            kill(process->pid, signals[i]);
-        for (int waited = 0; waited < wait_ms; waited += 10) {
-            if (!disk_process_alive(process))
-                return;
-            sleep_ms(10);
-        }
-    }
+    return end_process(process, wait_ms);
 }

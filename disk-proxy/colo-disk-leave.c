@@ -68,11 +68,12 @@ int disk_replug(const struct disk_names *names,
     return disk_record_write(names->record, record, err);
 }
 
-static void end_server(struct disk_record *record, struct disk_kit *kit,
+static bool end_server(struct disk_record *record, struct disk_kit *kit,
                        int wait_ms)
 {
-    disk_kit_end(kit, wait_ms);
-    disk_process_end(&record->kit, wait_ms ? wait_ms : 1000);
+    /* a kit is what the record says, but not always the other way around */
+    return disk_kit_end(kit, wait_ms) &&
+        disk_process_end(&record->kit, wait_ms);
 }
 
 /* A server that does not answer is replaced; its process must be gone first,
@@ -95,7 +96,8 @@ static int swap_to_backing(const struct disk_names *names,
             return rc;
         disk_say("%s: the proxy does not answer, it is replaced",
                  names->target);
-        end_server(record, kit, 0);
+        if (!end_server(record, kit, 0))
+            return rc;
         rc = disk_replug(names, backing, record, kit, err);
         if (rc)
             return rc;
@@ -221,7 +223,7 @@ int disk_leave(const struct disk_names *names,
         rc2 = colo__nbd_disconnect(record->nbd, rc ? NULL : err);
         rc = rc ? rc : rc2;
     }
-    end_server(record, kit, KIT_END_MS);
+    (void)end_server(record, kit, KIT_END_MS);
     if (may_write) {
         /* Again: the plugin clears the mark when it has taken what was noted
          * before it came, and may have been about to when we made it. */

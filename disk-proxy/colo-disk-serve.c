@@ -220,7 +220,11 @@ static void replace_server(struct serve *s)
 
     disk_say("%s: the proxy has gone; the guest goes on without",
              s->names.target);
-    disk_kit_end(&s->kit, 0);
+    if (!disk_kit_end(&s->kit, 0)) {
+        disk_say("process %d does not end, and may still write: nothing takes "
+                 "its place", (int)s->record.kit.pid);
+        return;
+    }
     if (!disk_may_write(&s->names, s->record.secondary))
         return;
     if (disk_replug(&s->names, &s->backing, &s->record, &s->kit, &err))

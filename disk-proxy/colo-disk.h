@@ -122,11 +122,12 @@ int disk_kit_relay(struct disk_kit *ret_kit, const struct disk_backing *backing,
                    struct colo_error *err);
 
 /* disk_kit_end - waits for its end; TERM after wait_ms, then KILL; 0: KILL at
- * once. */
-void disk_kit_end(struct disk_kit *kit, int wait_ms);
+ * once.  It may wait a minute for what was killed.
+ * Returns  has it gone?  If not, it may still write. */
+bool disk_kit_end(struct disk_kit *kit, int wait_ms);
 
 /* disk_process_end - the same for one that is not our child. */
-void disk_process_end(const struct disk_process *process, int wait_ms);
+bool disk_process_end(const struct disk_process *process, int wait_ms);
 
 /* ---- the way out (colo-disk-leave.c) ----------------------------------- */
 

@@ -211,6 +211,18 @@ is_clean recover
 io_moves || bad "recover: I/O does not move"
 io_end recover
 
+say "a hanging nbdkit whose supervisor is killed, then recover"
+io_begin
+serve --timeout 40
+kill -STOP "$(kit)"
+kill -9 "$supervisor"
+wait "$supervisor" 2>/dev/null
+exec 7>&-
+colo recover || bad "hang-recover"
+is_clean hang-recover
+io_moves || bad "hang-recover: I/O does not move"
+io_end hang-recover
+
 say "kill -9 of both, then recover"
 io_begin
 serve --dead-time 60 --timeout 5
