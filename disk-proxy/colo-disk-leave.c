@@ -150,7 +150,7 @@ static int swap_out(const struct disk_names *names,
     disk_say("%s: this copy must not be written: I/O of a guest fails from "
              "now on", names->target);
     /* first, so that I/O under way fails and does not hold up the swap */
-    rc = colo__nbd_disconnect(record->nbd, err);
+    rc = colo__nbd_disconnect(record->nbd, record->identifier, err);
     if (rc)
         return rc;
     return colo__dm_swap(names->name, info.sectors, COLO_DM_ERROR,
@@ -220,7 +220,8 @@ int disk_leave(const struct disk_names *names,
     rc2 = colo__dm_clear(names->name, rc ? NULL : err);
     rc = rc ? rc : rc2;
     if (record->nbd >= 0) {
-        rc2 = colo__nbd_disconnect(record->nbd, rc ? NULL : err);
+        rc2 = colo__nbd_disconnect(record->nbd, record->identifier,
+                                   rc ? NULL : err);
         rc = rc ? rc : rc2;
     }
     (void)end_server(record, kit, KIT_END_MS);
@@ -260,6 +261,8 @@ int disk_recover_one(const struct disk_names *names, struct colo_error *err)
         return rc;
     if (record.nbd < 0)
         record.nbd = colo__nbd_find(record.identifier);
+    else if (!colo__nbd_is(record.nbd, record.identifier))
+        record.nbd = -1; /* ours has gone, and the number is another's */
     if (!disk_process_alive(&record.kit) && record.nbd >= 0 &&
         colo__nbd_connected(record.nbd) &&
         disk_may_write(&own, record.secondary)) {

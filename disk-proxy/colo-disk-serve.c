@@ -158,7 +158,7 @@ static int insert(struct serve *s, struct colo_error *err)
     }
 undo:
     if (s->record.nbd >= 0)
-        colo__nbd_disconnect(s->record.nbd, NULL);
+        colo__nbd_disconnect(s->record.nbd, s->record.identifier, NULL);
     disk_kit_end(&s->kit, 2000);
     unlink(s->names.record);
     return rc;

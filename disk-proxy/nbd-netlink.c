@@ -166,6 +166,9 @@ int colo__nbd_reconfigure(int index, int sock, const char *identifier,
     struct nl nl;
     int rc, r;
 
+    if (!colo__nbd_is(index, identifier))
+        return colo__fail(err, COLO_E_NOTFOUND, 0, WHERE,
+                          "nbd%d is another disk's", index);
     rc = nl_begin(&nl, NBD_CMD_RECONFIGURE, err);
     if (rc)
         goto out;
@@ -190,11 +193,14 @@ out:
     return rc;
 }
 
-int colo__nbd_disconnect(int index, struct colo_error *err)
+int colo__nbd_disconnect(int index, const char *identifier,
+                         struct colo_error *err)
 {
     struct nl nl;
     int rc, r;
 
+    if (!colo__nbd_is(index, identifier))
+        return 0;
     rc = nl_begin(&nl, NBD_CMD_DISCONNECT, err);
     if (rc)
         goto out;
@@ -220,6 +226,33 @@ bool colo__nbd_connected(int index)
     return !access(path, F_OK);
 }
 
+/* Returns whether the kernel says for what it is connected. */
+static bool read_backend(const char *name, char *text, size_t cap)
+{
+    char path[PATH_MAX];
+    FILE *f;
+    bool there;
+
+    snprintf(path, sizeof(path), "/sys/block/%s/backend", name);
+    f = fopen(path, "re");
+    if (!f)
+        return false;
+    there = fgets(text, (int)cap, f);
+    if (there)
+        text[strcspn(text, "\n")] = 0;
+    fclose(f);
+    return there;
+}
+
+bool colo__nbd_is(int index, const char *identifier)
+{
+    char name[32], text[128];
+
+    snprintf(name, sizeof(name), "nbd%d", index);
+    return !read_backend(name, text, sizeof(text)) ||
+        !strcmp(text, identifier);
+}
+
 int colo__nbd_find(const char *identifier)
 {
     DIR *dir = opendir("/sys/block");
@@ -227,22 +260,13 @@ int colo__nbd_find(const char *identifier)
     int found = -1;
 
     while (dir && found < 0 && (entry = readdir(dir))) {
-        char path[PATH_MAX], text[128] = "";
+        char text[128];
         int index;
-        FILE *f;
 
-        if (sscanf(entry->d_name, "nbd%d", &index) != 1)
-            continue;
-        snprintf(path, sizeof(path), "/sys/block/%s/backend", entry->d_name);
-        f = fopen(path, "re");
-        if (!f)
-            continue;
-        if (fgets(text, sizeof(text), f)) {
-            text[strcspn(text, "\n")] = 0;
-            if (!strcmp(text, identifier))
-                found = index;
-        }
-        fclose(f);
+        if (sscanf(entry->d_name, "nbd%d", &index) == 1 &&
+            read_backend(entry->d_name, text, sizeof(text)) &&
+            !strcmp(text, identifier))
+            found = index;
     }
     if (dir)
         closedir(dir);

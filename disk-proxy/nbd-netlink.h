@@ -29,15 +29,22 @@ int colo__nbd_connect(int sock, const struct colo_nbd_config *config,
 
 /* colo__nbd_reconfigure - another socket in place of one that has died.
  * Errors   COLO_E_STATE the kernel has not yet seen the old one die: again
- *          soon; COLO_E_NOTFOUND not connected; COLO_E_SYS */
+ *          soon; COLO_E_NOTFOUND not connected, or another's; COLO_E_SYS */
 int colo__nbd_reconfigure(int index, int sock, const char *identifier,
                           struct colo_error *err);
 
-/* colo__nbd_disconnect - I/O under way fails; not connected is fine. */
-int colo__nbd_disconnect(int index, struct colo_error *err);
+/* colo__nbd_disconnect - I/O under way fails; not connected is fine, and so is
+ * a device that has become another's: that one is left alone. */
+int colo__nbd_disconnect(int index, const char *identifier,
+                         struct colo_error *err);
 
-/* colo__nbd_connected - by sysfs. */
+/* colo__nbd_connected - by sysfs, with anything. */
 bool colo__nbd_connected(int index);
+
+/* colo__nbd_is - is it still connected for this identifier?  A number is given
+ * out again.
+ * Returns  true also where the kernel does not tell (before 5.14). */
+bool colo__nbd_is(int index, const char *identifier);
 
 /* colo__nbd_find - the device with this identifier, -1 = none. */
 int colo__nbd_find(const char *identifier);

@@ -236,6 +236,21 @@ is_clean both
 io_moves || bad "both: I/O does not move"
 io_end both
 
+say "a record of long ago, whose nbd device is another disk's now"
+io_begin
+serve
+stale=/run/libcolo/disk/colo-dev-vdd
+sed -e 's|^supervisor .*|supervisor 1 1|' -e 's|^server .*|server 0 0|' \
+    -e 's|^target .*|target /dev/vdd|' -e 's|^meta .*|meta /tmp/no.meta|' \
+    -e 's|^identifier .*|identifier colo-1-1|' /run/libcolo/disk/$name >$stale
+colo recover || bad "stale"
+[ ! -e $stale ] || bad "stale: the record is left"
+[ -e "/sys/block/nbd$(nbd)/pid" ] || bad "stale: the nbd device is gone"
+io_moves || bad "stale: I/O does not move"
+end_serve stale 0
+is_clean stale
+io_end stale
+
 say "kill -9 of the supervisor, then serve again"
 io_begin
 serve
