@@ -47,6 +47,8 @@ static int recover_record(const struct disk_record *record)
 
     rc = disk_names(&names, record->target, NULL, &err);
     if (!rc)
+        disk_wait_abandoned(&names);
+    if (!rc)
         rc = disk_lock(&names, &lock, &err);
     if (!rc)
         rc = disk_recover_one(&names, &err);

@@ -157,16 +157,23 @@ static int swap_out(const struct disk_names *names,
                          SWAP_SECONDS, err);
 }
 
-/* What a takeover has not yet applied is known to the plugin alone. */
-static void wait_applied(const struct disk_names *names,
-                         const struct disk_record *record)
+void disk_wait_applied(const struct disk_record *record)
 {
     for (int i = 0; i < COLO_META_APPLY_SECONDS * 10; i++) {
-        if (colo__meta_peek(names->meta, NULL, NULL) != COLO_META_APPLYING ||
+        if (colo__meta_peek(record->meta, NULL, NULL) != COLO_META_APPLYING ||
             !disk_process_alive(&record->kit))
             return;
         pause_ms(100);
     }
+}
+
+void disk_wait_abandoned(const struct disk_names *names)
+{
+    struct disk_record record;
+
+    if (disk_record_read(names->record, &record, NULL) == 1 &&
+        !disk_process_alive(&record.supervisor))
+        disk_wait_applied(&record);
 }
 
 /* A copy that was in step goes on alone from here: a new generation, or if
@@ -205,7 +212,7 @@ int disk_leave(const struct disk_names *names,
     bool may_write, pending;
     int rc, rc2;
 
-    wait_applied(names, record);
+    disk_wait_applied(record); /* of a takeover that has begun since */
     may_write = disk_may_write(names, record->secondary);
     pending = colo__meta_is_pending(names->meta);
     rc = may_write ? colo__meta_untracked(names->meta, err) : 0;

@@ -169,6 +169,7 @@ static int begin(struct serve *s, struct colo_error *err)
     struct disk_record other;
     int lock, rc;
 
+    disk_wait_abandoned(&s->names);
     rc = disk_lock(&s->names, &lock, err);
     if (rc)
         return rc;
@@ -283,6 +284,7 @@ int disk_cmd_serve(const struct disk_options *options)
     gone = watch(&s, signals);
     if (gone)
         replace_server(&s);
+    disk_wait_applied(&s.record);
     /* without the lock rather than not at all */
     if (disk_lock(&s.names, &lock, &err))
         disk_report(&err);

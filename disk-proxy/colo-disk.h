@@ -131,6 +131,16 @@ bool disk_process_end(const struct disk_process *process, int wait_ms);
 
 /* ---- the way out (colo-disk-leave.c) ----------------------------------- */
 
+/* disk_wait_applied - until what a takeover has not yet applied, and the plugin
+ * alone knows, is on the disk, or the plugin is dead.  It may take
+ * COLO_META_APPLY_SECONDS: call it before the disk's lock is taken, or whoever
+ * attaches or detaches the disk meanwhile finds it locked. */
+void disk_wait_applied(const struct disk_record *record);
+
+/* disk_wait_abandoned - the same before disk_recover_one, if that is to do
+ * anything. */
+void disk_wait_abandoned(const struct disk_names *names);
+
 /* disk_leave - take nbd device and server from beneath the disk.
  * Shape    kit: what serves the nbd device and we started, pid 0 = none.
  *          Goes on after errors; *err is the first. */

@@ -20,6 +20,7 @@ fi
 
 failed=0
 colo() { /usr/libexec/libcolo/colo-disk "$@"; }
+gone() { ! kill -0 "$1" 2>/dev/null; }
 say() { echo "== $*"; }
 bad() { echo "FAILED: $*"; failed=$((failed + 1)); }
 mnt=/tmp/mnt
@@ -399,10 +400,24 @@ noted "noted" "only what may differ"
 
 say "noted by the kernel: the copy takes over, and is protected from there"
 colo attach /dev/mapper/two >/dev/null || bad "noted: attach of the copy"
+sleep 1
+dmsetup suspend --noflush --nolockfs two # a disk that is slow
+guest_writes 20006 slow
+do_epoch
 guest_writes 20001 never
 must s "failover"
-guest_writes 20002 drained $twin
+state /dev/mapper/two | grep -q " applying " ||
+    bad "slow: $(state /dev/mapper/two)"
 kill "$secondary"
+sleep 2
+gone "$secondary" && bad "slow: it did not wait for the log"
+timeout 8 /usr/libexec/libcolo/colo-disk attach /dev/mapper/two \
+    >/dev/null || bad "slow: locked while the log is applied"
+guest_writes 20002 drained $twin &
+writer=$!
+sleep 1
+dmsetup resume two
+wait $writer || bad "slow: a write failed"
 wait "$secondary"
 must p "failover"
 end_pair 2>/dev/null
@@ -412,7 +427,7 @@ dd if=/dev/urandom of=$twin bs=64k seek=100 count=30 oflag=direct 2>/dev/null
 begin_pair two one
 must sp "start 1"
 noted "noted, takeover" "what may differ since the takeover"
-for line in "20000 noted" "20002 drained" "20003 unprotected"; do
+for line in "20000 noted" "20006 slow" "20002 drained" "20003 unprotected"; do
     set -- $line
     [ "$(direct "$1" /dev/mapper/one)" = "$2" ] || bad "noted, takeover: $line"
 done
