@@ -65,24 +65,55 @@ static int recover_guest(struct recovery *r,
     return rc;
 }
 
+/* Its session died while it destroyed the guest, which the peer has. */
+static int recover_yield(struct recovery *r,
+                         const struct colo_session_node *node)
+{
+    int rc = colo__hv_xen_yield(node->domid, r->log, r->err);
+    struct colo_error err;
+
+    if (colo__netbuf_cleanup(node->domid, false, &err))
+        warn(r, &err);
+    return rc;
+}
+
+/* "" if there is none */
+static void read_node(struct recovery *r, const struct colo_session_node *node,
+                      const char *name, char *buf, size_t cap)
+{
+    char path[COLO_XS_PATH_MAX];
+    struct colo_error ignored;
+
+    if (colo__xs_path(path, sizeof(path), node->uuid, name, &ignored) ||
+        colo__store_ops(r->store)->read(r->store, path, buf, cap, &ignored))
+        buf[0] = 0;
+}
+
+static int recover_domain(struct recovery *r,
+                          const struct colo_session_node *node)
+{
+    char role[16], yield[4];
+
+    read_node(r, node, COLO_XS_ROLE, role, sizeof(role));
+    read_node(r, node, COLO_XS_YIELD, yield, sizeof(yield));
+    if (!strcmp(role, colo_role_name(COLO_ROLE_SECONDARY)))
+        return recover_replica(r, node);
+    return strcmp(yield, "1") ? recover_guest(r, node)
+                              : recover_yield(r, node);
+}
+
 static int recover_one(void *user, const struct colo_session_node *node)
 {
     struct recovery *r = user;
-    struct colo_error ignored;
-    char path[80], role[16];
+    char path[80];
     int rc = 0;
 
     if (node->alive)
         return 0;
     colo__log(r->log, COLO_LOG_NOTICE, -1, "recover",
               "the session of '%s' has died: cleaning up", node->name);
-    snprintf(path, sizeof(path), "/libcolo/%s/" COLO_XS_ROLE, node->uuid);
-    if (colo__store_ops(r->store)->read(r->store, path, role, sizeof(role),
-                                        &ignored))
-        role[0] = 0;
     if (node->domid_known)
-        rc = strcmp(role, colo_role_name(COLO_ROLE_SECONDARY)) ?
-             recover_guest(r, node) : recover_replica(r, node);
+        rc = recover_domain(r, node);
     /* its guest may be gone with it */
     if (rc && rc != COLO_E_NOTFOUND && rc != COLO_E_GUEST) {
         r->rc = rc;

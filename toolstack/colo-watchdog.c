@@ -29,6 +29,9 @@
  * look for so long.  Often, since a new session is kept off until we see it. */
 #define LATE_MS 15000
 #define LATE_LOOK_MS 50
+/* to destroy a guest that is the peer's by now */
+#define YIELD_TRIES 20
+#define YIELD_MS 1000
 
 static void ignore_signals(void)
 {
@@ -150,14 +153,17 @@ static int end_guest(uint32_t domid, const char *uuid, long session,
     struct colo_error why;
     struct xs_handle *xs;
 
+    for (int i = 0; i < YIELD_TRIES && rc && !is_gone(rc); i++) {
+        poll(NULL, 0, YIELD_MS);
+        rc = colo__hv_xen_yield(domid, log, err);
+    }
     if (colo__netbuf_cleanup(domid, false, &why))
         colo__log(log, COLO_LOG_ERROR, why.sys_errno, why.where, "%s",
                   why.text);
     xs = xs_open(0);
-    if (xs) {
+    if (xs && (!rc || is_gone(rc))) /* else `colo recover` must find them */
         remove_nodes(xs, uuid, session);
-        xs_close(xs);
-    }
+    xs_close(xs);
     return rc;
 }
 

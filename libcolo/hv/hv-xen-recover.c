@@ -222,16 +222,26 @@ int colo__hv_xen_recover(uint32_t domid, pid_t died, uint32_t wait_ms,
 int colo__hv_xen_yield(uint32_t domid, const struct colo_log *log,
                        struct colo_error *err)
 {
+    xc_interface *xch = xc_interface_open(NULL, NULL, 0);
     struct colo_hv *chv = NULL;
     char number[16];
     int rc;
 
+    /* first of all, and whatever fails then: it must not run here (pauses are
+     * counted, so a destroy that fails does not let it go) */
+    if (xch)
+        (void)xc_domain_pause(xch, domid);
     snprintf(number, sizeof(number), "%u", domid);
     rc = colo__hv_xen_open(number, NULL, log, &chv, err);
-    if (rc)
-        return rc;
-    rc = colo__hv_ops(chv)->life->destroy(chv, err);
-    colo__hv_ops(chv)->close(chv);
+    if (!rc) {
+        rc = colo__hv_ops(chv)->life->destroy(chv, err);
+        colo__hv_ops(chv)->close(chv);
+    } else if (rc != COLO_E_NOTFOUND && xch &&
+               (!xc_domain_destroy(xch, domid) || errno == ESRCH)) {
+        rc = 0;
+    }
+    if (xch)
+        xc_interface_close(xch);
     return rc;
 }
 

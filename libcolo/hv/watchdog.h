@@ -97,7 +97,8 @@ pid_t colo__hv_xen_session(uint32_t domid);
 
 /* colo__hv_xen_yield - the session has died while it ended its guest, which is
  * the other side's: destroy it.
- * Errors   COLO_E_NOTFOUND the domain has gone: nothing to do
+ * Errors   COLO_E_NOTFOUND the domain has gone: nothing to do; else it is still
+ *          there, and stands still: try again
  * Blocks   up to 30 s; the guest stands still from the beginning. */
 int colo__hv_xen_yield(uint32_t domid, const struct colo_log *log,
                        struct colo_error *err);
