@@ -51,44 +51,69 @@ static bool write_port(struct colo_hv_xen *hv, const char *path, uint32_t port)
     return xs_write(hv->xs, XBT_NULL, path, value, (unsigned)strlen(value));
 }
 
-static bool find_old_port(struct colo_hv_xen *hv, const char *path,
-                          uint32_t *ret_port)
+static bool can_be_bound(struct colo_hv_xen *hv, uint32_t port)
 {
-    xc_evtchn_status_t status = { .dom = (domid_t)hv->domid };
+    xc_evtchn_status_t status = { .dom = (domid_t)hv->domid, .port = port };
 
-    status.port = read_port(hv, path);
-    if (!status.port || xc_evtchn_status(hv->xch, &status) ||
-        status.status != EVTCHNSTAT_unbound || status.u.unbound.dom != 0)
-        return false;
-    *ret_port = status.port;
-    return true;
+    return port && !xc_evtchn_status(hv->xch, &status) &&
+           status.status == EVTCHNSTAT_unbound && status.u.unbound.dom == 0;
 }
 
-static int have_port(struct colo_hv_xen *hv, struct colo_error *err)
+/* The one that is remembered, or one more.  Nothing is written: another process
+ * may have the lock, and with it the one that is remembered. */
+static int have_port(struct colo_hv_xen *hv, uint32_t remembered,
+                     struct colo_error *err)
 {
+    struct colo_xen_stop *s = &hv->stop;
     xc_evtchn_port_or_error_t port;
-    char path[64];
 
-    port_path(hv, path, sizeof(path));
-    if (find_old_port(hv, path, &hv->stop.remote_port))
+    s->remote_port = remembered;
+    if (can_be_bound(hv, remembered))
         return 0;
-    port = xc_evtchn_alloc_unbound(hv->xch, hv->domid, 0);
-    if (port < 0)
-        return colo__hv_xen_fail(hv, err, "allocate an event channel");
-    hv->stop.remote_port = (uint32_t)port;
-    write_port(hv, path, hv->stop.remote_port);
+    if (!s->spare_port) {
+        port = xc_evtchn_alloc_unbound(hv->xch, hv->domid, 0);
+        if (port < 0)
+            return colo__hv_xen_fail(hv, err, "allocate an event channel");
+        s->spare_port = (uint32_t)port; /* for the next try, too */
+    }
+    s->remote_port = s->spare_port;
     return 0;
+}
+
+/* The lock is ours: what a dead session has published is replaced, a guest's own
+ * channel is not. */
+static void publish(struct colo_hv_xen *hv, uint32_t remembered)
+{
+    struct colo_xen_stop *s = &hv->stop;
+    char path[80];
+    uint32_t port;
+
+    if (s->remote_port != remembered) {
+        port_path(hv, path, sizeof(path));
+        write_port(hv, path, s->remote_port);
+        s->spare_port = 0;
+    }
+    channel_path(hv, path, sizeof(path));
+    port = read_port(hv, path);
+    if ((!port || port == remembered) && port != s->remote_port &&
+        !write_port(hv, path, s->remote_port))
+        colo__log(&hv->log, COLO_LOG_WARNING, errno, "hv-xen",
+                  "domain %u: a save by another tool cannot be refused",
+                  hv->domid);
 }
 
 int colo__hv_xen_exclude(struct colo_hv_xen *hv, struct colo_error *err)
 {
     struct colo_xen_stop *s = &hv->stop;
+    uint32_t remembered;
     char path[80];
     int rc, local;
 
     if (s->exclusive)
         return 0;
-    rc = have_port(hv, err);
+    port_path(hv, path, sizeof(path));
+    remembered = read_port(hv, path);
+    rc = have_port(hv, remembered, err);
     if (rc)
         return rc;
     errno = 0;
@@ -105,11 +130,7 @@ int colo__hv_xen_exclude(struct colo_hv_xen *hv, struct colo_error *err)
     xc_domain_subscribe_for_suspend(hv->xch, hv->domid, 0);
     s->local_port = (evtchn_port_t)local;
     s->exclusive = true;
-    channel_path(hv, path, sizeof(path));
-    if (!read_port(hv, path) && !write_port(hv, path, s->remote_port))
-        colo__log(&hv->log, COLO_LOG_WARNING, errno, "hv-xen",
-                  "domain %u: a save by another tool cannot be refused",
-                  hv->domid);
+    publish(hv, remembered);
     return 0;
 }
 

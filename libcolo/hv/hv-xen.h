@@ -69,6 +69,7 @@ struct colo_xen_stop {
     bool subscribed;
     evtchn_port_t local_port;
     uint32_t remote_port;
+    uint32_t spare_port;  /* allocated, and not yet in use; 0 none */
     bool requested;    /* control/shutdown written, not stopped yet */
     bool late;         /* cancelled after the guest had said yes */
     bool stopped;      /* we saw it stand still */
