@@ -57,8 +57,9 @@ static int recover_guest(struct recovery *r,
     /* a suspend that nobody saw the request of is over by now */
     rc = colo__recovery_look(&guest, r->log, r->err);
     colo__recovery_end(&guest);
-    /* its guest goes on alone: what it said is said */
-    if (colo__netbuf_cleanup(node->domid, true, &err))
+    /* its guest goes on alone: what it said is said; unless what is held there
+     * is another session's */
+    if (rc != COLO_E_EXISTS && colo__netbuf_cleanup(node->domid, true, &err))
         warn(r, &err);
     if (!rc)
         watch_for_end(r, node->domid);
@@ -69,7 +70,7 @@ static int recover_guest(struct recovery *r,
 static int recover_yield(struct recovery *r,
                          const struct colo_session_node *node)
 {
-    int rc = colo__hv_xen_yield(node->domid, r->log, r->err);
+    int rc = colo__hv_xen_yield(node->domid, node->uuid, r->log, r->err);
     struct colo_error err;
 
     if (colo__netbuf_cleanup(node->domid, false, &err))

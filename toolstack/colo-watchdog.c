@@ -124,8 +124,9 @@ static int see_to_guest(uint32_t domid, const char *uuid, long session,
     struct colo_error why;
     bool removed = false;
 
-    /* the guest goes on alone: what it said is said */
-    if (colo__netbuf_cleanup(domid, true, &why))
+    /* the guest goes on alone: what it said is said; unless what is held there
+     * is another session's */
+    if (rc != COLO_E_EXISTS && colo__netbuf_cleanup(domid, true, &why))
         colo__log(log, COLO_LOG_ERROR, why.sys_errno, why.where, "%s",
                   why.text);
     while (xs && !is_gone(rc) && rc != COLO_E_EXISTS &&
@@ -149,13 +150,13 @@ static int see_to_guest(uint32_t domid, const char *uuid, long session,
 static int end_guest(uint32_t domid, const char *uuid, long session,
                      const struct colo_log *log, struct colo_error *err)
 {
-    int rc = colo__hv_xen_yield(domid, log, err);
+    int rc = colo__hv_xen_yield(domid, uuid, log, err);
     struct colo_error why;
     struct xs_handle *xs;
 
     for (int i = 0; i < YIELD_TRIES && rc && !is_gone(rc); i++) {
         poll(NULL, 0, YIELD_MS);
-        rc = colo__hv_xen_yield(domid, log, err);
+        rc = colo__hv_xen_yield(domid, uuid, log, err);
     }
     if (colo__netbuf_cleanup(domid, false, &why))
         colo__log(log, COLO_LOG_ERROR, why.sys_errno, why.where, "%s",

@@ -194,6 +194,7 @@ static void see_to_pending(const struct life *life)
         rc = colo__recovery_look(&r, NULL, &err);
         poll(NULL, 0, LOOK_MS);
     } while (rc != COLO_E_NOTFOUND && rc != COLO_E_GUEST &&
+             rc != COLO_E_EXISTS && /* a new session sees to it itself */
              colo__now_us(&colo__clock_monotonic) < end);
     colo__recovery_end(&r);
 }

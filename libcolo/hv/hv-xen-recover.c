@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #include "../../xenstore/owner.h"
@@ -156,8 +157,13 @@ static int keep_others_off(struct colo_hv_xen *hv, struct colo_error *err)
         poll(NULL, 0, LOOK_MS);
         rc = colo__hv_xen_exclude(hv, err);
     }
-    if (!rc || rc == COLO_E_EXISTS)
-        return rc;
+    if (!rc)
+        return 0;
+    if (rc == COLO_E_EXISTS) { /* which says here: another session */
+        if (err)
+            err->code = COLO_E_STATE;
+        return COLO_E_STATE;
+    }
     /* rather a guest that runs */
     colo__hv_xen_exclude_clean(hv);
     return 0;
@@ -219,29 +225,30 @@ int colo__hv_xen_recover(uint32_t domid, pid_t died, uint32_t wait_ms,
     return rc;
 }
 
-int colo__hv_xen_yield(uint32_t domid, const struct colo_log *log,
-                       struct colo_error *err)
+int colo__hv_xen_yield(uint32_t domid, const char *uuid,
+                       const struct colo_log *log, struct colo_error *err)
 {
-    xc_interface *xch = xc_interface_open(NULL, NULL, 0);
     struct colo_hv *chv = NULL;
-    char number[16];
+    char number[16], text[40];
+    struct colo_hv_xen *hv;
     int rc;
 
-    /* first of all, and whatever fails then: it must not run here (pauses are
-     * counted, so a destroy that fails does not let it go) */
-    if (xch)
-        (void)xc_domain_pause(xch, domid);
     snprintf(number, sizeof(number), "%u", domid);
     rc = colo__hv_xen_open(number, NULL, log, &chv, err);
-    if (!rc) {
-        rc = colo__hv_ops(chv)->life->destroy(chv, err);
-        colo__hv_ops(chv)->close(chv);
-    } else if (rc != COLO_E_NOTFOUND && xch &&
-               (!xc_domain_destroy(xch, domid) || errno == ESRCH)) {
-        rc = 0;
+    if (rc)
+        return rc;
+    hv = colo__hv_xen(chv);
+    colo__uuid_text(hv->uuid, text);
+    if (strcasecmp(text, uuid)) {
+        rc = colo__fail(err, COLO_E_NOTFOUND, 0, "recover",
+                        "domain %u is another guest by now", domid);
+        goto out;
     }
-    if (xch)
-        xc_interface_close(xch);
+    /* pauses are counted, so a destroy that fails does not let it go */
+    (void)xc_domain_pause(hv->xch, domid);
+    rc = colo__hv_ops(chv)->life->destroy(chv, err);
+out:
+    colo__hv_ops(chv)->close(chv);
     return rc;
 }
 

@@ -72,9 +72,11 @@ struct colo_recovery {
  * stands still after all: a suspend may have been under way.  From the first
  * look to colo__recovery_end no other tool can save or migrate the guest.
  * Errors   COLO_E_NOTFOUND, COLO_E_GUEST the domain has gone: nothing to do
- *          COLO_E_EXISTS another session has it, or another tool saves or
- *          migrates it: nothing more was touched, nor shall it be
- *          else: look again
+ *          COLO_E_EXISTS another session has it: nothing more was touched, nor
+ *          shall it be
+ *          COLO_E_STATE somebody else holds it: another tool that saves or
+ *          migrates it, or one that recovers it: nothing was touched; and
+ *          whatever else: look again
  * Blocks   some seconds, if the device model hangs. */
 int colo__recovery_look(struct colo_recovery *r, const struct colo_log *log,
                         struct colo_error *err);
@@ -100,8 +102,8 @@ pid_t colo__hv_xen_session(uint32_t domid);
  * Errors   COLO_E_NOTFOUND the domain has gone: nothing to do; else it is still
  *          there, and stands still: try again
  * Blocks   up to 30 s; the guest stands still from the beginning. */
-int colo__hv_xen_yield(uint32_t domid, const struct colo_log *log,
-                       struct colo_error *err);
+int colo__hv_xen_yield(uint32_t domid, const char *uuid,
+                       const struct colo_log *log, struct colo_error *err);
 
 /* colo__hv_xen_monitor - a guest that goes on without a session powers off,
  * reboots or crashes some day, and its toolstack has stopped to look at its

@@ -120,7 +120,7 @@ START_TEST(test_another_tool)
     fake.foreign_lock = true;
     fake_xen_suspend();
     ck_assert_int_eq(pipe(fake.evtchn_fd), 0);
-    ck_assert_int_eq(look(&t, &r), COLO_E_EXISTS);
+    ck_assert_int_eq(look(&t, &r), COLO_E_STATE);
     ck_text(t.err, "another tool");
     colo__recovery_end(&r);
     ck_assert(fake.shutdown && fake.log_dirty);

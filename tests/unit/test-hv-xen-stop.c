@@ -145,6 +145,16 @@ START_TEST(test_old_port)
     ck_assert_int_eq(fake.ports, 1);
     resume(&t);
     end(&t);
+    begin(&t);
+    /* or a dead session's, which is not yet unbound, and is published */
+    snprintf(fake.old_port, sizeof(fake.old_port), "51");
+    snprintf(fake.channel, sizeof(fake.channel), "51");
+    stop(&t);
+    ck_assert_str_eq(fake.old_port, "50");
+    ck_assert_str_eq(fake.channel, "50");
+    resume(&t);
+    end(&t);
+    ck_assert_str_eq(fake.channel, "");
 }
 END_TEST
 
@@ -657,19 +667,26 @@ END_TEST
  * for the peer. */
 START_TEST(test_yield)
 {
+    static const char uuid[] = "00000000-0000-0000-0000-000000000000";
+    static const char other[] = "00000000-0000-0000-0000-000000000001";
     struct setup t;
 
     begin(&t);
     t.ops->close(t.hv);
     ck_assert_int_eq(pipe(fake.evtchn_fd), 0);
-    ck_assert_int_eq(colo__hv_xen_yield(FAKE_DOMID, NULL, &t.err), 0);
+    ck_assert_int_eq(colo__hv_xen_yield(FAKE_DOMID, other, NULL, &t.err),
+                     COLO_E_NOTFOUND);
+    ck_assert_int_eq(fake.pauses + fake.destroys, 0);
+    ck_assert_int_eq(pipe(fake.evtchn_fd), 0);
+    ck_assert_int_eq(colo__hv_xen_yield(FAKE_DOMID, uuid, NULL, &t.err), 0);
     ck_assert_int_eq(fake.pauses, 2); /* at once, and by the destroy */
     ck_assert_int_eq(fake.unpauses, 0);
     ck_assert_int_eq(fake.destroys, 1);
     ck_assert(fake.gone);
     ck_assert_int_eq(pipe(fake.evtchn_fd), 0);
     fake.gone = false;
-    ck_assert_int_eq(colo__hv_xen_yield(99, NULL, &t.err), COLO_E_NOTFOUND);
+    ck_assert_int_eq(colo__hv_xen_yield(99, uuid, NULL, &t.err),
+                     COLO_E_NOTFOUND);
 }
 END_TEST
 
