@@ -376,7 +376,8 @@ COLO_PUBLIC int colo_session_run(struct colo_session *session,
 
 /* colo_session_close - release everything; a session that still runs is
  * stopped first, the guest goes on.  NULL is fine.
- * Blocks   up to a second; on a secondary that takes over, until it has. */
+ * Blocks   up to a second; on a secondary that takes over, until it has; on a
+ *          primary whose first copy is broken off, up to half a minute. */
 COLO_PUBLIC void colo_session_close(struct colo_session *session);
 
 /* colo_set_replication - switch replication (the seed's

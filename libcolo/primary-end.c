@@ -139,7 +139,6 @@ int colo__primary_yield(struct colo_session *s, struct colo_error *err)
 
     colo__session_set_mode(s, s->mode, COLO_REASON_PROCESSING);
     atomic_store(&s->p.transfer.abort, true);
-    s->p.guest_stopping = false;
     note_yield(s, true);
     /* whatever a follower says: the other side counts on this guest's end */
     if (s->prepared && colo__followers_failover(s, &ignored))
@@ -150,6 +149,7 @@ int colo__primary_yield(struct colo_session *s, struct colo_error *err)
         return rc;
     }
     s->guest_gone = true;
+    s->p.guest_stopping = false;
     colo__fail(&s->outcome, COLO_E_REFUSED, 0, "primary", "%s",
                s->p.crippled ? "the guest's device model (QEMU) has ended "
                                "here: the other side goes on with the guest"

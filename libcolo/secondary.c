@@ -339,6 +339,7 @@ void colo__secondary_message(struct colo_session *s,
         break;
     case COLO_MSG_STOP:
         if (msg->value == 1) {
+            s->s.primary_ended = true;
             /* its guest has ended, as we asked */
             if (!s->s.await_yield)
                 handed_over(s);

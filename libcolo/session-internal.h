@@ -79,6 +79,7 @@ struct colo_secondary {
     struct colo_error seed_error;       /* of the restore, while its job may
                                            still tell the cause */
     bool await_yield;                   /* the primary was told to end */
+    bool primary_ended;                 /* there is no guest but this one */
     bool whole;                         /* the epoch under way is */
     bool request_waits;                 /* REQUEST came while loading */
     bool replica;                       /* there is one to destroy */

@@ -265,9 +265,18 @@ static void drain(struct colo_session *s)
  * without the replica there would be none left. */
 static bool must_take_over(const struct colo_session *s)
 {
-    return s->role == COLO_ROLE_SECONDARY &&
-           (s->state == COLO_STATE_TAKEOVER ||
-            (s->state == COLO_STATE_ARBITRATING && s->s.await_yield));
+    if (s->role != COLO_ROLE_SECONDARY)
+        return false;
+    switch (s->state) {
+    case COLO_STATE_TAKEOVER:
+        return true;
+    case COLO_STATE_ARBITRATING:
+        return s->s.await_yield || s->s.primary_ended;
+    case COLO_STATE_LOADING: /* which is finished first */
+        return s->s.primary_ended;
+    default:
+        return false;
+    }
 }
 
 static void take_wants(struct colo_session *s)

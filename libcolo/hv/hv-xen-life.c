@@ -497,7 +497,8 @@ static int life_destroy(struct colo_hv *chv, struct colo_error *err)
     }
     if (rc && paused) /* it lives, so it must not be left standing still */
         xc_domain_unpause(hv->xch, hv->domid);
-    hv->has_domain = false;
+    if (!rc)
+        hv->has_domain = false;
     if (hv->is_secondary && !rc)
         hv->domid = 0;
     return rc;
