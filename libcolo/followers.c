@@ -79,15 +79,26 @@ int colo__followers_commit(struct colo_session *s, uint64_t epoch,
     return 0;
 }
 
+/* A primary's give up the guest, every one of them: who would only be told to
+ * stop would keep a copy that passes for the newest.  A backup that lacks one
+ * does not take over, and the others must not think that it did. */
 int colo__followers_failover(struct colo_session *s, struct colo_error *err)
 {
-    FOR_EACH(s, r) {
-        int rc = colo__replication_ops(r)->failover(r, err);
+    struct colo_error why;
+    int rc = 0;
 
-        if (rc)
+    FOR_EACH(s, r) {
+        int one = colo__replication_ops(r)->failover(r, &why);
+
+        if (one && !rc) {
+            rc = one;
+            if (err)
+                *err = why;
+        }
+        if (rc && s->role == COLO_ROLE_SECONDARY)
             return rc;
     }
-    return 0;
+    return rc;
 }
 
 void colo__followers_stop(struct colo_session *s)

@@ -25,6 +25,8 @@ int colo__session_publish(struct colo_session *s, struct colo_error *err)
         return rc;
     rc = colo__replication_xenstore_new(s->parts.store, uuid, s->log,
                                         &s->proxies, err);
+    if (!rc && s->role == COLO_ROLE_PRIMARY)
+        colo__replication_xenstore_gives(s->proxies);
     if (!rc)
         rc = colo__followers_add(s, s->proxies, err);
     if (rc)

@@ -67,6 +67,9 @@ int colo__replication_xenstore_new(struct colo_store *store, const char *uuid,
 int colo__replication_xenstore_expect(struct colo_replication *replication,
                                       const char *class_name, const char *id,
                                       struct colo_error *err);
+/* gives - of a primary, whose failover means that the other side takes over: it
+ * is asked of all, whoever has gone or refused. */
+void colo__replication_xenstore_gives(struct colo_replication *replication);
 /* progress - bytes of all proxies' first copies, as they last said. */
 void colo__replication_xenstore_progress(
     const struct colo_replication *replication, uint64_t *ret_done,

@@ -384,10 +384,15 @@ static int rx_failover(struct colo_replication *r, struct colo_error *err)
 {
     struct replication_xenstore *rx = to_rx(r);
 
-    if (rx->failure.code && rx->unusable)
+    if (rx->failure.code && rx->unusable && !rx->gives)
         return give_failure(rx, err);
     rx->failing_over = true;
     return end_all(rx, COLO_PROXY_FAILOVER, err);
+}
+
+void colo__replication_xenstore_gives(struct colo_replication *replication)
+{
+    to_rx(replication)->gives = true;
 }
 
 static int rx_stop(struct colo_replication *r, struct colo_error *err)

@@ -124,6 +124,38 @@ START_TEST(the_disks_come_first)
 }
 END_TEST
 
+static int cannot(struct colo_replication *r, struct colo_error *err)
+{
+    r->failovers++;
+    return colo__fail(err, COLO_E_NOTFOUND, 0, "follower", "no disk");
+}
+
+/* A primary that gives its guest away tells all of them so, and a backup that
+ * lacks one of them does not let the others think that it took over. */
+START_TEST(who_is_told_of_a_takeover)
+{
+    for (int backup = 0; backup < 2; backup++) {
+        struct colo_replication_ops ops = f_ops;
+        struct colo_replication r[2] = {
+            { .ops = &ops, .refuse = F_NOTHING },
+            { .ops = &f_ops, .refuse = F_NOTHING },
+        };
+        struct colo_parts parts = { .replication = { &r[0], &r[1] } };
+        struct session_pair t;
+
+        ops.failover = cannot;
+        pair_init(&t);
+        pair_open(&t, backup ? NULL : &parts, backup ? &parts : NULL);
+        pair_protected(&t, 2);
+        ck_assert_int_eq(colo_session_failover(t.s.session, &t.s.err), 0);
+        pair_until(&t, 20000, pair_over(&t));
+        ck_assert_int_eq(r[0].failovers, 1);
+        ck_assert_int_eq(r[1].failovers, !backup);
+        pair_close(&t);
+    }
+}
+END_TEST
+
 /* A disk that is not there: better no guest than one with another disk. */
 START_TEST(no_takeover_without_the_disks)
 {
@@ -147,4 +179,4 @@ END_TEST
 PURE_MAIN("session-followers", followers_refuse,
           no_epoch_before_the_first_copies, the_guest_waits_for_the_mark,
           no_commit_before_the_followers, the_disks_come_first,
-          no_takeover_without_the_disks)
+          no_takeover_without_the_disks, who_is_told_of_a_takeover)
