@@ -23,12 +23,16 @@ static int find_under(const struct disk_names *names,
     char why[400];
     int rc;
 
-    rc = disk_recover_one(names, err);
-    if (rc < 0)
-        return rc;
-    rc = disk_record_read(names->record, &record, err);
-    if (rc < 0)
-        return rc;
+    /* its server is what the guest needs now: recovery would wait for its log */
+    rc = disk_is_draining(names, &record);
+    if (!rc) {
+        rc = disk_recover_one(names, err);
+        if (rc < 0)
+            return rc;
+        rc = disk_record_read(names->record, &record, err);
+        if (rc < 0)
+            return rc;
+    }
     if (rc == 1) {
         /* the session answers for who may run on it */
         rc = colo__nbd_number(record.nbd, ret_under, err);

@@ -15,6 +15,7 @@
 #define SWAP_SECONDS 30     /* besides the time of a request */
 #define SWAP_TRIES 4        /* servers that replace one another */
 #define REPLUG_MS 10000
+#define GONE_SECONDS 3600
 #define LOST_SECONDS 30     /* where a request has no limit, the kernel looks so
                              * often whether it must be sent again */
 #define KIT_END_MS 10000
@@ -96,7 +97,7 @@ static int swap_to_backing(const struct disk_names *names,
             return rc;
         disk_say("%s: the proxy does not answer, it is replaced",
                  names->target);
-        if (!end_server(record, kit, 0))
+        if (!end_server(record, kit, 0) && !disk_wait_gone(&record->kit))
             return rc;
         rc = disk_replug(names, backing, record, kit, err);
         if (rc)
@@ -167,13 +168,28 @@ void disk_wait_applied(const struct disk_record *record)
     }
 }
 
+bool disk_is_draining(const struct disk_names *names,
+                      struct disk_record *ret_record)
+{
+    return disk_record_read(names->record, ret_record, NULL) == 1 &&
+        !disk_process_alive(&ret_record->supervisor) &&
+        disk_process_alive(&ret_record->kit) &&
+        colo__meta_peek(ret_record->meta, NULL, NULL) == COLO_META_APPLYING;
+}
+
 void disk_wait_abandoned(const struct disk_names *names)
 {
     struct disk_record record;
 
-    if (disk_record_read(names->record, &record, NULL) == 1 &&
-        !disk_process_alive(&record.supervisor))
+    if (disk_is_draining(names, &record))
         disk_wait_applied(&record);
+}
+
+bool disk_wait_gone(const struct disk_process *process)
+{
+    for (int i = 0; i < GONE_SECONDS * 10 && disk_process_alive(process); i++)
+        pause_ms(100);
+    return !disk_process_alive(process);
 }
 
 /* A copy that was in step goes on alone from here: a new generation, or if

@@ -169,7 +169,12 @@ static int begin(struct serve *s, struct colo_error *err)
     struct disk_record other;
     int lock, rc;
 
-    disk_wait_abandoned(&s->names);
+    /* not to be waited for: the session has gone by then */
+    if (disk_is_draining(&s->names, &other))
+        return colo__fail(err, COLO_E_STATE, 0, DISK_WHERE,
+                          "%s: the writes of a takeover are not all on the "
+                          "disk yet (process %d): protect the guest later",
+                          s->names.target, (int)other.kit.pid);
     rc = disk_lock(&s->names, &lock, err);
     if (rc)
         return rc;
@@ -222,9 +227,11 @@ static void replace_server(struct serve *s)
     disk_say("%s: the proxy has gone; the guest goes on without",
              s->names.target);
     if (!disk_kit_end(&s->kit, 0)) {
-        disk_say("process %d does not end, and may still write: nothing takes "
-                 "its place", (int)s->record.kit.pid);
-        return;
+        disk_say("%s: process %d does not end, and may still write: the "
+                 "guest's I/O waits for it", s->names.target,
+                 (int)s->record.kit.pid);
+        if (!disk_wait_gone(&s->record.kit))
+            return;
     }
     if (!disk_may_write(&s->names, s->record.secondary))
         return;

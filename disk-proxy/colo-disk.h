@@ -141,6 +141,16 @@ void disk_wait_applied(const struct disk_record *record);
  * anything. */
 void disk_wait_abandoned(const struct disk_names *names);
 
+/* disk_is_draining - would it have to wait?  Then *ret_record is that of the
+ * disk, whose server lives and can be used. */
+bool disk_is_draining(const struct disk_names *names,
+                      struct disk_record *ret_record);
+
+/* disk_wait_gone - a killed server that hangs in the kernel with a stalled disk
+ * goes when the disk answers, and with it its last writes.
+ * Returns  has it gone?  Not so after a long time. */
+bool disk_wait_gone(const struct disk_process *process);
+
 /* disk_leave - take nbd device and server from beneath the disk.
  * Shape    kit: what serves the nbd device and we started, pid 0 = none.
  *          Goes on after errors; *err is the first. */

@@ -326,9 +326,9 @@ static int may_fill(const struct colo_disk *d, struct colo_error *err)
         return 0;
     /* short: it must fit into an error of the twin's session, too */
     return colo__fail(err, COLO_E_REFUSED, 0, WHERE,
-                      "this copy was the guest's disk when its protection "
-                      "ended: protect from its host, or throw it away there: "
-                      "/usr/libexec/libcolo/colo-disk discard TARGET");
+                      "this copy may have writes that no other has: protect "
+                      "from its host, or give it up there: "
+                      "colo-disk discard TARGET");
 }
 
 /* The copy is about to be changed: until it is in step it is nothing. */

@@ -302,7 +302,7 @@ begin_pair
 colo discard /dev/mapper/two 2>/tmp/err && bad "discard: it is served"
 ask sp "start 1"
 case $answer in
-    *"discard TARGET"*/*"the twin says: this copy was"*"discard TARGET") ;;
+    *"discard TARGET"*/*"the twin says: this copy may"*"discard TARGET") ;;
     *) bad "refusal: $answer" ;;
 esac
 guest_writes 20000 goes-on
