@@ -23,7 +23,7 @@ static int find_under(const struct disk_names *names,
     char why[400];
     int rc;
 
-    /* its server is what the guest needs now: recovery would wait for its log */
+    /* its server is what the guest needs now; recovery would await its log */
     rc = disk_is_draining(names, &record);
     if (!rc) {
         rc = disk_recover_one(names, err);

@@ -32,7 +32,7 @@ struct replication_xenstore {
     bool diverged;
     struct colo_error failure; /* code 0: none */
     bool unusable;     /* somebody has gone or refused: no takeover */
-    bool gives;        /* a primary: its failover is the other side's takeover */
+    bool gives;        /* a primary: its failover is the peer's takeover */
     struct colo_peer *peers;
     unsigned int count;
     struct colo_rx_expected expected[COLO_RX_MAX_EXPECTED];

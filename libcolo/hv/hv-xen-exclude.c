@@ -80,7 +80,7 @@ static int have_port(struct colo_hv_xen *hv, uint32_t remembered,
     return 0;
 }
 
-/* The lock is ours: what a dead session has published is replaced, a guest's own
+/* The lock is ours: what a dead session published is replaced, a guest's own
  * channel is not. */
 static void publish(struct colo_hv_xen *hv, uint32_t remembered)
 {
