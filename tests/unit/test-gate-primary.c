@@ -219,7 +219,7 @@ static void *from_main(void *arg)
 /* 1 copied, 0 the end */
 static int pass(struct all *a, int from, int to, bool counts)
 {
-    uint8_t buf[8192];
+    static uint8_t buf[128 * 1024]; /* few turns, on a busy machine */
     uint64_t limit = atomic_load(&a->limit), passed = atomic_load(&a->passed);
     uint64_t room = limit > passed ? limit - passed : 0;
     ssize_t n;
@@ -303,10 +303,12 @@ static void init(struct all *a)
     memset(a, 0, sizeof(*a));
     pair_init(&a->t);
     a->t.p.config.dead_ms = a->t.s.config.dead_ms = 8000;
-    a->to.greet_ms = a->to.send_ms = 8000;
+    a->t.p.config.commit_ms = a->t.s.config.commit_ms = 20000;
+    a->t.p.config.stop_ms = a->t.s.config.stop_ms = 20000;
+    a->to.greet_ms = a->to.send_ms = 40000; /* on a busy machine */
     a->to.end_ms = 1000;
-    a->from.silent_ms = 20000; /* on a busy machine */
-    a->from.send_ms = 8000;
+    a->from.silent_ms = 20000;
+    a->from.send_ms = 40000;
     a->from.dead_ms = 8000;
     atomic_store(&a->limit, UINT64_MAX);
 }
@@ -561,6 +563,7 @@ START_TEST(process_killed)
     a.process = true;
     start(&a);
     pair_until(&a.t, 15000, a.t.s.checkpoints >= 4 || a.t.s.rc <= 0);
+    ck_assert_msg(a.t.s.rc == 1, "%s", a.t.s.err.text);
     ck_assert_int_eq(kill(child_of(a.pid), SIGKILL), 0);
     pair_until(&a.t, 15000, a.t.s.rc <= 0);
     check_not_taken_over(&a);
