@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "dm.h"
+#include "../pure/hvmctx.h"
 #include "qmp.h"
 #include "state-file.h"
 #include "state-image.h"
@@ -190,7 +191,8 @@ static int read_saved(struct dm_qmp *dm, uint8_t *buf, uint32_t cap,
     if (fstat(dm->saved.read_fd, &st) < 0)
         return colo__fail(err, COLO_E_SYS, errno, "dm",
                           "cannot see the saved state");
-    if (st.st_size > UINT32_MAX)
+    /* no more than a replica takes, machine's context and all */
+    if (st.st_size > COLO_HVMCTX_MAX)
         return colo__fail(err, COLO_E_HV, 0, "dm",
                           "QEMU saved more than anybody can take");
     *ret_len = (uint32_t)st.st_size;

@@ -15,6 +15,7 @@
 #include "qmp.h"
 
 #define READ_STEP 4096u
+#define FLOOD 64 /* messages that are taken in also after the deadline */
 
 struct colo_qmp {
     int fd;
@@ -170,16 +171,26 @@ static void hand_on(struct colo_qmp *qmp, const struct colo_qmp_msg *msg)
         qmp->event(qmp->user, msg->text, msg->body);
 }
 
+/* A QEMU that talks without end does not answer either. */
+static int late(uint64_t deadline_us, struct colo_error *err)
+{
+    return colo__now_us(&colo__clock_monotonic) < deadline_us ? 0 :
+           colo__fail(err, COLO_E_TIMEOUT, 0, "qmp",
+                      "QEMU does not come to an answer");
+}
+
 /* Until the answer to our last command; older ones are answers that we did not
  * wait for. */
 static int await_answer(struct colo_qmp *qmp, const char *command,
                         uint64_t deadline_us, struct colo_qmp_msg *ret,
                         struct colo_error *err)
 {
-    for (;;) {
+    for (int i = 0;; i++) {
         struct colo_qmp_msg msg = { 0 };
-        int rc = read_msg(qmp, deadline_us, &msg, err);
+        int rc = i > FLOOD ? late(deadline_us, err) : 0;
 
+        if (!rc)
+            rc = read_msg(qmp, deadline_us, &msg, err);
         if (rc)
             return rc;
         if (msg.kind == COLO_QMP_EVENT)
@@ -250,11 +261,13 @@ bool colo__qmp_closed(struct colo_qmp *qmp, uint64_t deadline_us)
 int colo__qmp_wait(struct colo_qmp *qmp, uint64_t deadline_us,
                    struct colo_error *err)
 {
-    for (;;) {
+    for (int i = 0;; i++) {
         struct colo_qmp_msg msg = { 0 };
         bool is_event;
         int rc;
 
+        if (i > FLOOD && late(deadline_us, err))
+            return COLO_E_TIMEOUT;
         if (qmp->broken)
             return colo__fail(err, COLO_E_HV, 0, "qmp",
                               "the monitor of QEMU is of no use any more");

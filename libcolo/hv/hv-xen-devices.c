@@ -174,7 +174,8 @@ int colo__hv_xen_devices_cont(struct colo_hv_xen *hv, struct colo_error *err)
     for (int i = 1; hv->devices.has_model; i++) {
         if (!rc)
             rc = colo__dm_ops(hv->devices.dm)->cont(hv->devices.dm, err);
-        if (!rc || i == CONT_TRIES)
+        /* one that hangs hangs on, and each try would take as long */
+        if (!rc || rc == COLO_E_TIMEOUT || i == CONT_TRIES)
             break;
         poll(NULL, 0, CONT_PAUSE_MS);
         /* a replica's model keeps what it knows of its last load */

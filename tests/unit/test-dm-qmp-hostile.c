@@ -17,6 +17,8 @@
 #include "dm/qmp.h"
 
 #define GREETING "{\"QMP\": {}}\r\n"
+#define EVENT "{\"event\": \"RTC_CHANGE\"}\r\n"
+#define FLOOD "events without end"
 #define READY "{\"return\": {}, \"id\": 1}\r\n"
 
 static char dir[40], path[60];
@@ -56,6 +58,10 @@ static void play(int listener, const char *const *script)
 
     signal(SIGPIPE, SIG_IGN);
     for (; *script; script++) {
+        while (!strcmp(*script, FLOOD)) {
+            if (write(fd, EVENT, sizeof(EVENT) - 1) < 0)
+                _exit(0);
+        }
         if (write(fd, *script, strlen(*script)) < 0)
             _exit(0);
         if (script[1])
@@ -130,6 +136,16 @@ START_TEST(test_events_and_late_answers)
 }
 END_TEST
 
+/* Words are no answer: the deadline holds. */
+START_TEST(test_flood)
+{
+    ck_assert_int_eq(start(SCRIPT(FLOOD)), 0);
+    ck_assert_int_eq(run(300), COLO_E_TIMEOUT);
+    ck_text(err, "does not come to an answer");
+    end();
+}
+END_TEST
+
 START_TEST(test_refusal_keeps_text)
 {
     ck_assert_int_eq(start(SCRIPT(
@@ -196,6 +212,7 @@ int main(void)
 
     tcase_set_timeout(tc, 60);
     tcase_add_test(tc, test_events_and_late_answers);
+    tcase_add_test(tc, test_flood);
     tcase_add_test(tc, test_refusal_keeps_text);
     tcase_add_loop_test(tc, test_nonsense, 0, 6);
     tcase_add_test(tc, test_endless_line);
