@@ -60,6 +60,19 @@ void colo__control_send_back(struct colo_session *s, uint32_t type,
     s->link_dead = dead;
 }
 
+bool colo__control_look_back(struct colo_session *s)
+{
+    s->has_word = false;
+    if (!s->silent)
+        return false;
+    s->link_dead = false;
+    colo__control_read(s);
+    if (s->link_dead) /* it has closed: no more words, either way */
+        s->silent = false;
+    s->link_dead = true;
+    return s->has_word;
+}
+
 void colo__control_send_error(struct colo_session *s,
                               const struct colo_error *err)
 {

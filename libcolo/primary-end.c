@@ -24,7 +24,8 @@ int colo__primary_resume(struct colo_session *s, struct colo_error *err)
 
     for (int i = 0; i < RESUME_TRIES; i++) {
         rc = colo__session_hv(s)->stop->resume(s->parts.hv, err);
-        if (!rc)
+        /* devices that hang take as long again; the processors go on */
+        if (!rc || rc == COLO_E_TIMEOUT)
             break;
     }
     if (!rc)
@@ -58,15 +59,13 @@ static uint64_t answer_us(const struct colo_session *s)
 
 int colo__primary_end_stop(struct colo_session *s, struct colo_error *err)
 {
-    int rc = colo__primary_let_run(s, err);
-
-    if (rc)
-        return rc;
     colo__session_set_mode(s, s->mode, COLO_REASON_PROCESSING);
     s->p.await_answer = s->peer_known;
+    /* First: a guest that is slow to suspend is waited for, without a sign of
+     * life, and whatever comes of it, it stays here. */
     colo__control_send(s, COLO_MSG_STOP, s->epoch, 0, NULL, 0);
     s->state_deadline_us = answer_us(s);
-    return 0;
+    return colo__primary_let_run(s, err);
 }
 
 static const char *end_name(int reason)
@@ -150,6 +149,8 @@ int colo__primary_yield(struct colo_session *s, struct colo_error *err)
     }
     s->guest_gone = true;
     s->p.guest_stopping = false;
+    if (s->error.code == COLO_E_PEER) /* it is there, and has the guest */
+        s->error.code = 0;
     colo__fail(&s->outcome, COLO_E_REFUSED, 0, "primary", "%s",
                s->p.crippled ? "the guest's device model (QEMU) has ended "
                                "here: the other side goes on with the guest"
@@ -177,6 +178,11 @@ void colo__primary_end_further(struct colo_session *s)
         if (p->guest_ending)
             return; /* its deadline is the state's */
         p->guest_ending = true;
+        /* its last words leave before its interfaces do */
+        if (s->prepared && p->answered) {
+            colo__followers_stop(s);
+            s->prepared = false;
+        }
         s->state_deadline_us = colo__now_us(s->clock) + GUEST_END_MS * 1000;
         if (colo__session_hv(s)->life->end_guest(s->parts.hv,
                                                  s->guest_reason, &err))

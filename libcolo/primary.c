@@ -244,8 +244,15 @@ void colo__primary_message(struct colo_session *s, const struct colo_msg *msg)
             colo__session_raise(s, COLO_EV_YIELD);
             return;
         }
+        /* while we thought about going on alone */
+        if (msg->value == 1 && s->state == COLO_STATE_ARBITRATING) {
+            s->has_word = true;
+            colo__session_raise(s, COLO_EV_MUST_NOT);
+            return;
+        }
         if (msg->value == 0 && s->state == COLO_STATE_ENDING) {
             s->p.await_answer = false;
+            s->p.answered = true;
             return;
         }
         if (msg->value == 0 && s->state < COLO_STATE_ARBITRATING) {
@@ -435,8 +442,21 @@ static void seeding(struct colo_session *s)
         colo__session_progress(s, pages, total);
 }
 
+/* Not for an answer, which other states wait for: an interface that comes now is
+ * to be held now, and what nobody reads would wake us for ever. */
+static void look_at_followers(struct colo_session *s)
+{
+    struct colo_error err = { 0 };
+    int rc = s->prepared ? colo__followers_pending(s, &err) : 0;
+
+    if (rc < 0 && s->state < COLO_STATE_ARBITRATING)
+        colo__session_follower_failed(s, &err);
+}
+
 void colo__primary_poll(struct colo_session *s)
 {
+    if (s->state > COLO_STATE_WAITING)
+        look_at_followers(s);
     switch (s->state) {
     case COLO_STATE_SEEDING:
         seeding(s);
@@ -452,7 +472,8 @@ void colo__primary_poll(struct colo_session *s)
         colo__primary_check_loaded(s);
         break;
     case COLO_STATE_ARBITRATING:
-        colo__arbiter_poll(s);
+        if (!colo__control_look_back(s))
+            colo__arbiter_poll(s);
         break;
     case COLO_STATE_ENDING:
         colo__primary_end_further(s);

@@ -149,6 +149,9 @@ void colo__secondary_start(struct colo_session *s)
     if (s->failover != COLO_FAILOVER_ACTIVE || !s->s.replica)
         return;
     rc = colo__followers_pending(s, &err);
+    /* that may have taken longer than the primary was held up */
+    if (!rc && colo__control_look_back(s))
+        return;
     if (!rc)
         rc = start_guest(s, &err);
     if (rc < 0)

@@ -290,6 +290,19 @@ static void handed_over(struct colo_session *s)
     colo__session_raise(s, COLO_EV_FAILOVER);
 }
 
+/* Protection has ended in order at a primary that we took for dead. */
+static bool goes_on_there(struct colo_session *s)
+{
+    struct colo_error err;
+
+    if (s->state != COLO_STATE_TAKEOVER)
+        return false;
+    colo__fail(&err, COLO_E_PEER_SAID, 0, "secondary", "the primary was only "
+               "held up, and has ended protection itself");
+    colo__session_error(s, &err);
+    return true;
+}
+
 void colo__secondary_message(struct colo_session *s,
                              const struct colo_msg *msg)
 {
@@ -346,10 +359,14 @@ void colo__secondary_message(struct colo_session *s,
             s->s.await_yield = false;
             return;
         }
+        if (goes_on_there(s))
+            return;
         s->s.answer_stop = true;
         colo__session_raise(s, COLO_EV_STOP);
         return;
     case COLO_MSG_GUEST_END:
+        if (goes_on_there(s))
+            return;
         s->s.answer_stop = true;
         colo__session_raise(s, COLO_EV_GUEST_END);
         return;

@@ -63,6 +63,7 @@ struct colo_primary {
     bool loaded;                        /* the epoch under way, too */
     /* how it ends */
     bool await_answer;                  /* STOP or GUEST_END was sent */
+    bool answered;                      /* there is no replica any more */
     bool guest_ending;                  /* end_guest was begun */
     bool guest_ended;
 };
@@ -130,6 +131,7 @@ struct colo_session {
     bool stock;                         /* the peer is stock Xen: the link is
                                            to a gate on this host */
     bool silent;                        /* link_dead for want of a word only */
+    bool has_word;                      /* see colo__control_look_back */
     bool send_broken;                   /* control takes no more; it may
                                            still have something to say */
     uint64_t bulk_broken_us;            /* 0: it works */
@@ -251,6 +253,10 @@ void colo__control_send(struct colo_session *s, uint32_t type, uint64_t epoch,
  * been held up, and reads it when it comes back */
 void colo__control_send_back(struct colo_session *s, uint32_t type,
                              uint64_t value, const char *text);
+/* And the other way round: what has it said since?  To be asked before this side
+ * goes on as if it were dead.  True: it goes on itself, or wants to; the event
+ * for that is raised. */
+bool colo__control_look_back(struct colo_session *s);
 void colo__control_send_error(struct colo_session *s,
                               const struct colo_error *err);
 void colo__control_hello(struct colo_session *s);

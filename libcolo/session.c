@@ -64,6 +64,7 @@ void colo__session_error(struct colo_session *s, const struct colo_error *err)
               err->where, "%s", err->text);
     if (s->role == COLO_ROLE_PRIMARY && colo__primary_hands_over(s))
         return;
+    s->has_word = true;
     /* that the peer is lost is no news while taking over: why this fails is */
     if (!s->error.code || (s->state == COLO_STATE_TAKEOVER &&
                            s->error.code == COLO_E_PEER))

@@ -48,6 +48,7 @@ static void end_apart(struct session_pair *t, pthread_t backup)
     while (t->p.rc > 0)
         primary_turn(t);
     pthread_join(backup, NULL);
+    ck_assert_msg(sim_hv_calls(t->s.hv, SIM_OP_START) == 0, "both run");
     t->s.rc = 0;
     pair_close(t);
 }
@@ -138,6 +139,62 @@ START_TEST(a_long_copy_is_no_death)
 }
 END_TEST
 
+/* ---- a guest that is slow to suspend -------------------------------------- */
+
+static bool deaf;
+
+static int deaf_request(struct colo_hv *hv, struct colo_error *err)
+{
+    return deaf ? 0 : real_ops->stop->request(hv, err);
+}
+
+/* It may yet do it, so it is waited for. */
+static int slow_cancel(struct colo_hv *hv, bool *ret_stopped,
+                       struct colo_error *err)
+{
+    if (!deaf)
+        return real_ops->stop->cancel(hv, ret_stopped, err);
+    usleep(2500000);
+    *ret_stopped = false;
+    return 0;
+}
+
+START_TEST(a_slow_stop_is_no_death)
+{
+    struct colo_parts pp = { 0 }, sp = { 0 };
+    struct colo_stop_ops stop;
+    struct session_pair t;
+    struct colo_hv *hv;
+    uint64_t until;
+    pthread_t th;
+
+    deaf = false;
+    slow_init(&t);
+    t.p.config.stop_ms = 20000;
+    pair_connect(&t);
+    hv = sim_hv_primary(t.guest);
+    real_ops = colo__hv_ops(hv);
+    slow_ops = *real_ops;
+    stop = *real_ops->stop;
+    stop.request = deaf_request;
+    stop.cancel = slow_cancel;
+    slow_ops.stop = &stop;
+    *(const struct colo_hv_ops **)hv = &slow_ops;
+    side_open(&t.p, hv, &pp);
+    side_open(&t.s, sim_hv_secondary(&t.sim), &sp);
+    ck_assert_int_eq(sim_guest_run(t.guest, &t.p.err), 0);
+    pthread_create(&th, NULL, backup_main, &t.s);
+    until = now_ms() + 30000;
+    while (now_ms() < until && t.p.rc > 0 && t.p.checkpoints < 5)
+        primary_turn(&t);
+    deaf = true;
+    while (now_ms() < until && t.p.rc > 0 &&
+           t.p.session->state != COLO_STATE_STOPPING)
+        primary_turn(&t);
+    end_apart(&t, th);
+}
+END_TEST
+
 /* The other one stands still for longer than "dead". */
 static void alone(struct side *side)
 {
@@ -186,5 +243,98 @@ START_TEST(a_primary_that_was_held_up)
 }
 END_TEST
 
+/* ---- words that cross ------------------------------------------------------ */
+
+/* The primary comes back, and goes on alone, while a disk keeps the backup from
+ * starting the replica. */
+START_TEST(a_takeover_that_comes_late)
+{
+    struct colo_replication r = { .ops = &f_ops, .refuse = F_NOTHING,
+                                  .failover_says = 1 };
+    struct colo_parts parts = { .replication = { &r } };
+    struct session_pair t;
+    uint64_t until;
+
+    pair_init(&t);
+    pair_open(&t, NULL, &parts);
+    pair_protected(&t, 5);
+    until = now_ms() + 5000;
+    while (now_ms() < until && !r.failovers) {
+        side_process(&t.s);
+        usleep(2000);
+    }
+    ck_assert_int_eq(r.failovers, 1);
+    alone(&t.p);
+    ck_assert_int_eq(t.p.rc, COLO_E_PEER);
+    ck_assert_int_eq(guest_state(t.guest), COLO_HV_RUNNING);
+    r.failover_says = 0;
+    pair_until(&t, 5000, t.s.rc <= 0);
+    ck_assert_msg(sim_hv_calls(t.s.hv, SIM_OP_START) == 0, "both run");
+    ck_assert_int_lt(t.s.rc, 0);
+    pair_close(&t);
+}
+END_TEST
+
+struct colo_arbiter {
+    const struct colo_arbiter_ops *ops;
+    bool silent;
+};
+
+static void a_close(struct colo_arbiter *a)
+{
+    (void)a;
+}
+
+static int a_fd(struct colo_arbiter *a)
+{
+    (void)a;
+    return -1;
+}
+
+static int a_ask(struct colo_arbiter *a, int role, struct colo_error *err)
+{
+    (void)a, (void)role, (void)err;
+    return 0;
+}
+
+static int a_answer(struct colo_arbiter *a, struct colo_error *err)
+{
+    (void)err;
+    return a->silent;
+}
+
+/* The backup takes over while the primary still asks whether it may go on. */
+START_TEST(an_answer_that_comes_late)
+{
+    static const struct colo_arbiter_ops ops = { a_close, a_fd, a_ask,
+                                                 a_answer };
+    struct colo_arbiter a = { .ops = &ops, .silent = true };
+    struct colo_parts parts = { .arbiter = &a };
+    struct session_pair t;
+    uint64_t until;
+
+    pair_init(&t);
+    pair_open(&t, &parts, NULL);
+    pair_protected(&t, 5);
+    until = now_ms() + 5000;
+    while (now_ms() < until &&
+           t.p.session->state != COLO_STATE_ARBITRATING) {
+        side_process(&t.p);
+        usleep(2000);
+    }
+    ck_assert_int_eq(t.p.session->state, COLO_STATE_ARBITRATING);
+    alone(&t.s);
+    ck_assert_msg(t.s.rc == 0, "%s", t.s.err.text);
+    ck_assert_uint_eq(sim_hv_calls(t.s.hv, SIM_OP_START), 1);
+    a.silent = false;
+    pair_until(&t, 5000, t.p.rc <= 0);
+    ck_assert_msg(guest_state(t.guest) == COLO_HV_GONE, "both run");
+    ck_assert_int_eq(t.p.rc, COLO_E_REFUSED);
+    pair_close(&t);
+}
+END_TEST
+
 PURE_MAIN("session-slow", a_slow_mark_is_no_death, a_long_copy_is_no_death,
-          a_backup_that_was_held_up, a_primary_that_was_held_up)
+          a_slow_stop_is_no_death, a_backup_that_was_held_up,
+          a_primary_that_was_held_up, a_takeover_that_comes_late,
+          an_answer_that_comes_late)
