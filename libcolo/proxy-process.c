@@ -12,8 +12,11 @@
 
 #include "../xenstore/local-socket.h"
 #include "../xenstore/publish.h"
+#include "hv/spawn.h"
 #include "run.h"
 #include "session-internal.h"
+
+#define REAP_MS 3000
 
 void colo__proxy_process_init(struct colo_proxy_process *p, const char *where,
                               const char *what, const char *id,
@@ -147,5 +150,10 @@ void colo__proxy_process_free(struct colo_proxy_process *p)
         colo__link_ops(p->link)->close(p->link);
     p->link = NULL;
     close_fd(&p->listener);
+    /* a caller that lives for months must not collect what has ended; the
+     * others end meanwhile, too */
+    if (p->pid)
+        (void)colo__spawn_wait(p->pid, p->pidfd, REAP_MS);
+    p->pid = 0;
     close_fd(&p->pidfd);
 }

@@ -269,7 +269,7 @@ void colo_session_close(struct colo_session *s)
         return;
     if (s->state != COLO_STATE_NEW && s->state != COLO_STATE_ENDED) {
         colo__session_wind_up(s);
-    } else if (s->worker) {
+    } else {
         colo__worker_free(s->worker);
         if (s->parts.watchdog_fd >= 0)
             colo__watchdog_disarm(s->parts.watchdog_fd,

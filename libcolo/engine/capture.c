@@ -12,6 +12,8 @@
 #include "../../remus-compat/stream-piece.h"
 
 /* tries before the live round rests, and for how many epochs it does */
+#define PREPARE_STEP 16384ul   /* pages: 64 MiB, some ten milliseconds */
+#define PREPARE_MOST 262144ul  /* the rest comes by faults, if it is needed */
 #define LIVE_BAD_MAX 4
 #define LIVE_REST 32
 /* a live round pays when at least this share of it is not dirtied again */
@@ -92,8 +94,16 @@ int colo__capture_begin(struct colo_capture *c, uint64_t number,
     rc = colo__epoch_grow(&c->epoch, 2 * info.nr_gfns, err);
     if (rc)
         return rc;
-    /* page faults now and not while the guest stands still */
-    colo__epoch_prepare(&c->epoch, c->epoch.cap < keep ? c->epoch.cap : keep);
+    /* page faults now and not while the guest stands still, and a part at a
+     * time: the peer must hear of us */
+    if (keep > PREPARE_MOST)
+        keep = PREPARE_MOST;
+    for (uint64_t n = PREPARE_STEP; n < keep + PREPARE_STEP;
+         n += PREPARE_STEP) {
+        colo__epoch_prepare(&c->epoch, n < keep ? n : keep);
+        if (c->beat)
+            c->beat(c->beat_user);
+    }
     c->epoch.nr_gfns = info.nr_gfns;
     c->live_count = 0;
     c->live_lost = false;

@@ -19,6 +19,7 @@ static const struct colo_transition primary_rows[] = {
     { S(CONNECTING), E(CONNECTED), S(SEEDING), A(SEED),
       "both agree on version and features" },
     { S(CONNECTING), E(STOP), S(ENDED), A(ALONE), "nothing to undo" },
+    { S(CONNECTING), E(FAILOVER), S(ENDED), A(ALONE), "guest stays here" },
     { S(CONNECTING), E(PEER_LOST), S(ENDED), A(GIVE_UP), "not reached" },
     { S(CONNECTING), E(GUEST_END), S(ENDING), A(GUEST_END), "guest ended" },
     { S(CONNECTING), E(ERROR), S(ENDED), A(GIVE_UP), "error" },
