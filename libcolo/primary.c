@@ -442,8 +442,8 @@ static void seeding(struct colo_session *s)
         colo__session_progress(s, pages, total);
 }
 
-/* Not for an answer, which other states wait for: an interface that comes now is
- * to be held now, and what nobody reads would wake us for ever. */
+/* Not for an answer, which other states wait for: an interface that comes is
+ * to be held at once, and what nobody reads would wake us for ever. */
 static void look_at_followers(struct colo_session *s)
 {
     struct colo_error err = { 0 };

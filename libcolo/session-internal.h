@@ -253,9 +253,9 @@ void colo__control_send(struct colo_session *s, uint32_t type, uint64_t epoch,
  * been held up, and reads it when it comes back */
 void colo__control_send_back(struct colo_session *s, uint32_t type,
                              uint64_t value, const char *text);
-/* And the other way round: what has it said since?  To be asked before this side
- * goes on as if it were dead.  True: it goes on itself, or wants to; the event
- * for that is raised. */
+/* And the other way round: what has it said since?  To be asked before this
+ * side goes on as if it were dead.  True: it goes on itself, or wants to; the
+ * event for that is raised. */
 bool colo__control_look_back(struct colo_session *s);
 void colo__control_send_error(struct colo_session *s,
                               const struct colo_error *err);
