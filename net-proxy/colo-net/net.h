@@ -93,7 +93,7 @@ struct net_port {
     int tap;    /* the bridge's side */
     uint64_t from_guest, to_guest, from_world, to_world; /* frames */
     uint64_t lost_in;   /* the guest's card would not take them */
-    uint64_t malformed; /* header does not fit the frame */
+    uint64_t malformed; /* header does not fit the frame, or there is none */
     uint64_t missed;    /* the guest sent more than we could read */
     uint8_t *arena;     /* NET_BATCH frames */
     bool cut;           /* a packet socket said that it has lost some */

@@ -26,6 +26,7 @@
 
 #define RCVBUF (64 << 20)
 #define SNDBUF (4 << 20)
+#define LOST_MAX 1000 /* in a row, before the others' turn */
 
 static const uint8_t port_mac[6] = { 0xfe, 0xff, 0xff, 0xff, 0xff, 0xff };
 
@@ -154,16 +155,22 @@ static bool keep(struct net_port *p, struct net_frame *f, bool truncated)
 }
 
 /* Set down, an interface comes back; removed, it does not. */
-static bool gone(const struct net_port *p, int e)
+static bool net_port_gone(const struct net_port *p)
 {
     struct ifreq ifr;
 
-    if (e == ENETDOWN || e == ENODEV || e == ENXIO) {
-        memset(&ifr, 0, sizeof(ifr));
-        ifr.ifr_ifindex = p->vif_index;
-        return ioctl(p->packet, SIOCGIFNAME, &ifr) < 0 && errno == ENODEV;
-    }
-    return e != EAGAIN && e != EINTR && e != ENOBUFS;
+    memset(&ifr, 0, sizeof(ifr));
+    ifr.ifr_ifindex = p->vif_index;
+    return ioctl(p->packet, SIOCGIFNAME, &ifr) < 0 && errno == ENODEV;
+}
+
+/* One frame that could not be handed to us is one frame lost: a kernel has no
+ * header for a guest's datagram that is still to be cut (packet_rcv_vnet says
+ * EINVAL), and the next frame is fine. */
+static void lost_one(struct net_port *p, int e)
+{
+    if (e != EAGAIN && e != EINTR && e != ENOBUFS && e != ENETDOWN)
+        p->malformed++;
 }
 
 static void look_missed(struct net_port *p)
@@ -179,6 +186,24 @@ static void look_missed(struct net_port *p)
     p->cut = true;
 }
 
+/* What recvmmsg has, past frames that it could not give; < 0: it has gone. */
+static int receive(struct net_port *p, struct mmsghdr *mm, int max)
+{
+    for (int i = 0; i < LOST_MAX; i++) {
+        int n = recvmmsg(p->packet, mm, (unsigned)max, MSG_DONTWAIT, NULL);
+        int e = errno;
+
+        if (n >= 0)
+            return n;
+        if (e == EAGAIN)
+            return 0;
+        if (net_port_gone(p))
+            return -1;
+        lost_one(p, e);
+    }
+    return 0;
+}
+
 int net_port_from_guest(struct net_port *p, struct net_frame *f, int max)
 {
     char control[NET_BATCH][CMSG_SPACE(sizeof(struct tpacket_auxdata))]
@@ -187,6 +212,8 @@ int net_port_from_guest(struct net_port *p, struct net_frame *f, int max)
     struct iovec iov[NET_BATCH];
     int n, kept = 0;
 
+    if (p->packet < 0)
+        return -1;
     max = max < NET_BATCH ? max : NET_BATCH;
     memset(mm, 0, sizeof(mm));
     for (int i = 0; i < max; i++) {
@@ -197,9 +224,7 @@ int net_port_from_guest(struct net_port *p, struct net_frame *f, int max)
         mm[i].msg_hdr.msg_control = control[i];
         mm[i].msg_hdr.msg_controllen = sizeof(control[i]);
     }
-    n = recvmmsg(p->packet, mm, (unsigned)max, MSG_DONTWAIT, NULL);
-    if (n < 0)
-        return gone(p, errno) ? -1 : 0;
+    n = receive(p, mm, max);
     if (n == max)
         look_missed(p);
     for (int i = 0; i < n; i++) {
@@ -210,7 +235,7 @@ int net_port_from_guest(struct net_port *p, struct net_frame *f, int max)
     }
     p->from_guest += (uint64_t)kept;
     /* all malformed is not the same as none now */
-    return kept;
+    return n < 0 ? -1 : kept;
 }
 
 int net_port_from_world(struct net_port *p, struct net_frame *f, int max)
@@ -222,8 +247,12 @@ int net_port_from_world(struct net_port *p, struct net_frame *f, int max)
         uint8_t *at = p->arena + (size_t)i * NET_FRAME_MAX;
         ssize_t n = read(p->tap, at, NET_FRAME_MAX);
 
-        if (n < 0 && errno != EIO && gone(p, errno))
-            return -1;
+        if (n < 0 && (errno == EBADFD || errno == EBADF))
+            return -1; /* somebody has removed our TAP */
+        if (n < 0 && errno != EAGAIN && errno != EIO) {
+            lost_one(p, errno);
+            continue;
+        }
         if (n <= 0)
             break;
         f[kept].data = at;

@@ -227,6 +227,15 @@ static void card_gone(struct net *n)
     n->port.packet = n->port.tap = -1;
 }
 
+static void look_at_card(struct net *n)
+{
+    if (!n->port.malformed || n->said_malformed)
+        return;
+    n->said_malformed = true;
+    net_say("%s: a frame that cannot be handed on was lost; more of them are "
+            "only counted", n->record.vif);
+}
+
 static int loop(struct net *n, int sig)
 {
     struct pollfd pfd[NR_POLL] = { { .fd = sig, .events = POLLIN } };
@@ -236,6 +245,7 @@ static int loop(struct net *n, int sig)
 
         say = net_announce(n, now);
         look_after_twin(n, now);
+        look_at_card(n);
         if (may_leave(n))
             return 0;
         prepare(n, pfd);
@@ -300,6 +310,9 @@ int net_serve(const struct net_options *options)
     } else {
         net_say("%s is in place in %s", n.record.vif, n.record.bridge);
         r = loop(&n, sig) < 0;
+        if (n.port.malformed)
+            net_say("%" PRIu64 " frames that could not be handed on were lost",
+                    n.port.malformed);
         if (n.dropped || n.beyond_old_epoch)
             net_say("of the twin: %" PRIu64 " frames of an old epoch, %" PRIu64
                     " that were not due or had no room", n.beyond_old_epoch,

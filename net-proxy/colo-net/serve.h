@@ -52,7 +52,7 @@ struct net {
     /* control */
     struct colo_source *source;
     bool joined, leaving;
-    bool said_lost;
+    bool said_lost, said_malformed;
     /* after a takeover */
     struct colo_learn learn;
     unsigned said_rounds;
