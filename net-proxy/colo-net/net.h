@@ -109,6 +109,10 @@ void net_port_close(struct net_port *p);
 int net_port_from_guest(struct net_port *p, struct net_frame *f, int max);
 int net_port_from_world(struct net_port *p, struct net_frame *f, int max);
 
+/* net_port_gone - has the guest's card been removed?  No error of the socket
+ * says so after one that said that it was set down. */
+bool net_port_gone(const struct net_port *p);
+
 /* net_port_to_guest - false: its card did not take it. */
 bool net_port_to_guest(struct net_port *p, const uint8_t *frame, size_t len);
 bool net_port_to_world(struct net_port *p, const uint8_t *frame, size_t len);

@@ -155,7 +155,7 @@ static bool keep(struct net_port *p, struct net_frame *f, bool truncated)
 }
 
 /* Set down, an interface comes back; removed, it does not. */
-static bool net_port_gone(const struct net_port *p)
+bool net_port_gone(const struct net_port *p)
 {
     struct ifreq ifr;
 

@@ -227,13 +227,20 @@ static void card_gone(struct net *n)
     n->port.packet = n->port.tap = -1;
 }
 
-static void look_at_card(struct net *n)
+/* Xen's script sets a card down before it removes it: of that the socket tells
+ * the first only. */
+static void look_at_card(struct net *n, uint64_t now)
 {
-    if (!n->port.malformed || n->said_malformed)
+    if (n->port.packet < 0 || now < n->next_look_us)
         return;
-    n->said_malformed = true;
-    net_say("%s: a frame that cannot be handed on was lost; more of them are "
-            "only counted", n->record.vif);
+    n->next_look_us = now + LOOK_MS * 1000u;
+    if (net_port_gone(&n->port)) {
+        card_gone(n);
+    } else if (n->port.malformed && !n->said_malformed) {
+        n->said_malformed = true;
+        net_say("%s: a frame that cannot be handed on was lost; more of them "
+                "are only counted", n->record.vif);
+    }
 }
 
 static int loop(struct net *n, int sig)
@@ -245,7 +252,7 @@ static int loop(struct net *n, int sig)
 
         say = net_announce(n, now);
         look_after_twin(n, now);
-        look_at_card(n);
+        look_at_card(n, now);
         if (may_leave(n))
             return 0;
         prepare(n, pfd);

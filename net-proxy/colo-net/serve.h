@@ -53,6 +53,7 @@ struct net {
     struct colo_source *source;
     bool joined, leaving;
     bool said_lost, said_malformed;
+    uint64_t next_look_us;   /* at the card */
     /* after a takeover */
     struct colo_learn learn;
     unsigned said_rounds;
