@@ -17,7 +17,7 @@
 
 static const char usage_text[] =
     "usage: colo-net serve --role primary|secondary --domain DOMAIN --vif VIF\n"
-    "                [--id ID] [--bridge BRIDGE] [--hold MS]\n"
+    "                [--id ID] [--bridge BRIDGE] [--hold MS] [--linger S]\n"
     "                [--policy CLASS=compare|pass|drop]...\n"
     "       colo-net cleanup [--take-over] VIF|--all\n";
 
@@ -28,6 +28,7 @@ static const struct option long_options[] = {
     { "id", required_argument, NULL, 'i' },
     { "bridge", required_argument, NULL, 'b' },
     { "hold", required_argument, NULL, 'H' },
+    { "linger", required_argument, NULL, 'l' },
     { "policy", required_argument, NULL, 'P' },
     { "control", required_argument, NULL, 'c' },
     { "stream", required_argument, NULL, 'S' },
@@ -50,13 +51,14 @@ static void take_role(struct arguments *a, const char *text)
     a->bad |= !a->net.secondary && strcmp(text, "primary") != 0;
 }
 
-static void take_hold(struct arguments *a, const char *text)
+static uint32_t number(struct arguments *a, const char *text,
+                       unsigned long max)
 {
     char *end;
     unsigned long v = strtoul(text, &end, 10);
 
-    a->bad |= *text == '-' || end == text || *end || v < 1 || v > 60000;
-    a->net.hold_ms = (uint32_t)v;
+    a->bad |= *text == '-' || end == text || *end || v < 1 || v > max;
+    return (uint32_t)v;
 }
 
 static void take_policy(struct arguments *a, const char *text)
@@ -77,7 +79,8 @@ static void take_option(struct arguments *a, int c)
     case 'v': a->net.vif = optarg; break;
     case 'i': a->net.id = optarg; break;
     case 'b': a->net.bridge = optarg; break;
-    case 'H': take_hold(a, optarg); break;
+    case 'H': a->net.hold_ms = number(a, optarg, 60000); break;
+    case 'l': a->net.linger_s = number(a, optarg, 3600); break;
     case 'P': take_policy(a, optarg); break;
     case 'c': a->net.control = optarg; break;
     case 'S': a->net.stream = optarg; break;

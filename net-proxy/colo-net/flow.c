@@ -87,6 +87,8 @@ int net_flow_new(struct net *n, struct colo_error *err)
         colo__rewrite_defaults(&rs);
         rs.vnet = NET_VNET;
         rs.seed = random_seed();
+        if (n->options->linger_s)
+            rs.closed_s = n->options->linger_s;
         rc = colo__rewrite_new(&rs, &f->rewrite, err);
     } else {
         colo__compare_defaults(&cs);

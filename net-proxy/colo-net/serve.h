@@ -27,6 +27,7 @@ struct net_options {
     const char *control, *stream; /* for tests */
     bool secondary;
     uint32_t hold_ms; /* the longest that output waits without a twin's */
+    uint32_t linger_s; /* how long closed connections are rewritten */
     uint8_t policy[COLO_CLASSES]; /* COLO_POLICY_* + 1, 0: as usual */
 };
 

@@ -241,10 +241,11 @@ bool colo__rewrite_from_guest(struct colo_rewrite *r, uint64_t now_us,
                               uint8_t *frame, size_t len);
 
 /* colo__rewrite_alone - there is no primary any more; connections keep being
- * rewritten until they are closed. */
+ * rewritten until they are forgotten: what was lost of the last words is said
+ * again after both ends were heard. */
 void colo__rewrite_alone(struct colo_rewrite *r);
 
-/* colo__rewrite_open - connections that differ and are not closed. */
+/* colo__rewrite_open - connections that differ and are not forgotten. */
 size_t colo__rewrite_open(const struct colo_rewrite *r);
 
 /* colo__rewrite_tick - forget what is closed or at rest; when to call again,

@@ -15,11 +15,16 @@
 #define P_TCP 6
 #define P_ICMP6 58
 
+/* How far a guest may be behind with acknowledging what it has. */
+#define RESET_FITS (1u << 18)
+
 struct rw_flow {
     struct rw_flow *chain, *newer, *older;
     struct colo_note note;
     uint64_t seen_us;
-    bool guest_fin, peer_fin, reset;
+    bool guest_fin, peer_fin, guest_reset, peer_reset;
+    bool acked;
+    uint32_t ack; /* the last that the guest has sent */
     /* The last of the primary's timestamps that the world has shown: our
      * guest's clock may be a little behind, and a smaller one be refused. */
     bool echoed;
@@ -130,7 +135,29 @@ void colo__rewrite_free(struct colo_rewrite *r)
 
 static bool is_closed(const struct rw_flow *f)
 {
-    return f->reset || (f->guest_fin && f->peer_fin);
+    return f->guest_reset || f->peer_reset || (f->guest_fin && f->peer_fin);
+}
+
+/* What the world resets must fit what the guest has acknowledged, as it must
+ * for the guest: anybody can send one.  And a guest that goes on has not taken
+ * it for its own. */
+static void look_at_end(struct rw_flow *f, bool by_guest,
+                        const struct colo_packet *p)
+{
+    bool fin = (p->flags & TCP_FIN) != 0, reset = (p->flags & TCP_RST) != 0;
+
+    if (by_guest) {
+        f->guest_fin |= fin;
+        f->guest_reset = reset;
+        f->peer_reset = false;
+        if ((p->flags & TCP_ACK) && !reset) {
+            f->acked = true;
+            f->ack = p->ack;
+        }
+    } else {
+        f->peer_fin |= fin;
+        f->peer_reset = reset && f->acked && p->seq - f->ack < RESET_FITS;
+    }
 }
 
 static bool differs(const struct rw_flow *f)
@@ -298,8 +325,7 @@ bool colo__rewrite_to_guest(struct colo_rewrite *r, uint64_t now_us,
         forget(r, f); /* the ports of one that is over */
         return true;
     }
-    f->peer_fin |= (p.flags & TCP_FIN) != 0;
-    f->reset |= (p.flags & TCP_RST) != 0;
+    look_at_end(f, false, &p);
     if (!(p.flags & TCP_ACK))
         return true;
     colo__edit_tcp(frame, &p, p.at + 8, f->note.seq_delta);
@@ -347,8 +373,7 @@ bool colo__rewrite_from_guest(struct colo_rewrite *r, uint64_t now_us,
         forget(r, f);
         return true;
     }
-    f->guest_fin |= (p.flags & TCP_FIN) != 0;
-    f->reset |= (p.flags & TCP_RST) != 0;
+    look_at_end(f, true, &p);
     if (r->alone)
         change_output(f, frame, &p);
     return true;
@@ -366,7 +391,7 @@ size_t colo__rewrite_open(const struct colo_rewrite *r)
     size_t n = 0;
 
     for (const struct rw_flow *f = r->oldest; f; f = f->newer)
-        n += differs(f) && !is_closed(f);
+        n += differs(f);
     return n;
 }
 

@@ -209,13 +209,59 @@ START_TEST(closed_connections_are_forgotten)
                         .flags = TCP_FIN | TCP_ACK };
     n = put_seg(f, &fin);
     ck_assert(colo__rewrite_to_guest(r, 1, f, n));
-    ck_assert_uint_eq(colo__rewrite_open(r), 0);
-    /* the last acknowledgement is still rewritten, for a while */
+    /* the last words are still rewritten, and who does it must stay */
     n = output(f, 1002 + DELTA);
     ck_assert(colo__rewrite_from_guest(r, 1, f, n));
     ck_assert_uint_eq(get32(f + TCP_AT + 4), 1002);
+    ck_assert_uint_eq(colo__rewrite_open(r), 1);
     ck_assert(colo__rewrite_tick(r, 2) != COLO_NEVER);
+    ck_assert_uint_eq(colo__rewrite_open(r), 1);
     ck_assert(colo__rewrite_tick(r, 121000000) == COLO_NEVER);
+    ck_assert_uint_eq(colo__rewrite_open(r), 0);
+    colo__rewrite_free(r);
+}
+END_TEST
+
+#define SECOND 1000000u
+
+static void reset(struct colo_rewrite *r, uint64_t now_us, uint32_t seq)
+{
+    struct seg s = { .in = true, .seq = seq, .flags = TCP_RST };
+    uint8_t f[FRAME_MAX];
+    size_t n = put_seg(f, &s);
+
+    ck_assert(colo__rewrite_to_guest(r, now_us, f, n));
+}
+
+static void speak(struct colo_rewrite *r, uint64_t now_us)
+{
+    uint8_t f[FRAME_MAX];
+    size_t n = output(f, 1001 + DELTA); /* acknowledges 5001 */
+
+    ck_assert(colo__rewrite_from_guest(r, now_us, f, n));
+    ck_assert_uint_eq(get32(f + TCP_AT + 4), 1001);
+}
+
+/* Anybody can send a reset; what becomes of it the guest decides. */
+START_TEST(a_reset_of_anybody)
+{
+    struct colo_rewrite *r = rewriter();
+
+    tell(r, DELTA);
+    colo__rewrite_alone(r);
+    speak(r, 1);
+    reset(r, 2, 5001 + (1u << 20)); /* fits nothing */
+    ck_assert(colo__rewrite_tick(r, 150 * SECOND) != COLO_NEVER);
+    ck_assert_uint_eq(colo__rewrite_open(r), 1);
+    reset(r, 151 * SECOND, 5001); /* fits, and the guest goes on */
+    speak(r, 152 * SECOND);
+    ck_assert(colo__rewrite_tick(r, 300 * SECOND) != COLO_NEVER);
+    ck_assert_uint_eq(colo__rewrite_open(r), 1);
+    speak(r, 301 * SECOND);
+    reset(r, 302 * SECOND, 5001);
+    ck_assert_uint_eq(colo__rewrite_open(r), 1);
+    ck_assert(colo__rewrite_tick(r, 423 * SECOND) == COLO_NEVER);
+    ck_assert_uint_eq(colo__rewrite_open(r), 0);
     colo__rewrite_free(r);
 }
 END_TEST
@@ -293,5 +339,6 @@ END_TEST
 PURE_MAIN("compare-rewrite", input_of_a_connection_that_differs,
           output_only_once_alone, a_partial_checksum_stays,
           time_does_not_run_back, loaded_means_equal, the_same_ports_again,
-          closed_connections_are_forgotten, errors_quote_numbers,
+          closed_connections_are_forgotten, a_reset_of_anybody,
+          errors_quote_numbers,
           pieces_cannot_be_changed, anything_at_all)
