@@ -189,12 +189,12 @@ static int wait_ms(uint64_t now, uint64_t deadline)
     return us >= LOOK_MS * 1000u ? LOOK_MS : (int)((us + 999) / 1000);
 }
 
-/* The session has let go: a primary leaves at once, a survivor when no
- * connection needs it any more. */
-static bool may_leave(struct net *n)
+/* The session has let go: a primary leaves at once, a survivor when it has told
+ * the network where the guest is and no connection needs it any more. */
+static bool may_leave(struct net *n, uint64_t next_say)
 {
     return n->leaving && (n->way != NET_ALONE || n->port.packet < 0 ||
-                          !net_flow_open(n));
+                          (next_say == COLO_NEVER && !net_flow_open(n)));
 }
 
 static void look_after_twin(struct net *n, uint64_t now)
@@ -211,7 +211,7 @@ static void let_go(struct net *n)
     if (read(n->life_fd, &byte, 1) > 0)
         return;
     n->leaving = true;
-    if (n->way != NET_ALONE)
+    if (n->way != NET_ALONE || !net_flow_open(n))
         return;
     net_say("%zu connections still need this process; it ends with the last",
             net_flow_open(n));
@@ -253,7 +253,7 @@ static int loop(struct net *n, int sig)
         say = net_announce(n, now);
         look_after_twin(n, now);
         look_at_card(n, now);
-        if (may_leave(n))
+        if (may_leave(n, say))
             return 0;
         prepare(n, pfd);
         if (poll(pfd, NR_POLL, wait_ms(now, due < say ? due : say)) < 0 &&
