@@ -15,6 +15,9 @@
 #include "../ports.h"
 #include "frame.h"
 
+/* to stderr, a line */
+void net_say(const char *fmt, ...) COLO_PRINTF(1, 2);
+
 #define NET_WHERE "colo-net"
 #define NET_RUN_DIR "/run/libcolo/net"
 
@@ -28,6 +31,7 @@ struct net_record {
     char vif[COLO_IFNAME], bridge[COLO_IFNAME], tap[COLO_IFNAME];
     bool secondary;   /* a replica's: its output is not for the world */
     bool had_arp, had_ipv6;
+    bool has_vlans;   /* they are known; a vif that was in no bridge has none */
     unsigned nr_settings, nr_vlans;
     struct {
         char name[32]; /* of a file in brport/ */

@@ -58,9 +58,9 @@ int net_record_lock(const char *vif, int *ret_fd, struct colo_error *err)
 static size_t build(const struct net_record *r, char *text, size_t cap)
 {
     size_t n = (size_t)snprintf(text, cap, "vif %s\nbridge %s\ntap %s\n"
-                                "secondary %d\narp %d\nipv6 %d\n", r->vif,
-                                r->bridge, r->tap, r->secondary, r->had_arp,
-                                r->had_ipv6);
+                                "secondary %d\narp %d\nipv6 %d\nvlans %d\n",
+                                r->vif, r->bridge, r->tap, r->secondary,
+                                r->had_arp, r->had_ipv6, r->has_vlans);
 
     for (unsigned i = 0; i < r->nr_settings && n < cap; i++)
         n += (size_t)snprintf(text + n, cap - n, "set %s %" PRIu32 "\n",
@@ -97,6 +97,8 @@ static bool parse_number(struct net_record *r, const char *line)
         r->had_arp = v;
     else if (sscanf(line, "ipv6 %d", &v) == 1)
         r->had_ipv6 = v;
+    else if (sscanf(line, "vlans %d", &v) == 1)
+        r->has_vlans = v;
     else if (sscanf(line, "vlan %u %u", &a, &b) == 2 && a < 4096 &&
              b <= UINT16_MAX && r->nr_vlans < NET_VLANS) {
         r->vlan[r->nr_vlans].vid = (uint16_t)a;

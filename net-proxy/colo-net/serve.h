@@ -62,7 +62,6 @@ struct net {
     uint64_t beyond_old_epoch, dropped; /* frames of the twin */
 };
 
-void net_say(const char *fmt, ...) COLO_PRINTF(1, 2);
 uint64_t net_now_us(void);
 
 /* ---- control of it (requests.c) ---------------------------------------- */

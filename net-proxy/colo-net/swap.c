@@ -116,31 +116,29 @@ static struct nl_msg *flags_msg(int index, uint32_t value, uint32_t change)
     return link_msg(RTM_NEWLINK, 0, AF_UNSPEC, index, value, change);
 }
 
-static struct nl_msg *vlan_msg(int index, uint16_t vid, uint16_t flags)
-{
-    struct bridge_vlan_info info = { .flags = flags, .vid = vid };
-    struct nl_msg *msg = link_msg(RTM_SETLINK, 0, PF_BRIDGE, index, 0, 0);
-    struct nlattr *spec;
+/* ---- VLANs ------------------------------------------------------------- */
 
-    if (msg && (!(spec = nla_nest_start(msg, IFLA_AF_SPEC)) ||
-                nla_put(msg, IFLA_BRIDGE_VLAN_INFO, sizeof(info), &info) ||
-                (nla_nest_end(msg, spec), false))) {
-        nlmsg_free(msg);
-        msg = NULL;
+/* All of them in one message: the kernel joins the two ends of a range only
+ * within one (br_netlink.c, br_process_vlan_info). */
+static struct nl_msg *vlan_msg(int type, int index, const struct net_record *r)
+{
+    struct nl_msg *msg = link_msg(type, 0, PF_BRIDGE, index, 0, 0);
+    struct nlattr *spec = msg ? nla_nest_start(msg, IFLA_AF_SPEC) : NULL;
+    bool ok = spec != NULL;
+
+    for (unsigned i = 0; ok && i < r->nr_vlans; i++) {
+        struct bridge_vlan_info info = {
+            .flags = r->vlan[i].flags, .vid = r->vlan[i].vid,
+        };
+
+        ok = !nla_put(msg, IFLA_BRIDGE_VLAN_INFO, sizeof(info), &info);
     }
-    return msg;
+    if (ok)
+        nla_nest_end(msg, spec);
+    else if (msg)
+        nlmsg_free(msg);
+    return ok ? msg : NULL;
 }
-
-/* Only what a bridge with vlan_filtering heeds; others keep it as well. */
-static void set_vlans(struct colo_nl *nl, const struct net_record *r,
-                      int index)
-{
-    for (unsigned i = 0; i < r->nr_vlans; i++)
-        (void)colo__nl_do(nl, vlan_msg(index, r->vlan[i].vid,
-                                       r->vlan[i].flags), "vlan", NULL, NULL);
-}
-
-/* ---- looking ----------------------------------------------------------- */
 
 struct vlan_look {
     int index;
@@ -155,8 +153,10 @@ static void take_vlans(void *user, struct nlmsghdr *answer)
     int left;
 
     if (answer->nlmsg_type != RTM_NEWLINK || ifi->ifi_index != look->index ||
-        nlmsg_parse(answer, sizeof(*ifi), tb, IFLA_MAX, NULL) < 0 ||
-        !tb[IFLA_AF_SPEC])
+        nlmsg_parse(answer, sizeof(*ifi), tb, IFLA_MAX, NULL) < 0)
+        return;
+    look->r->has_vlans = true; /* known, and there may be none */
+    if (!tb[IFLA_AF_SPEC])
         return;
     nla_for_each_nested(a, tb[IFLA_AF_SPEC], left) {
         const struct bridge_vlan_info *info = nla_data(a);
@@ -174,7 +174,7 @@ static void look_vlans(struct colo_nl *nl, int index, struct net_record *r)
     struct vlan_look look = { index, r };
     struct nl_msg *msg = link_msg(RTM_GETLINK, NLM_F_DUMP, PF_BRIDGE, 0, 0, 0);
 
-    /* compressed: ranges as two entries, which set_vlans gives back so */
+    /* compressed: ranges as two entries, which vlan_msg gives back so */
     if (msg && nla_put_u32(msg, IFLA_EXT_MASK,
                            RTEXT_FILTER_BRVLAN_COMPRESSED)) {
         nlmsg_free(msg);
@@ -182,6 +182,63 @@ static void look_vlans(struct colo_nl *nl, int index, struct net_record *r)
     }
     (void)colo__nl_ask(nl, msg, "vlans", take_vlans, &look, NULL);
 }
+
+/* The end of the range that entry i begins, or its own VLAN. */
+static unsigned range_end(const struct net_record *r, unsigned i)
+{
+    return (r->vlan[i].flags & BRIDGE_VLAN_INFO_RANGE_BEGIN) &&
+           i + 1 < r->nr_vlans ? r->vlan[i + 1].vid : r->vlan[i].vid;
+}
+
+static bool has_vlan(const struct net_record *r, unsigned vid)
+{
+    for (unsigned i = 0; i < r->nr_vlans; i++) {
+        if (vid >= r->vlan[i].vid && vid <= range_end(r, i))
+            return true;
+    }
+    return false;
+}
+
+/* What `now` has and r lacks, one by one.  A port that has just come has what
+ * its bridge gives to all: one or none. */
+static void list_surplus(const struct net_record *now,
+                         const struct net_record *r, struct net_record *ret)
+{
+    memset(ret, 0, sizeof(*ret));
+    for (unsigned i = 0; i < now->nr_vlans; i++) {
+        for (unsigned v = now->vlan[i].vid; v <= range_end(now, i); v++) {
+            if (!has_vlan(r, v) && !has_vlan(ret, v) &&
+                ret->nr_vlans < NET_VLANS)
+                ret->vlan[ret->nr_vlans++].vid = (uint16_t)v;
+        }
+    }
+}
+
+/* Only what a bridge with vlan_filtering heeds; others keep it as well.  The
+ * guest must not be in a VLAN where it was not: bridges put a new port into
+ * one by themselves. */
+static void set_vlans(struct colo_nl *nl, const struct net_record *r,
+                      int index)
+{
+    struct net_record now = { .nr_vlans = 0 }, surplus;
+    struct colo_error err;
+    int rc = 0;
+
+    if (r->nr_vlans)
+        rc = colo__nl_do(nl, vlan_msg(RTM_SETLINK, index, r), "VLANs of a port",
+                         NULL, &err);
+    if (!rc && r->has_vlans) {
+        look_vlans(nl, index, &now);
+        list_surplus(&now, r, &surplus);
+        if (surplus.nr_vlans)
+            rc = colo__nl_do(nl, vlan_msg(RTM_DELLINK, index, &surplus),
+                             "VLANs that a port had not", NULL, &err);
+    }
+    if (rc)
+        net_say("%s", err.text);
+}
+
+/* ---- looking ----------------------------------------------------------- */
 
 static void look_settings(struct net_record *r)
 {

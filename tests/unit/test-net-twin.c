@@ -200,7 +200,8 @@ START_TEST(a_record_comes_back)
 {
     struct net_record r = {
         .vif = "vif7.0-emu", .bridge = "xenbr0", .tap = "cne7.0",
-        .secondary = true, .had_arp = true, .nr_settings = 1, .nr_vlans = 2,
+        .secondary = true, .had_arp = true, .has_vlans = true,
+        .nr_settings = 1, .nr_vlans = 2,
         .setting = { { "hairpin_mode", 1 } }, .vlan = { { 6, 1 }, { 2, 40 } },
     }, got;
     int fd = memfd_create("record", MFD_CLOEXEC);
@@ -212,6 +213,7 @@ START_TEST(a_record_comes_back)
     ck_assert_str_eq(got.bridge, r.bridge);
     ck_assert_str_eq(got.tap, r.tap);
     ck_assert(got.secondary && got.had_arp && !got.had_ipv6);
+    ck_assert(got.has_vlans);
     ck_assert_str_eq(got.setting[0].name, "hairpin_mode");
     ck_assert_uint_eq(got.setting[0].value, 1);
     ck_assert_uint_eq(got.nr_vlans, 2);
@@ -239,6 +241,7 @@ START_TEST(a_damaged_record_is_none)
         ck_assert_msg(net_record_parse(bad[i], strlen(bad[i]), &r) == -1,
                       "%s", bad[i]);
     ck_assert_int_eq(net_record_parse(good, strlen(good), &r), 0);
+    ck_assert(!r.has_vlans); /* an older one does not say */
 }
 END_TEST
 
