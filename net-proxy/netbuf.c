@@ -26,6 +26,9 @@
 #define MAX_PORTS COLO_NL_BATCH_MAX
 /* How often the plugs are looked at: at 10 Gbit/s they hold 25 MB more. */
 #define LOOK_MS 20
+/* What the kernel keeps of a frame beside its bytes, at the most: a page that
+ * a small one does not fill, and its descriptions. */
+#define FRAME_COST 5120u
 
 enum state { IDLE, HOLDING, SHUT };
 
@@ -36,6 +39,7 @@ struct port {
     int tap;         /* see tap.h */
     bool calm;       /* see colo__tap_calm */
     bool closed;     /* a closed epoch waits for its commit */
+    bool tight;      /* its plug takes no more, though it has few bytes */
     uint32_t drops;  /* the kernel's count at the last look */
 };
 
@@ -234,8 +238,43 @@ static void count_drops(struct netbuf *n, struct port *p, uint32_t drops)
         return;
     n->status.drops += more;
     colo__log(&n->log, COLO_LOG_WARNING, -1, WHERE,
-              "%s: %" PRIu32 " frames lost, more than %" PRIu32
-              " bytes are held", p->name, more, n->config.limit);
+              "%s: %" PRIu32 " frames lost, the memory for %" PRIu32
+              " bytes is used up", p->name, more, n->config.limit);
+}
+
+static void set_limit(struct netbuf *n, struct port *p, bool tight,
+                      uint32_t limit)
+{
+    struct colo_nl_batch batch = { .len = 0 };
+
+    colo__tc_limit(&batch, p->ifb, limit);
+    if (!colo__nl_send(&n->nl, &batch, "limit of a plug", NULL))
+        p->tight = tight;
+}
+
+/* A plug counts bytes, the host has memory: of small frames it would take many
+ * times as much as may be.  Then what is there is the limit, until some of it
+ * has left; what does not fit is lost, and counted as that of a full plug. */
+static void look_at_cost(struct netbuf *n, struct port *p,
+                         const struct colo_tc_stats *stats, bool *ret_diverged)
+{
+    uint64_t cost = stats->backlog + (uint64_t)stats->packets * FRAME_COST;
+
+    if (cost > n->config.limit && !p->tight)
+        set_limit(n, p, true, stats->backlog);
+    if (cost > n->config.limit / 2 && !n->asked) {
+        n->asked = true;
+        *ret_diverged = true;
+    }
+}
+
+/* Often none: a checkpoint is one system call. */
+static void loosen(struct netbuf *n)
+{
+    for (unsigned int i = 0; i < n->count; i++) {
+        if (n->port[i].tight)
+            set_limit(n, &n->port[i], false, n->config.limit);
+    }
 }
 
 /* The first words at once, later ones need not be heard all. */
@@ -261,10 +300,7 @@ static void look_at_plugs(struct netbuf *n, bool *ret_diverged)
             continue; /* it has gone, and its end is on its way to us */
         held += stats.backlog;
         count_drops(n, p, stats.drops);
-        if (stats.backlog > n->config.limit / 2 && !n->asked) {
-            n->asked = true;
-            *ret_diverged = true;
-        }
+        look_at_cost(n, p, &stats, ret_diverged);
         if (n->config.learn)
             learn_from(n, p);
     }
@@ -374,7 +410,10 @@ static int netbuf_commit(struct colo_replication *r, uint64_t epoch,
     if (rc)
         return rc;
     n->status.epochs++;
-    return tell_plugs(n, true, COLO_TC_RELEASE_ONE, "release an epoch", err);
+    rc = tell_plugs(n, true, COLO_TC_RELEASE_ONE, "release an epoch", err);
+    if (!rc)
+        loosen(n);
+    return rc;
 }
 
 /* End it for every interface; the first failure is told, none stops it. */
@@ -431,6 +470,7 @@ static int netbuf_stop(struct colo_replication *r, struct colo_error *err)
         return 0;
     take_events(n);
     look_at_plugs(n, &diverged); /* the last figures, also of what was lost */
+    loosen(n);
     return end_all(n, IDLE, end_release, err);
 }
 

@@ -15,7 +15,8 @@
 #define COLO_NETBUF_LIMIT (64u << 20)
 
 struct colo_netbuf_config {
-    uint32_t limit; /* bytes held for each interface, more is lost;
+    uint32_t limit; /* bytes held for each interface, more is lost, and about
+                     * so much of the host's memory, looked at now and then;
                      * 0: COLO_NETBUF_LIMIT, at most 2^31 - 1 */
     struct colo_learn *learn; /* NULL, or filled while protected; borrowed */
 };
@@ -41,7 +42,8 @@ struct colo_netbuf_status {
  *               failover it lets out nothing
  *   close       without stop or failover before it: what is held is lost
  *               and the interfaces are open again
- *   pending     never waits; *ret_diverged when a plug is half full
+ *   pending     never waits; *ret_diverged when a plug is half full, be it of
+ *               bytes or of what small frames cost beside theirs
  * Errors  COLO_E_INVAL  limit
  *         COLO_E_SYS, COLO_E_NOMEM */
 int colo__netbuf_new(uint32_t domid, const struct colo_netbuf_config *config,

@@ -206,6 +206,11 @@ void colo__tc_tell(struct colo_nl_batch *batch, int ifb,
     colo__nl_add(batch, plug_msg(ifb, 0, actions[verb], 0));
 }
 
+void colo__tc_limit(struct colo_nl_batch *batch, int ifb, uint32_t limit)
+{
+    colo__nl_add(batch, plug_msg(ifb, 0, TCQ_PLUG_LIMIT, limit));
+}
+
 static void take_stats(void *user, struct nlmsghdr *answer)
 {
     struct colo_tc_stats *ret = user;

@@ -34,6 +34,10 @@ enum colo_tc_verb {
 void colo__tc_tell(struct colo_nl_batch *batch, int ifb,
                    enum colo_tc_verb verb);
 
+/* colo__tc_limit - another limit of a plug, appended to a batch.  What it
+ * holds stays. */
+void colo__tc_limit(struct colo_nl_batch *batch, int ifb, uint32_t limit);
+
 /* Which frames of an interface are redirected. */
 enum colo_tc_way {
     COLO_TC_RECEIVED, /* what it receives is sent by the other one */

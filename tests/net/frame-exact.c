@@ -404,6 +404,42 @@ static void overflow(void)
     end();
 }
 
+/* Few bytes and much memory: a plug's own limit does not see that. */
+static void small_frames(void)
+{
+    const uint32_t begun = sent;
+    struct colo_netbuf_status s;
+    uint32_t n = 0;
+
+    begin_with(SMALL_LIMIT);
+    for (int i = 0; i < 90; i++)
+        wire_send(guest, IPV4, ++sent);
+    CHECK(!pending(), "asked for a checkpoint too early");
+    for (int i = 0; i < 160; i++)
+        wire_send(guest, IPV4, ++sent);
+    CHECK(pending(), "more than there may be, and no checkpoint asked for");
+    s = status();
+    CHECK(s.held < SMALL_LIMIT / 4 && !s.drops, "held %u, drops %llu", s.held,
+          (unsigned long long)s.drops);
+    for (int i = 0; i < 50; i++)
+        wire_send(guest, IPV4, ++sent);
+    pending();
+    s = status();
+    CHECK(s.drops == 50, "drops %llu of 50", (unsigned long long)s.drops);
+    checkpoint();
+    commit();
+    while (wire_next(world, 200) != -1)
+        n++;
+    CHECK(n == 250, "%u out of %u", n, sent - begun);
+    seen = sent;
+    say(KINDS); /* as much as ever, after the commit */
+    CHECK(!pending(), "asked for a checkpoint too early");
+    checkpoint();
+    commit();
+    expect_until(sent);
+    end();
+}
+
 static void hotplug(void)
 {
     int late;
@@ -703,6 +739,7 @@ static const struct {
     { "two interfaces", two_ports },
     { "timing", timing },
     { "overflow", overflow },
+    { "small frames", small_frames },
     { "hot-plug", hotplug },
     { "served by colo-net", served_by_colo_net },
     { "failover", failover },
