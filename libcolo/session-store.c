@@ -81,6 +81,8 @@ void colo__session_verify_poll(struct colo_session *s)
 static int carry_out(struct colo_session *s, const struct colo_control *c,
                      struct colo_error *err)
 {
+    int rc;
+
     switch (c->verb) {
     case COLO_CONTROL_CHECKPOINT:
         return colo_do_checkpoint(s, err);
@@ -90,7 +92,8 @@ static int carry_out(struct colo_session *s, const struct colo_control *c,
         s->operator_stop = true;
         return colo_session_stop(s, err);
     case COLO_CONTROL_DELAY:
-        return colo_session_set_delay(s, c->arg, err);
+        rc = colo_session_set_delay(s, c->arg, err);
+        return rc ? rc : colo__publish_interval(s->publish, c->arg, err);
     case COLO_CONTROL_VERIFY:
         return begin_verify(s, c->seq, err);
     default:

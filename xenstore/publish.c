@@ -426,6 +426,15 @@ int colo__publish_yield(struct colo_publish *p, bool yields,
     return write_node(p, COLO_XS_YIELD, yields ? "1" : "0", err);
 }
 
+int colo__publish_interval(struct colo_publish *p, uint32_t ms,
+                           struct colo_error *err)
+{
+    char text[16];
+
+    snprintf(text, sizeof(text), "%u", ms);
+    return write_node(p, COLO_XS_INTERVAL, text, err);
+}
+
 int colo__publish_verified(struct colo_publish *publish, uint64_t compared,
                            uint64_t differing, struct colo_error *err)
 {

@@ -52,6 +52,11 @@ int colo__publish_stream(struct colo_publish *publish, const char *class_name,
 int colo__publish_yield(struct colo_publish *publish, bool yields,
                         struct colo_error *err);
 
+/* colo__publish_interval - changed by a request: whoever has its answer sees it
+ * in the status, which is not written at every moment. */
+int colo__publish_interval(struct colo_publish *publish, uint32_t ms,
+                           struct colo_error *err);
+
 /* colo__publish_verified - what a comparison of the disks has found. */
 int colo__publish_verified(struct colo_publish *publish, uint64_t compared,
                            uint64_t differing, struct colo_error *err);

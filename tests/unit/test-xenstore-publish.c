@@ -70,6 +70,21 @@ START_TEST(open_close)
 }
 END_TEST
 
+/* Beside the status, which it does not confuse. */
+START_TEST(interval_at_once)
+{
+    struct colo_status st = { .size = sizeof(st), .interval_ms = 100 };
+
+    open_it();
+    ck_assert_int_eq(colo__publish_status(pub, &st, NULL), 0);
+    ck_assert_int_eq(colo__publish_interval(pub, 1300, NULL), 0);
+    ck_assert_str_eq(get(DIR "/interval"), "1300");
+    st.interval_ms = 1300;
+    ck_assert_int_eq(colo__publish_status(pub, &st, NULL), 0);
+    ck_assert_str_eq(get(DIR "/interval"), "1300");
+}
+END_TEST
+
 /* Not a word of it while nothing of the kind is done. */
 START_TEST(yield_is_said)
 {
@@ -357,6 +372,7 @@ int main(void)
     tcase_add_test(tc, open_close);
     tcase_add_test(tc, second_is_refused);
     tcase_add_test(tc, stale_is_cleaned);
+    tcase_add_test(tc, interval_at_once);
     tcase_add_test(tc, yield_is_said);
     tcase_add_test(tc, reused_pid_is_stale);
     tcase_add_test(tc, garbage_owner_is_stale);
