@@ -156,7 +156,9 @@ static void look_at_end(struct rw_flow *f, bool by_guest,
         }
     } else {
         f->peer_fin |= fin;
-        f->peer_reset = reset && f->acked && p->seq - f->ack < RESET_FITS;
+        /* before its first word it has asked for it: a refusal, a probe */
+        f->peer_reset = reset &&
+                        (!f->acked || p->seq - f->ack < RESET_FITS);
     }
 }
 

@@ -266,6 +266,21 @@ START_TEST(a_reset_of_anybody)
 }
 END_TEST
 
+/* Nothing of the guest's was acknowledged yet: a connection that was refused, or
+ * a probe.  It is over like any other. */
+START_TEST(a_reset_before_the_first_word)
+{
+    struct colo_rewrite *r = rewriter();
+
+    tell(r, DELTA);
+    reset(r, 1, 5001 + (1u << 20));
+    colo__rewrite_alone(r);
+    ck_assert(colo__rewrite_tick(r, 122 * SECOND) == COLO_NEVER);
+    ck_assert_uint_eq(colo__rewrite_open(r), 0);
+    colo__rewrite_free(r);
+}
+END_TEST
+
 START_TEST(errors_quote_numbers)
 {
     struct colo_rewrite *r = rewriter();
@@ -340,5 +355,6 @@ PURE_MAIN("compare-rewrite", input_of_a_connection_that_differs,
           output_only_once_alone, a_partial_checksum_stays,
           time_does_not_run_back, loaded_means_equal, the_same_ports_again,
           closed_connections_are_forgotten, a_reset_of_anybody,
+          a_reset_before_the_first_word,
           errors_quote_numbers,
           pieces_cannot_be_changed, anything_at_all)
