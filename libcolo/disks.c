@@ -227,11 +227,11 @@ void colo__disks_stop(struct colo_session *s)
         colo__proxy_process_stop(&s->disks.disk[i].process);
 }
 
-void colo__disks_free(struct colo_disks *disks)
+void colo__disks_free(struct colo_disks *disks, uint64_t until_us)
 {
     if (!disks->started)
         return;
     for (uint32_t i = 0; i < disks->count; i++)
-        colo__proxy_process_free(&disks->disk[i].process);
+        colo__proxy_process_free(&disks->disk[i].process, until_us);
     disks->started = false;
 }

@@ -50,7 +50,8 @@ void colo__disks_poll(struct colo_session *s);
 /* colo__disks_stop - let the processes leave, by themselves: they put the
  * guest's disks back on their backings, and live on until that is done. */
 void colo__disks_stop(struct colo_session *s);
-/* colo__disks_free - close what is still open. */
-void colo__disks_free(struct colo_disks *disks);
+/* colo__disks_free - close what is still open; until_us: see
+ * colo__proxy_process_free. */
+void colo__disks_free(struct colo_disks *disks, uint64_t until_us);
 
 #endif

@@ -201,11 +201,11 @@ void colo__nets_stop(struct colo_session *s)
         colo__proxy_process_stop(&s->nets.net[i].process);
 }
 
-void colo__nets_free(struct colo_nets *nets)
+void colo__nets_free(struct colo_nets *nets, uint64_t until_us)
 {
     if (!nets->started)
         return;
     for (uint32_t i = 0; i < nets->count; i++)
-        colo__proxy_process_free(&nets->net[i].process);
+        colo__proxy_process_free(&nets->net[i].process, until_us);
     nets->started = false;
 }

@@ -47,6 +47,6 @@ void colo__nets_cut(struct colo_session *s);
 /* colo__nets_stop - let the processes leave.  One that has taken over lives
  * on until no connection needs it. */
 void colo__nets_stop(struct colo_session *s);
-void colo__nets_free(struct colo_nets *nets);
+void colo__nets_free(struct colo_nets *nets, uint64_t until_us);
 
 #endif

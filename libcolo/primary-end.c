@@ -59,13 +59,16 @@ static uint64_t answer_us(const struct colo_session *s)
 
 int colo__primary_end_stop(struct colo_session *s, struct colo_error *err)
 {
+    int rc;
+
     colo__session_set_mode(s, s->mode, COLO_REASON_PROCESSING);
     s->p.await_answer = s->peer_known;
     /* First: a guest that is slow to suspend is waited for, without a sign of
      * life, and whatever comes of it, it stays here. */
     colo__control_send(s, COLO_MSG_STOP, s->epoch, 0, NULL, 0);
+    rc = colo__primary_let_run(s, err);
     s->state_deadline_us = answer_us(s);
-    return colo__primary_let_run(s, err);
+    return rc;
 }
 
 static const char *end_name(int reason)

@@ -16,8 +16,6 @@
 #include "run.h"
 #include "session-internal.h"
 
-#define REAP_MS 3000
-
 void colo__proxy_process_init(struct colo_proxy_process *p, const char *where,
                               const char *what, const char *id,
                               struct colo_link **stream)
@@ -143,17 +141,20 @@ void colo__proxy_process_stop(struct colo_proxy_process *p)
     close_fd(&p->life_fd);
 }
 
-void colo__proxy_process_free(struct colo_proxy_process *p)
+void colo__proxy_process_free(struct colo_proxy_process *p, uint64_t until_us)
 {
+    uint64_t now;
+
     colo__proxy_process_stop(p);
     if (p->link)
         colo__link_ops(p->link)->close(p->link);
     p->link = NULL;
     close_fd(&p->listener);
-    /* a caller that lives for months must not collect what has ended; the
-     * others end meanwhile, too */
+    /* a caller that lives for months must not collect what has ended */
+    now = colo__now_us(&colo__clock_monotonic);
     if (p->pid)
-        (void)colo__spawn_wait(p->pid, p->pidfd, REAP_MS);
+        (void)colo__spawn_wait(p->pid, p->pidfd, until_us <= now ? 0 :
+                               (int)((until_us - now) / 1000));
     p->pid = 0;
     close_fd(&p->pidfd);
 }

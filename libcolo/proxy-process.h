@@ -45,7 +45,8 @@ void colo__proxy_process_poll(struct colo_session *s,
 void colo__proxy_process_cut(struct colo_proxy_process *p);
 /* colo__proxy_process_stop - let it leave, by itself. */
 void colo__proxy_process_stop(struct colo_proxy_process *p);
-/* colo__proxy_process_free - close what is still open; the process is left. */
-void colo__proxy_process_free(struct colo_proxy_process *p);
+/* colo__proxy_process_free - close what is still open; the process is waited
+ * for until then, and left if it stays. */
+void colo__proxy_process_free(struct colo_proxy_process *p, uint64_t until_us);
 
 #endif

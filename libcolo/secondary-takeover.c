@@ -75,6 +75,18 @@ int colo__secondary_relaunch(struct colo_session *s, struct colo_error *err)
     return colo__secondary_failover(s, COLO_FAILOVER_RELAUNCH, err);
 }
 
+/* The primary was only held up, and its guest runs: so the replica, which may
+ * be a copy that runs already, is destroyed by the end that follows. */
+static bool has_gone_on(struct colo_session *s)
+{
+    struct colo_error ignored;
+
+    if (!colo__control_look_back(s))
+        return false;
+    (void)colo__secondary_failover(s, COLO_FAILOVER_NONE, &ignored);
+    return true;
+}
+
 /* In ARBITRATING: one thing after the other, none of them waited for. */
 void colo__secondary_arbitrate(struct colo_session *s)
 {
@@ -84,7 +96,8 @@ void colo__secondary_arbitrate(struct colo_session *s)
         colo__now_us(s->clock) < s->state_deadline_us)
         return;
     s->s.await_yield = false;
-    colo__arbiter_poll(s);
+    if (!has_gone_on(s))
+        colo__arbiter_poll(s);
 }
 
 /* The domain of a streamed guest is made only now, which may take the
@@ -150,7 +163,7 @@ void colo__secondary_start(struct colo_session *s)
         return;
     rc = colo__followers_pending(s, &err);
     /* that may have taken longer than the primary was held up */
-    if (!rc && colo__control_look_back(s))
+    if (!rc && has_gone_on(s))
         return;
     if (!rc)
         rc = start_guest(s, &err);

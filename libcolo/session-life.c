@@ -17,6 +17,8 @@
 #include "hv/watchdog.h"
 #include "session-internal.h"
 
+#define REAP_US 3000000 /* disks and networks let go of the guest meanwhile */
+
 /* ---- the beginning ----------------------------------------------------- */
 
 static char *copy_text(const char *text, bool *ok)
@@ -212,6 +214,8 @@ void colo__session_end(struct colo_session *s)
 
 static void free_session(struct colo_session *s)
 {
+    uint64_t until_us = 0;
+
     if (s->role == COLO_ROLE_PRIMARY) {
         colo__match_fini(&s->p.match);
         colo__transfer_fini(&s->p.transfer);
@@ -235,8 +239,11 @@ static void free_session(struct colo_session *s)
     for (uint32_t i = 0; i < COLO_MAX_STREAMS; i++)
         if (s->stream[i])
             colo__link_ops(s->stream[i])->close(s->stream[i]);
-    colo__disks_free(&s->disks);
-    colo__nets_free(&s->nets);
+    /* after a takeover they are to outlive us */
+    if (s->failover != COLO_FAILOVER_COMPLETED)
+        until_us = colo__now_us(&colo__clock_monotonic) + REAP_US;
+    colo__disks_free(&s->disks, until_us);
+    colo__nets_free(&s->nets, until_us);
     colo__network_free(&s->network);
     colo__bootstrap_end(s->boot);
     if (s->parts.hv)

@@ -15,6 +15,7 @@
 #include "qmp.h"
 
 #define READ_STEP 4096u
+#define GRACE_US 1000000
 #define FLOOD 64 /* messages that are taken in also after the deadline */
 
 struct colo_qmp {
@@ -266,7 +267,8 @@ int colo__qmp_wait(struct colo_qmp *qmp, uint64_t deadline_us,
         bool is_event;
         int rc;
 
-        if (i > FLOOD && late(deadline_us, err))
+        /* who waits for one event among others comes again and again */
+        if (late(deadline_us + (i > FLOOD ? 0 : GRACE_US), err))
             return COLO_E_TIMEOUT;
         if (qmp->broken)
             return colo__fail(err, COLO_E_HV, 0, "qmp",

@@ -11,9 +11,9 @@
 
 #include "../../remus-compat/stream-piece.h"
 
-/* tries before the live round rests, and for how many epochs it does */
 #define PREPARE_STEP 16384ul   /* pages: 64 MiB, some ten milliseconds */
 #define PREPARE_MOST 262144ul  /* the rest comes by faults, if it is needed */
+/* tries before the live round rests, and for how many epochs it does */
 #define LIVE_BAD_MAX 4
 #define LIVE_REST 32
 /* a live round pays when at least this share of it is not dirtied again */

@@ -220,7 +220,9 @@ void colo__epoch_prepare(struct colo_epoch *epoch, uint64_t pages)
     if (pages <= epoch->touched)
         return;
     /* An older kernel refuses; the faults then come one by one. */
-    if (madvise(epoch->pages, pages * COLO_PAGE_SIZE, MADV_POPULATE_WRITE) ||
+    if (madvise((uint8_t *)epoch->pages + epoch->touched * COLO_PAGE_SIZE,
+                (pages - epoch->touched) * COLO_PAGE_SIZE,
+                MADV_POPULATE_WRITE) ||
         madvise(epoch->gfns, round_up(pages * sizeof(*epoch->gfns),
                                       COLO_PAGE_SIZE), MADV_POPULATE_WRITE))
         return;
