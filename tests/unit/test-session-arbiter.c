@@ -11,44 +11,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "session-pair.h"
+#include "session-arbiter.h"
 
 #include "pure-common.h"
-
-struct colo_arbiter {
-    const struct colo_arbiter_ops *ops;
-    int asked;
-    bool silent;
-};
-
-static void a_close(struct colo_arbiter *a)
-{
-    (void)a;
-}
-
-static int a_fd(struct colo_arbiter *a)
-{
-    (void)a;
-    return -1;
-}
-
-static int a_ask(struct colo_arbiter *a, int role, struct colo_error *err)
-{
-    (void)role;
-    (void)err;
-    a->asked++;
-    return 0;
-}
-
-static int a_answer(struct colo_arbiter *a, struct colo_error *err)
-{
-    if (a->silent)
-        return 1;
-    return colo__fail(err, COLO_E_REFUSED, 0, "arbiter", "no");
-}
-
-static const struct colo_arbiter_ops a_ops = { a_close, a_fd, a_ask,
-                                               a_answer };
 
 /* A protected guest whose primary is no more. */
 static void primary_lost(struct session_pair *t, struct colo_parts *parts)

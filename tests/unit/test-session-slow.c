@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <pthread.h>
 
+#include "session-arbiter.h"
 #include "session-follower.h"
 
 #include "pure-common.h"
@@ -92,6 +93,35 @@ END_TEST
 static struct session_pair *watched;
 static struct colo_hv_ops slow_ops;
 static const struct colo_hv_ops *real_ops;
+
+/* A primary with calls of ours where they are not NULL, and its backup on a
+ * thread. */
+static pthread_t slow_open(struct session_pair *t,
+                           int (*read)(struct colo_hv *, const uint64_t *,
+                                       size_t, uint8_t *, uint8_t *,
+                                       struct colo_error *),
+                           const struct colo_stop_ops *stop)
+{
+    struct colo_parts pp = { 0 }, sp = { 0 };
+    struct colo_hv *hv;
+    pthread_t th;
+
+    pair_connect(t);
+    hv = sim_hv_primary(t->guest);
+    real_ops = colo__hv_ops(hv);
+    slow_ops = *real_ops;
+    if (read)
+        slow_ops.read = read;
+    if (stop)
+        slow_ops.stop = stop;
+    *(const struct colo_hv_ops **)hv = &slow_ops;
+    side_open(&t->p, hv, &pp);
+    side_open(&t->s, sim_hv_secondary(&t->sim), &sp);
+    ck_assert_int_eq(sim_guest_run(t->guest, &t->p.err), 0);
+    ck_assert_int_eq(pthread_create(&th, NULL, backup_main, &t->s), 0);
+    return th;
+}
+
 static int slow_reads;
 
 static int slow_read(struct colo_hv *hv, const uint64_t *gfns, size_t n,
@@ -107,8 +137,6 @@ static int slow_read(struct colo_hv *hv, const uint64_t *gfns, size_t n,
 START_TEST(a_long_copy_is_no_death)
 {
     struct session_pair t;
-    struct colo_parts pp = { 0 }, sp = { 0 };
-    struct colo_hv *hv;
     uint64_t until;
     pthread_t th;
 
@@ -117,16 +145,7 @@ START_TEST(a_long_copy_is_no_death)
     slow_init(&t);
     t.sim.nr_gfns = 10752;
     t.sim.max_gfns = 16384;
-    pair_connect(&t);
-    hv = sim_hv_primary(t.guest);
-    real_ops = colo__hv_ops(hv);
-    slow_ops = *real_ops;
-    slow_ops.read = slow_read;
-    *(const struct colo_hv_ops **)hv = &slow_ops;
-    side_open(&t.p, hv, &pp);
-    side_open(&t.s, sim_hv_secondary(&t.sim), &sp);
-    ck_assert_int_eq(sim_guest_run(t.guest, &t.p.err), 0);
-    pthread_create(&th, NULL, backup_main, &t.s);
+    th = slow_open(&t, slow_read, NULL);
     until = now_ms() + 40000;
     while (now_ms() < until && t.p.rc > 0 && t.p.checkpoints < 12) {
         if (t.p.checkpoints == 4)
@@ -159,31 +178,24 @@ static int slow_cancel(struct colo_hv *hv, bool *ret_stopped,
     return 0;
 }
 
+static int real_resume(struct colo_hv *hv, struct colo_error *err)
+{
+    return real_ops->stop->resume(hv, err);
+}
+
 START_TEST(a_slow_stop_is_no_death)
 {
-    struct colo_parts pp = { 0 }, sp = { 0 };
-    struct colo_stop_ops stop;
+    static const struct colo_stop_ops stop = {
+        .request = deaf_request, .cancel = slow_cancel, .resume = real_resume,
+    };
     struct session_pair t;
-    struct colo_hv *hv;
     uint64_t until;
     pthread_t th;
 
     deaf = false;
     slow_init(&t);
     t.p.config.stop_ms = 20000;
-    pair_connect(&t);
-    hv = sim_hv_primary(t.guest);
-    real_ops = colo__hv_ops(hv);
-    slow_ops = *real_ops;
-    stop = *real_ops->stop;
-    stop.request = deaf_request;
-    stop.cancel = slow_cancel;
-    slow_ops.stop = &stop;
-    *(const struct colo_hv_ops **)hv = &slow_ops;
-    side_open(&t.p, hv, &pp);
-    side_open(&t.s, sim_hv_secondary(&t.sim), &sp);
-    ck_assert_int_eq(sim_guest_run(t.guest, &t.p.err), 0);
-    pthread_create(&th, NULL, backup_main, &t.s);
+    th = slow_open(&t, NULL, &stop);
     until = now_ms() + 30000;
     while (now_ms() < until && t.p.rc > 0 && t.p.checkpoints < 5)
         primary_turn(&t);
@@ -276,40 +288,11 @@ START_TEST(a_takeover_that_comes_late)
 }
 END_TEST
 
-struct colo_arbiter {
-    const struct colo_arbiter_ops *ops;
-    bool silent;
-};
-
-static void a_close(struct colo_arbiter *a)
-{
-    (void)a;
-}
-
-static int a_fd(struct colo_arbiter *a)
-{
-    (void)a;
-    return -1;
-}
-
-static int a_ask(struct colo_arbiter *a, int role, struct colo_error *err)
-{
-    (void)a, (void)role, (void)err;
-    return 0;
-}
-
-static int a_answer(struct colo_arbiter *a, struct colo_error *err)
-{
-    (void)err;
-    return a->silent;
-}
-
 /* The backup takes over while the primary still asks whether it may go on. */
 START_TEST(an_answer_that_comes_late)
 {
-    static const struct colo_arbiter_ops ops = { a_close, a_fd, a_ask,
-                                                 a_answer };
-    struct colo_arbiter a = { .ops = &ops, .silent = true };
+    struct colo_arbiter a = { .ops = &a_ops, .silent = true,
+                              .allows = true };
     struct colo_parts parts = { .arbiter = &a };
     struct session_pair t;
     uint64_t until;
