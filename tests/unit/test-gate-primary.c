@@ -389,16 +389,18 @@ static void finish(struct all *a)
         pthread_join(replica_hv.thread, NULL);
 }
 
+/* What each of the four has said, whoever was the first to end. */
+#define SAID(a) \
+    "%s; the primary: %d %s; its gate: %d %s", (a)->t.s.err.text, \
+    (a)->t.p.rc, (a)->t.p.err.text, (a)->to_rc, (a)->to_err.text
+
 /* The replica is the guest, from an epoch that was whole. */
 static void check_taken_over(struct all *a)
 {
     struct sim_guest *replica = sim_hv_guest(a->t.s.hv);
     char why[200];
 
-    /* the primary's own end comes first, where that is the cause */
-    ck_assert_msg(a->t.s.rc == 0, "%s; the primary: %d %s; its gate: %d %s",
-                  a->t.s.err.text, a->t.p.rc, a->t.p.err.text, a->to_rc,
-                  a->to_err.text);
+    ck_assert_msg(a->t.s.rc == 0, SAID(a));
     ck_assert_ptr_nonnull(replica);
     ck_assert_int_eq(guest_state(replica), COLO_HV_RUNNING);
     ck_assert_uint_eq(sim_hv_calls(a->t.s.hv, SIM_OP_START), 1);
@@ -563,7 +565,7 @@ START_TEST(process_killed)
     a.process = true;
     start(&a);
     pair_until(&a.t, 15000, a.t.s.checkpoints >= 4 || a.t.s.rc <= 0);
-    ck_assert_msg(a.t.s.rc == 1, "%s", a.t.s.err.text);
+    ck_assert_msg(a.t.s.rc == 1, SAID(&a));
     ck_assert_int_eq(kill(child_of(a.pid), SIGKILL), 0);
     pair_until(&a.t, 15000, a.t.s.rc <= 0);
     check_not_taken_over(&a);
