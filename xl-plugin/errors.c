@@ -8,9 +8,8 @@
 #include "errors.h"
 #include "internal.h"
 
-/* What xl does with them: after GUEST_TIMEDOUT it leaves the guest alone, after
- * any other it resumes it, which does nothing to a guest that runs.  The text
- * with the reason goes to xl's log. */
+/* xl migrate-receive prints the number, and that is all.  The text with the
+ * reason goes to xl's log.  xl remus is not told: see remus_end(). */
 static const struct {
     int code, libxl;
 } table[] = {

@@ -91,7 +91,8 @@ static void on_say(void *user, int level, const char *text)
     say(user, level, "%s", text);
 }
 
-/* rc of libcolo becomes libxl's; the reason is logged */
+/* xl migrate-receive's end: rc of libcolo becomes libxl's, the reason is
+ * logged */
 static int fail(libxl_ctx *ctx, int rc, const struct colo_error *err)
 {
     say(ctx, COLO_LOG_ERROR, "%s", err->text);
@@ -99,6 +100,22 @@ static int fail(libxl_ctx *ctx, int rc, const struct colo_error *err)
 }
 
 /* ---- xl remus ----------------------------------------------------------- */
+
+/* xl makes libxl resume the guest, whatever we say, unless we say that it has
+ * not suspended.  But it runs, or whoever has it suspended this instant resumes
+ * it: another session, the watchdog of one that was killed, an xl save that has
+ * begun when protection was over.  A resume beside theirs costs the guest wide
+ * registers, or lets it run while it is copied.  So xl is to leave it alone,
+ * always; what has happened is in the log. */
+static int remus_end(libxl_ctx *ctx, int rc, const struct colo_error *err)
+{
+    if (rc < 0)
+        say(ctx, COLO_LOG_ERROR, "%s", err->text);
+    else
+        say(ctx, COLO_LOG_WARNING,
+            "protection has ended as asked; the guest runs");
+    return ERROR_GUEST_TIMEDOUT;
+}
 
 /* The next one of this name, which is stock libxl's. */
 static int stock_remus_start(libxl_ctx *ctx, libxl_domain_remus_info *info,
@@ -149,21 +166,21 @@ int libxl_domain_remus_start(libxl_ctx *ctx, libxl_domain_remus_info *info,
         return stock_remus_start(ctx, info, domid, send_fd, recv_fd, ao_how);
     rc = xl_request_from(info, &request, &err);
     if (rc)
-        return fail(ctx, rc, &err);
+        return remus_end(ctx, rc, &err);
     if (request.nowhere) { /* xl has no peer either, and one descriptor */
         rc = protect(ctx, &request, domid, "nowhere", send_fd, send_fd, &err);
-        return rc < 0 ? fail(ctx, rc, &err) : 0;
+        return remus_end(ctx, rc, &err);
     }
     rc = xl_peer_wait_hello(recv_fd, hello_ms(), host, &err);
     if (rc)
-        return fail(ctx, rc, &err);
+        return remus_end(ctx, rc, &err);
     if (!*host) {
         say(ctx, COLO_LOG_WARNING, "the peer has only stock Xen: so this is "
             "stock Remus, with what it can do");
         return stock_remus_start(ctx, info, domid, send_fd, recv_fd, ao_how);
     }
     rc = protect(ctx, &request, domid, host, send_fd, recv_fd, &err);
-    return rc < 0 ? fail(ctx, rc, &err) : 0;
+    return remus_end(ctx, rc, &err);
 }
 
 /* ---- xl migrate-receive -r, --colo --------------------------------------- */
