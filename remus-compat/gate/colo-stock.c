@@ -51,8 +51,12 @@
 #define BOOT_MS 30000u
 #define SILENT_MS 75000u   /* of a stock primary; more if it is slower.  libxl
                               gives its guest 60 s to suspend, and is silent */
-#define GATE_DEAD_MS 10000u /* of this process, to its session: no host is
-                               dead that does not get to send a heartbeat */
+/* Of this process, to its session, which is on the same host: silence says
+ * that this process is held up (stopped, swapped out), and nothing of the
+ * primary, so it is no reason to take over.  As long as this process itself
+ * would wait for a primary at most (MAX_SILENT_MS of from-primary.c).  That it
+ * has died is seen at once, by last words or the end of the links. */
+#define GATE_DEAD_MS 600000u
 #define MAX_PFN ((UINT64_C(1) << 26) - 1)
 
 static void to_syslog(void *user, int level, int sys_errno,

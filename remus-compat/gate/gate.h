@@ -46,7 +46,8 @@ int gate_to_backup(const struct gate *gate, struct colo_error *err);
 
 /* gate_from - everything is borrowed, but fd.
  * Units    *_ms: silent: without a byte from xl, at least; send: without
- *          progress of the session; dead: what the session takes for our end */
+ *          progress of the session; dead: of ours, what the session takes for
+ *          the loss of the primary */
 struct gate_from {
     struct colo_link *control, *bulk; /* to the session */
     uint8_t session[16];

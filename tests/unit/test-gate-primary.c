@@ -574,5 +574,45 @@ START_TEST(process_killed)
 }
 END_TEST
 
+/* nor is it when it is held up: its silence says nothing of the primary */
+START_TEST(process_held_up)
+{
+    static struct all a;
+    struct colo_heartbeat *hb;
+    uint64_t n;
+    pid_t gate;
+
+    init(&a);
+    a.process = true;
+    start(&a);
+    pair_until(&a.t, 15000, a.t.s.checkpoints >= 4 || a.t.s.rc <= 0);
+    ck_assert_msg(a.t.s.rc == 1, "%s", a.t.s.err.text);
+    gate = child_of(a.pid);
+    ck_assert_int_eq(kill(gate, SIGSTOP), 0);
+    /* what it has said before is taken in, and then it was a minute ago */
+    n = now_ms() + 300;
+    pair_until(&a.t, 5000, now_ms() >= n);
+    hb = &a.t.s.session->heartbeat;
+    hb->heard_us -= UINT64_C(60000000);
+    for (int i = 0; i < 20; i++)
+        side_process(&a.t.s);
+    ck_assert_msg(a.t.s.rc == 1, "%s", a.t.s.err.text);
+    ck_assert_int_lt(a.t.s.session->state, COLO_STATE_TAKEOVER);
+    n = a.t.s.checkpoints + 4;
+    ck_assert_int_eq(kill(gate, SIGCONT), 0);
+    pair_until(&a.t, 15000, a.t.s.checkpoints >= n || a.t.s.rc <= 0);
+    ck_assert_msg(a.t.s.rc == 1, "%s", a.t.s.err.text);
+    /* its end is no less of one */
+    ck_assert_int_eq(kill(gate, SIGSTOP), 0);
+    ck_assert_int_eq(kill(gate, SIGKILL), 0);
+    n = now_ms();
+    pair_until(&a.t, 15000, a.t.s.rc <= 0);
+    ck_assert_uint_lt(now_ms() - n, 15000);
+    check_not_taken_over(&a);
+    finish(&a);
+    ck_assert_int_eq(waitpid(a.pid, NULL, 0), a.pid);
+}
+END_TEST
+
 PURE_MAIN("gate-primary", connection_lost, silence, noise, lost_while_seeding,
-          asked_at_the_backup, process, process_killed)
+          asked_at_the_backup, process, process_killed, process_held_up)
