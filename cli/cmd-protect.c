@@ -260,10 +260,11 @@ static int check(struct protect *protect, int signal_fd)
     if (!report.refused) {
         if (config->peer_kind == COLO_PEER_STOCK)
             cli_say("%s: warning: %s is taken for a host with stock Xen: what "
-                    "is committed there is not acknowledged, and its sshd "
-                    "must be set to notice that this host is dead (see A "
-                    "BACKUP WITH STOCK XEN in colo(1))", config->domain,
-                    config->peer);
+                    "is committed there is not acknowledged, its sshd must be "
+                    "set to notice that this host is dead, and its xl creates "
+                    "and restarts no other guest meanwhile unless autoballoon "
+                    "is off there (see A BACKUP WITH STOCK XEN in colo(1))",
+                    config->domain, config->peer);
         return CLI_OK;
     }
     cli_say("%s: NOT protected on %s (%u reason%s above). The guest runs on "
