@@ -50,6 +50,7 @@ static void beat(void *user)
 
 static int act_seed(struct colo_session *s, struct colo_error *err)
 {
+    const struct colo_machine_ops *machine = colo__session_hv(s)->machine;
     struct colo_primary *p = &s->p;
     int fds[2] = { -1, -1 };
     int rc;
@@ -62,6 +63,8 @@ static int act_seed(struct colo_session *s, struct colo_error *err)
         return rc;
     p->capture.beat = beat;
     p->capture.beat_user = s;
+    if (machine->set_beat)
+        machine->set_beat(s->parts.hv, beat, s, s->config.commit_ms);
     rc = colo__transfer_init(&p->transfer, s->parts.bulk, &p->capture,
                              s->clock, s->config.commit_ms,
                              s->config.compress,

@@ -23,9 +23,13 @@
 
 #include "hv-xen.h"
 
-/* A piece is copied while the session does nothing else, see set_quiet. */
-#define QUIET_MS 2500
-#define QUIET_TIMES 3
+/* A piece is copied while the session does nothing else, and the guest stands
+ * still.  How large it is is the guest's matter: while the helper gets on, and
+ * the peer hears of us, it may take as long as an epoch may. */
+#define LIMIT_MS 10000
+#define STUCK_MS 3000          /* and has not moved: the helper hangs */
+#define BEAT_MS 20
+#define BEAT_BYTES (16u << 20) /* some milliseconds */
 
 /* ---- whose memory nobody reads ------------------------------------------ */
 
@@ -230,9 +234,54 @@ void colo__hv_xen_pv_close(struct colo_hv_xen *hv)
 
 /* ---- a piece ------------------------------------------------------------ */
 
+static void pv_set_beat(struct colo_hv *chv, void (*beat)(void *user),
+                        void *user, uint32_t limit_ms)
+{
+    struct colo_xen_pv *pv = &colo__hv_xen(chv)->pv;
+
+    pv->beat = beat;
+    pv->beat_user = user;
+    pv->limit_ms = limit_ms;
+}
+
+static void beat(const struct colo_xen_pv *pv)
+{
+    if (pv->beat)
+        pv->beat(pv->beat_user);
+}
+
+/* Until it says that the piece is whole.  It writes through an open file that is
+ * ours, too: where that stands is how far it is. */
+static int wait_whole(struct colo_hv_xen *hv, struct colo_error *err)
+{
+    struct colo_xen_pv *pv = &hv->pv;
+    uint32_t limit_ms = pv->limit_ms ? pv->limit_ms : LIMIT_MS;
+    uint64_t moved = colo__now_us(&colo__clock_monotonic), now = moved;
+    uint64_t end = now + (uint64_t)limit_ms * 1000;
+    off_t at, before = -1;
+    int rc;
+
+    for (;;) {
+        rc = colo__hv_xen_helper_wait(hv, BEAT_MS, &pv->whole, err);
+        if (rc != COLO_E_TIMEOUT)
+            return rc;
+        beat(pv);
+        now = colo__now_us(&colo__clock_monotonic);
+        at = lseek(pv->body_fd, 0, SEEK_CUR);
+        if (at != before)
+            moved = now;
+        before = at;
+        if (now >= end)
+            return colo__fail(err, COLO_E_TIMEOUT, 0, "hv-xen-pv", "an epoch "
+                              "of more than %lld bytes is not copied in %u ms",
+                              (long long)at, limit_ms);
+        if (now - moved >= STUCK_MS * UINT64_C(1000))
+            return rc;
+    }
+}
+
 static int take_piece(struct colo_hv_xen *hv, struct colo_error *err)
 {
-    uint32_t ms = hv->devices.quiet_ms ? hv->devices.quiet_ms : QUIET_MS;
     xc_domaininfo_t info;
     int rc;
 
@@ -242,8 +291,7 @@ static int take_piece(struct colo_hv_xen *hv, struct colo_error *err)
     hv->pv.broken = true; /* until it is whole */
     rc = tell_take(hv, err);
     if (!rc)
-        rc = colo__hv_xen_helper_wait(hv, (int)ms * QUIET_TIMES,
-                                      &hv->pv.whole, err);
+        rc = wait_whole(hv, err);
     if (!rc)
         rc = colo__hv_xen_getinfo(hv, &info, err);
     if (!rc && !colo__hv_xen_is_suspended(&info))
@@ -260,7 +308,8 @@ static int copy_piece(struct colo_hv_xen *hv, uint8_t *buf, uint32_t len,
                       struct colo_error *err)
 {
     for (uint32_t done = 0; done < len;) {
-        ssize_t n = pread(hv->pv.body_fd, buf + done, len - done, done);
+        uint32_t room = len - done < BEAT_BYTES ? len - done : BEAT_BYTES;
+        ssize_t n = pread(hv->pv.body_fd, buf + done, room, done);
 
         if (n < 0 && errno == EINTR)
             continue;
@@ -268,6 +317,7 @@ static int copy_piece(struct colo_hv_xen *hv, uint8_t *buf, uint32_t len,
             return colo__fail(err, COLO_E_HV, n ? errno : 0, "hv-xen-pv",
                               "an epoch of %u bytes ends after %u", len, done);
         done += (uint32_t)n;
+        beat(&hv->pv);
     }
     return 0;
 }
@@ -304,4 +354,5 @@ const struct colo_machine_ops colo__hv_xen_pv_machine_ops = {
     .check = colo__hv_xen_pv_check,
     .set = colo__hv_xen_pv_set,
     .load = colo__hv_xen_pv_load,
+    .set_beat = pv_set_beat,
 };

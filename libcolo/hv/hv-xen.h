@@ -110,6 +110,9 @@ struct colo_xen_pv {
     bool whole;          /* it has written what it was asked for: */
     uint64_t len;        /* bytes of it */
     bool broken;         /* a piece was lost: the stream cannot go on */
+    void (*beat)(void *user); /* while one is copied; NULL: nobody's */
+    void *beat_user;
+    uint32_t limit_ms;   /* for one; 0 default */
     /* secondary */
     int feed_fd;         /* into the restore; -1 */
     uint64_t nr_pfns;    /* of the guest that comes; 0 unknown */

@@ -166,6 +166,11 @@ struct colo_machine_ops {
      * is nothing to take over with. */
     int (*load)(struct colo_hv *hv, const uint8_t *buf, uint32_t len,
                 struct colo_error *err);
+    /* set_beat - streamed guests only, NULL else: get copies a piece, which may
+     * be large.  beat (NULL: none) is called all the while, so that a peer does
+     * not take it for our death.  It takes limit_ms at most. */
+    void (*set_beat)(struct colo_hv *hv, void (*beat)(void *user), void *user,
+                     uint32_t limit_ms);
 };
 
 struct colo_life_ops {

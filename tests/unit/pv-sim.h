@@ -31,8 +31,11 @@ struct pv_sim {
     uint32_t context_len;
     bool expected, ended;
     uint64_t loads;
+    void (*beat)(void *user);
+    void *beat_user;
+    struct side *other;       /* of a get that takes its time, see pv_linger */
     /* faults */
-    uint64_t gets, fail_get, fail_load, cut_at;
+    uint64_t gets, fail_get, fail_load, cut_at, slow_get;
 };
 static struct pv_sim pv;
 
@@ -132,6 +135,28 @@ static inline void pv_take(struct colo_hv *hv)
     pv.taken = true;
 }
 
+static inline void pv_set_beat(struct colo_hv *hv, void (*beat)(void *user),
+                               void *user, uint32_t limit_ms)
+{
+    (void)hv;
+    (void)limit_ms;
+    pv.beat = beat;
+    pv.beat_user = user;
+}
+
+/* The other side goes on meanwhile, and would take this one for dead. */
+static inline void pv_linger(void)
+{
+    uint64_t until = now_ms() + 3 * pv.other->config.dead_ms;
+
+    while (now_ms() < until) {
+        if (pv.beat)
+            pv.beat(pv.beat_user);
+        poll(NULL, 0, 5);
+        side_process(pv.other);
+    }
+}
+
 static inline int pv_get(struct colo_hv *hv, uint8_t *buf, uint32_t cap,
                          uint32_t *ret_len, struct colo_error *err)
 {
@@ -139,6 +164,8 @@ static inline int pv_get(struct colo_hv *hv, uint8_t *buf, uint32_t cap,
         if (++pv.gets == pv.fail_get)
             return colo__fail(err, COLO_E_HV, 0, "test", "the helper died");
         pv_take(hv);
+        if (pv.gets == pv.slow_get)
+            pv_linger();
         if (pv.gets == pv.cut_at)
             pv.len -= 8;
     }
@@ -235,6 +262,7 @@ static inline struct colo_hv *pv_primary(struct sim_guest *guest)
     pv.p.ops.dirty = pv_dirty;
     pv.p.ops.read = pv_no_pages;
     pv.p.machine.get = pv_get;
+    pv.p.machine.set_beat = pv_set_beat;
     return hv;
 }
 

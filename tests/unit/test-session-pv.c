@@ -83,6 +83,28 @@ START_TEST(takes_over)
 }
 END_TEST
 
+/* copying a large piece is no death */
+START_TEST(takes_its_time)
+{
+    struct session_pair t;
+
+    pair_init(&t);
+    pv_open(&t);
+    pv.other = &t.s;
+    pv.slow_get = 7;
+    pair_until(&t, 10000, t.p.checkpoints >= 12 || t.p.rc <= 0 ||
+               t.s.rc <= 0);
+    ck_assert_msg(t.p.rc == 1, "%s", t.p.err.text);
+    ck_assert_msg(t.s.rc == 1, "%s", t.s.err.text);
+    ck_assert_uint_ge(pv.gets, 12);
+    ck_assert_int_eq(colo_session_stop(t.p.session, NULL), 0);
+    pair_until(&t, 5000, t.p.rc <= 0 && t.s.rc <= 0);
+    ck_assert_msg(t.p.rc == 0, "%s", t.p.err.text);
+    ck_assert_uint_eq(sim_hv_calls(t.s.hv, SIM_OP_START), 0);
+    pv_close(&t);
+}
+END_TEST
+
 /* the helper dies while the guest stands still */
 START_TEST(get_fails)
 {
@@ -146,5 +168,6 @@ START_TEST(not_on_both)
 }
 END_TEST
 
-PURE_MAIN("session-pv", protects_and_stops, takes_over, get_fails,
-          half_a_piece, load_fails, peer_cannot, not_on_both)
+PURE_MAIN("session-pv", protects_and_stops, takes_over,
+          takes_its_time, get_fails, half_a_piece, load_fails, peer_cannot,
+          not_on_both)
