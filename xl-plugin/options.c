@@ -98,7 +98,8 @@ static const struct xl_option table[] = {
       "which must start colo-xl migrate-receive -r at the backup.", NULL },
     { 'e', NULL, XL_BY_XL, NULL,
       "The receiver at the backup does not wait in the background for the "
-      "end of the domain.", NULL },
+      "end of the domain. Without effect where the backup has libcolo.",
+      NULL },
     { 'N', "SCRIPT", XL_BY_NOBODY, "netbufscript",
       "Accepted: libcolo holds the guest's output without a script.", NULL },
     { 'F', NULL, XL_BY_COLO, "allow_unsafe",
