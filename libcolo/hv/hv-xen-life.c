@@ -197,13 +197,19 @@ static int stream_ended(struct colo_hv_xen *hv,
                       c->error[0] ? c->error : "the helper has died");
 }
 
-/* One that libvirt made under its own name bears the mark of a copy. */
+/* One that libvirt made under its own name bears the mark of a copy.
+ * Xen counts pauses, and an operator's `virsh resume` or `xl unpause` takes one
+ * back: libxl's.  With ours the copy still stands still, beside the guest that
+ * runs elsewhere; go() of hv-xen-replica.c takes back all. */
 static int adopt_replica(struct colo_hv_xen *hv, struct colo_error *err)
 {
     int rc = colo__hv_xen_adopt(hv, hv->domid, err);
 
-    hv->replica.marked = !rc && colo__hv_xen_replica_is_marked(hv);
-    return rc;
+    if (rc)
+        return rc;
+    hv->replica.marked = colo__hv_xen_replica_is_marked(hv);
+    return xc_domain_pause(hv->xch, hv->domid) < 0 ?
+           colo__hv_xen_fail(hv, err, "keep the replica paused") : 0;
 }
 
 /* The helper has ended: what does that mean? */

@@ -15,6 +15,8 @@
 
 #include "hv-xen.h"
 
+#define MAX_PAUSES 256 /* more than Xen counts */
+
 /* ---- of whom ---- */
 
 int colo__hv_xen_can_copy(struct colo_hv *chv, struct colo_error *err)
@@ -71,6 +73,25 @@ bool colo__hv_xen_replica_is_marked(struct colo_hv_xen *hv)
 
 /* ---- it goes on ---- */
 
+/* However often it is paused: by libxl, by us (hv-xen-life.c), by an operator
+ * who took it for a guest of this host. */
+static int unpause(struct colo_hv_xen *hv, struct colo_error *err)
+{
+    xc_domaininfo_t info;
+
+    for (int i = 0; i < MAX_PAUSES; i++) {
+        int rc = colo__hv_xen_getinfo(hv, &info, err);
+
+        if (rc || !(info.flags & XEN_DOMINF_paused))
+            return rc;
+        /* EINVAL: somebody else has just taken back the last one */
+        if (xc_domain_unpause(hv->xch, hv->domid) < 0 && errno != EINVAL)
+            return colo__hv_xen_fail(hv, err, "start the replica");
+    }
+    return colo__fail(err, COLO_E_HV, 0, "hv-xen", "somebody pauses domain %u "
+                      "again and again", hv->domid);
+}
+
 /* Its devices first, then its processors, wherever they stand: paused since the
  * seed, stopped by us, shut down by the replica itself. */
 static int go(struct colo_hv_xen *hv, struct colo_error *err)
@@ -95,9 +116,9 @@ static int go(struct colo_hv_xen *hv, struct colo_error *err)
         /* of an end by itself, xenstored was told */
         hv->stop.xs_stale |= !colo__hv_xen_is_suspended(&info);
     }
-    if ((info.flags & XEN_DOMINF_paused) &&
-        xc_domain_unpause(hv->xch, hv->domid) < 0)
-        return colo__hv_xen_fail(hv, err, "start the replica");
+    rc = unpause(hv, err);
+    if (rc)
+        return rc;
     colo__hv_xen_tell_xenstored(hv);
     hv->stop.stopped = hv->stop.requested = hv->stop.late = false;
     hv->gone_reported = false;

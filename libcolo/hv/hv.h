@@ -38,7 +38,7 @@
 struct colo_hv; /* starts with const struct colo_hv_ops *ops */
 
 #define COLO_HV_RUNNING  1
-#define COLO_HV_PAUSED   2
+#define COLO_HV_PAUSED   2  /* also a replica until the first run or start */
 #define COLO_HV_STOPPED  3  /* suspended, by us or by somebody */
 #define COLO_HV_SHUTDOWN 4  /* powered off, rebooting or crashed: see reason */
 #define COLO_HV_GONE     5  /* no such domain any more */

@@ -541,6 +541,7 @@ int xc_domain_pause(xc_interface *xch, uint32_t domid)
 {
     (void)xch, (void)domid;
     fake.pauses++;
+    fake.more_pauses += fake.paused;
     fake.paused = true;
     return gone();
 }
@@ -552,7 +553,10 @@ int xc_domain_unpause(xc_interface *xch, uint32_t domid)
     errno = EINVAL;
     if (!fake.paused)
         return -1;
-    fake.paused = false;
+    if (fake.more_pauses)
+        fake.more_pauses--;
+    else
+        fake.paused = false;
     return gone();
 }
 

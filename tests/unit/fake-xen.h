@@ -62,6 +62,7 @@ struct fake_xen {
 
     /* what was called */
     int pauses, unpauses, destroys;
+    int more_pauses;            /* beside the first */
     int maps, resumes, xs_resumes, setcontexts, shutdowns, populated, taken;
 
     /* what fails: the errno, once or for so many calls */

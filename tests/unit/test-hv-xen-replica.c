@@ -6,7 +6,14 @@
  */
 #include "pure-common.h"
 
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
+
+#include <xenctrl.h>
 
 #include "dm/dm.h"
 #include "fake-xen.h"
@@ -100,6 +107,49 @@ static void end(struct setup *t)
     colo__bitmap_fini(&t->bm);
     t->ops->close(t->hv);
     ck_assert_uint_eq(fake.subscribed, 0);
+}
+
+/* as a toolstack makes it: paused, once */
+static void seeded(struct setup *t)
+{
+    char dir[] = "/tmp/colo-replica.XXXXXX", path[64];
+    struct colo_hv_xen *hv;
+    uint32_t events = 0;
+    FILE *f;
+
+    memset(t, 0, sizeof(*t));
+    t->hv = fake_xen_start(NULL);
+    t->ops = colo__hv_ops(t->hv);
+    colo__bitmap_init(&t->bm);
+    fake.paused = fake.incoming = true;
+    ck_assert_ptr_nonnull(mkdtemp(dir));
+    hv = colo__hv_xen(t->hv);
+    free(hv->libexecdir);
+    hv->libexecdir = strdup(dir);
+    snprintf(path, sizeof(path), "%s/colo-toolstack", dir);
+    f = fopen(path, "we");
+    ck_assert_ptr_nonnull(f);
+    fprintf(f, "#!/bin/sh\n[ $1 = start ] || echo domid %d >&3\n"
+            "echo done >&3\n", FAKE_DOMID);
+    ck_assert_int_eq(fclose(f), 0);
+    ck_assert_int_eq(chmod(path, 0700), 0);
+    ck_assert_int_eq(t->ops->life->seed_in(t->hv, open("/dev/null", O_RDONLY),
+                                           &t->err), 0);
+    for (int i = 0; i < 1000 && !(events & COLO_HV_EV_SEEDED); i++) {
+        events |= fake_xen_poll(t->hv);
+        poll(NULL, 0, 10);
+    }
+    ck_assert(events & COLO_HV_EV_SEEDED);
+    unlink(path);
+    rmdir(dir);
+}
+
+static int state(struct setup *t)
+{
+    struct colo_hv_info info;
+
+    ck_assert_int_eq(t->ops->info(t->hv, &info, &t->err), 0);
+    return info.state;
 }
 
 static void run(struct setup *t)
@@ -302,6 +352,35 @@ START_TEST(test_start)
 }
 END_TEST
 
+/* An operator takes the paused replica for a guest: what he can undo is one
+ * pause, and the replica has more until it is the guest. */
+START_TEST(test_resumed_by_hand)
+{
+    struct setup t;
+
+    for (int resumes = -1; resumes <= 1; resumes++) {
+        seeded(&t);
+        ck_assert_int_eq(state(&t), COLO_HV_PAUSED);
+        if (resumes > 0)
+            ck_assert_int_eq(xc_domain_unpause(NULL, FAKE_DOMID), 0);
+        else if (resumes < 0)
+            ck_assert_int_eq(xc_domain_pause(NULL, FAKE_DOMID), 0);
+        ck_assert_int_eq(state(&t), COLO_HV_PAUSED);
+        ck_assert_int_eq(t.ops->life->start(t.hv, &t.err), 0);
+        ck_assert_int_eq(state(&t), COLO_HV_RUNNING);
+        ck_assert_int_eq(fake.more_pauses, 0);
+        end(&t);
+    }
+    /* more often: this can be seen */
+    seeded(&t);
+    ck_assert_int_eq(xc_domain_unpause(NULL, FAKE_DOMID), 0);
+    ck_assert_int_eq(xc_domain_unpause(NULL, FAKE_DOMID), 0);
+    ck_assert_int_eq(state(&t), COLO_HV_RUNNING);
+    ck_assert_int_eq(t.ops->life->start(t.hv, &t.err), 0);
+    end(&t);
+}
+END_TEST
+
 static int drop(bool *ret_guest)
 {
     struct colo_error err;
@@ -364,5 +443,6 @@ END_TEST
 
 PURE_MAIN("hv-xen-replica", test_who_can_be_copied, test_cycle,
           test_grows, test_shut_down,
-          test_pv_drivers, test_no_devices, test_start, test_dropped,
+          test_pv_drivers, test_no_devices, test_start,
+          test_resumed_by_hand, test_dropped,
           test_own_name)
