@@ -10,6 +10,12 @@
 
 #include "session-internal.h"
 
+/* ---- secondary.c -------------------------------------------------------- */
+
+/* of a replica that is not to run yet: nobody has let it run */
+int colo__secondary_check_paused(struct colo_session *s,
+                                 struct colo_error *err);
+
 /* ---- secondary-colo.c: the replica runs, too ---------------------------- */
 
 int colo__secondary_halt(struct colo_session *s, struct colo_error *err);

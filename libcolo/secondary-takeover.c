@@ -119,8 +119,11 @@ static int end_stream(struct colo_session *s, struct colo_error *err)
 
 int colo__secondary_take_over(struct colo_session *s, struct colo_error *err)
 {
-    int rc;
+    /* Memory of two moments is worse than no guest: a person must look. */
+    int rc = colo__secondary_check_paused(s, err);
 
+    if (rc)
+        return rc;
     colo__session_step_hook(s, "takeover");
     rc = s->info.streamed
              ? end_stream(s, err)

@@ -160,11 +160,33 @@ static void check_whole(struct colo_session *s)
         colo__session_raise(s, COLO_EV_WHOLE);
 }
 
+/* A replica that somebody has let run is no copy any more, and a second guest
+ * on the network. */
+int colo__secondary_check_paused(struct colo_session *s,
+                                 struct colo_error *err)
+{
+    struct colo_hv_info info;
+    int rc;
+
+    if (colo__both_run(s) || s->info.streamed)
+        return 0;
+    rc = colo__session_hv(s)->info(s->parts.hv, &info, err);
+    if (rc)
+        return rc;
+    if (info.state == COLO_HV_PAUSED || info.state == COLO_HV_GONE)
+        return 0; /* gone: a failure of its own */
+    return colo__fail(err, COLO_E_GUEST, 0, "secondary",
+                      "somebody has let the replica (domain %u) run",
+                      info.domid);
+}
+
 static int act_received(struct colo_session *s, struct colo_error *err)
 {
     struct colo_secondary *sec = &s->s;
-    int rc;
+    int rc = colo__secondary_check_paused(s, err);
 
+    if (rc)
+        return rc;
     colo__session_step_hook(s, "whole");
     /* From here on this epoch may be committed at the primary, so it is the
      * one that a takeover starts from: apply it whatever happens. */

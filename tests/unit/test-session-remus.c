@@ -133,6 +133,49 @@ START_TEST(guest_powers_off)
 }
 END_TEST
 
+/* An operator resumes the paused replica: it is no copy of anything then. */
+START_TEST(replica_let_run)
+{
+    struct session_pair t;
+    struct sim_guest *replica;
+
+    pair_init(&t);
+    pair_open(&t, NULL, NULL);
+    pair_protected(&t, 5);
+    replica = sim_hv_guest(t.s.hv);
+    ck_assert_int_eq(guest_state(replica), COLO_HV_PAUSED);
+    sim_guest_pause(replica, false);
+    pair_until(&t, 5000, pair_over(&t));
+    ck_assert_int_eq(t.s.rc, COLO_E_GUEST);
+    ck_text(t.s.err, "let the replica");
+    ck_assert_int_eq(guest_state(replica), COLO_HV_GONE);
+    ck_assert_int_eq(t.p.rc, COLO_E_PEER_SAID);
+    ck_text(t.p.err, "let the replica");
+    ck_assert_int_eq(guest_state(t.guest), COLO_HV_RUNNING);
+    pair_close(&t);
+}
+END_TEST
+
+/* The same after the last epoch: it does not take over. */
+START_TEST(takeover_of_one_that_ran)
+{
+    struct session_pair t;
+
+    pair_init(&t);
+    pair_open(&t, NULL, NULL);
+    pair_protected(&t, 5);
+    pair_until(&t, 5000, t.s.session->state == COLO_STATE_READY);
+    shutdown(t.p.control_fd, SHUT_RDWR);
+    t.p.rc = 0;
+    sim_guest_pause(sim_hv_guest(t.s.hv), false);
+    pair_until(&t, 5000, t.s.rc <= 0);
+    ck_assert_int_eq(t.s.rc, COLO_E_GUEST);
+    ck_text(t.s.err, "let the replica");
+    ck_assert_uint_eq(sim_hv_calls(t.s.hv, SIM_OP_START), 0);
+    pair_close(&t);
+}
+END_TEST
+
 START_TEST(refuses_enable_with_failover)
 {
     struct session_pair t;
@@ -154,5 +197,6 @@ END_TEST
 
 PURE_MAIN("session-remus", protects_and_stops, ended_at_the_backup,
           takes_over, backup_lost,
-          operator_takes_over, guest_powers_off,
+          operator_takes_over, guest_powers_off, replica_let_run,
+          takeover_of_one_that_ran,
           refuses_enable_with_failover)
