@@ -92,6 +92,29 @@ static int unpause(struct colo_hv_xen *hv, struct colo_error *err)
                       "again and again", hv->domid);
 }
 
+/* `virsh shutdown` of a copy writes what the guest is to do, and the copy would
+ * do that as soon as it runs: but the guest that it was meant for, if for any,
+ * was told at the other host. */
+static void forget_requests(struct colo_hv_xen *hv)
+{
+    unsigned len = 0;
+    char path[64];
+    char *value;
+
+    snprintf(path, sizeof(path), "/local/domain/%u/control/shutdown",
+             hv->domid);
+    value = xs_read(hv->xs, XBT_NULL, path, &len);
+    if (value && value[0]) {
+        colo__log(&hv->log, COLO_LOG_WARNING, -1, "hv-xen", "domain %u was "
+                  "asked to \"%.20s\" while it was a replica: this is not done",
+                  hv->domid, value);
+        if (!xs_write(hv->xs, XBT_NULL, path, "", 0))
+            colo__log(&hv->log, COLO_LOG_ERROR, errno, "hv-xen",
+                      "cannot take that back: it may be done at once");
+    }
+    free(value);
+}
+
 /* Its devices first, then its processors, wherever they stand: paused since the
  * seed, stopped by us, shut down by the replica itself. */
 static int go(struct colo_hv_xen *hv, struct colo_error *err)
@@ -116,6 +139,9 @@ static int go(struct colo_hv_xen *hv, struct colo_error *err)
         /* of an end by itself, xenstored was told */
         hv->stop.xs_stale |= !colo__hv_xen_is_suspended(&info);
     }
+    /* one that runs, as in mode colo, has no driver that would read them */
+    if (info.flags & XEN_DOMINF_paused)
+        forget_requests(hv);
     rc = unpause(hv, err);
     if (rc)
         return rc;

@@ -381,6 +381,28 @@ START_TEST(test_resumed_by_hand)
 }
 END_TEST
 
+/* "virsh shutdown" of the copy: the guest that it becomes does not do that */
+START_TEST(test_shutdown_by_hand)
+{
+    struct setup t;
+
+    seeded(&t);
+    strcpy(fake.control, "poweroff");
+    ck_assert_int_eq(t.ops->life->start(t.hv, &t.err), 0);
+    ck_assert_str_eq(fake.control, "");
+    ck_assert(!fake.paused);
+    end(&t);
+    begin(&t);
+    strcpy(fake.control, "reboot");
+    first_run(&t);
+    ck_assert_str_eq(fake.control, "");
+    /* of one that runs it is the guest's, as far as anybody knows */
+    strcpy(fake.control, "poweroff");
+    takes_over(&t);
+    ck_assert_str_eq(fake.control, "poweroff");
+}
+END_TEST
+
 static int drop(bool *ret_guest)
 {
     struct colo_error err;
@@ -444,5 +466,5 @@ END_TEST
 PURE_MAIN("hv-xen-replica", test_who_can_be_copied, test_cycle,
           test_grows, test_shut_down,
           test_pv_drivers, test_no_devices, test_start,
-          test_resumed_by_hand, test_dropped,
+          test_resumed_by_hand, test_shutdown_by_hand, test_dropped,
           test_own_name)
