@@ -32,6 +32,8 @@
 
 #define START_S 8    /* of which the guest may be paused */
 #define REARM_S 30
+#define STEP_S 60    /* of an end */
+#define CREATE_LOOKS 8 /* a libvirtd that was restarted comes back meanwhile */
 #define LATE_SUSPEND_MS 3000
 /* libvirtd goes on with a request whose client has gone: it waits 30 s for its
  * turn, and libxl then a minute for the guest's answer. */
@@ -268,14 +270,61 @@ int lv_rearm(uint32_t domid)
 
 /* ---- its end ---- */
 
-static int destroy(virDomainPtr dom, uint32_t domid)
+/* a guest that ends: libvirtd may be restarted meanwhile, and the connection
+ * with it, or start the guest anew by itself */
+struct ending {
+    uint32_t domid;
+    virConnectPtr conn;
+    unsigned char uuid[VIR_UUID_BUFLEN];
+};
+
+static int ending_open(struct ending *e, uint32_t domid,
+                       virDomainPtr *ret_dom)
 {
-    /* one that libvirtd has ended itself meanwhile, and perhaps started again:
-     * that is another domain */
-    if (virDomainGetID(dom) != domid ||
-        (virDomainDestroy(dom) < 0 && domain_is_here(domid))) {
-        if (!domain_is_here(domid))
-            return EXIT_OK;
+    int status;
+
+    *e = (struct ending){ .domid = domid };
+    status = lv_open(domid, &e->conn, ret_dom);
+    if (!status && virDomainGetUUID(*ret_dom, e->uuid) < 0) {
+        lv_error("the guest's UUID");
+        status = EXIT_FAILED;
+    }
+    return status;
+}
+
+/* The guest as libvirtd has it now, or NULL.  That the other end of the
+ * connection has gone shows when it is used. */
+static virDomainPtr look_up(struct ending *e)
+{
+    for (int i = 0; i < 2; i++) {
+        virDomainPtr dom = NULL;
+
+        alarm(STEP_S);
+        if (e->conn && virConnectIsAlive(e->conn) != 1) {
+            virConnectClose(e->conn);
+            e->conn = NULL;
+        }
+        if (!e->conn)
+            e->conn = lv_connect();
+        if (e->conn)
+            dom = virDomainLookupByUUID(e->conn, e->uuid);
+        if (dom || !e->conn || virConnectIsAlive(e->conn) == 1)
+            return dom;
+    }
+    return NULL;
+}
+
+/* One that libvirtd has ended itself meanwhile, and perhaps started again, is
+ * another domain: so it is asked just before what the guest is now. */
+static int destroy(struct ending *e)
+{
+    virDomainPtr dom = look_up(e);
+    bool same = dom && virDomainGetID(dom) == e->domid;
+    int r = same ? virDomainDestroy(dom) : 0;
+
+    if (dom)
+        virDomainFree(dom);
+    if ((!same || r < 0) && domain_is_here(e->domid)) {
         lv_error("destroy");
         return EXIT_FAILED;
     }
@@ -284,42 +333,66 @@ static int destroy(virDomainPtr dom, uint32_t domid)
 
 int lv_destroy(uint32_t domid)
 {
-    virConnectPtr conn;
-    virDomainPtr dom;
-    int status = lv_open(domid, &conn, &dom);
+    virDomainPtr dom = NULL;
+    struct ending e;
+    int status = ending_open(&e, domid, &dom);
 
     if (!status)
-        status = destroy(dom, domid);
-    lv_close(conn, dom);
+        status = destroy(&e);
+    lv_close(e.conn, dom);
     return status;
 }
 
-static int create(virConnectPtr conn, virDomainPtr dom, const char *xml)
+/* Returns as create. */
+static int create_once(struct ending *e, const char *xml)
 {
-    for (int i = 0; i < CREATE_TRIES; i++) {
-        virDomainPtr made;
+    virDomainPtr dom = look_up(e), made = NULL;
+    int status = EXIT_ABSENT;
 
+    if (!e->conn)
+        goto out;
+    status = EXIT_FAILED;
+    if (dom && virDomainIsActive(dom) == 1)
+        status = EXIT_OK; /* it was faster */
+    else if (!xml && dom)
+        status = virDomainCreate(dom) == 0 ? EXIT_OK : EXIT_FAILED;
+    else if (xml)
+        made = virDomainCreateXML(e->conn, xml, 0);
+    if (made)
+        status = EXIT_OK;
+out:
+    if (made)
+        virDomainFree(made);
+    if (dom)
+        virDomainFree(dom);
+    return status;
+}
+
+/* EXIT_ABSENT: libvirtd has not come back. */
+static int create(struct ending *e, const char *xml)
+{
+    int status = EXIT_FAILED;
+
+    for (int i = 0, refused = 0; i < CREATE_LOOKS && refused < CREATE_TRIES;
+         i++) {
         sleep(CREATE_PAUSE_S);
-        if (!xml && virDomainCreate(dom) == 0)
-            return EXIT_OK;
-        made = xml ? virDomainCreateXML(conn, xml, 0) : NULL;
-        if (made) {
-            virDomainFree(made);
-            return EXIT_OK;
-        }
+        status = create_once(e, xml);
+        if (status == EXIT_OK)
+            return status;
+        refused += status == EXIT_FAILED;
     }
     lv_error("start anew");
-    return EXIT_FAILED;
+    return status;
 }
 
 /* As libvirt restarts a guest: from its definition, or, if it has none that
  * outlives the domain, from that of the domain. */
 int lv_restart(uint32_t domid)
 {
-    virConnectPtr conn;
-    virDomainPtr dom;
+    virDomainPtr dom = NULL;
     char *xml = NULL;
-    int status = lv_open(domid, &conn, &dom);
+    struct ending e;
+    int status = ending_open(&e, domid, &dom);
 
     if (status)
         goto out;
@@ -330,11 +403,11 @@ int lv_restart(uint32_t domid)
             goto out;
         }
     }
-    status = destroy(dom, domid);
+    status = destroy(&e);
     if (!status)
-        status = create(conn, dom, xml);
+        status = create(&e, xml);
 out:
     free(xml);
-    lv_close(conn, dom);
+    lv_close(e.conn, dom);
     return status;
 }

@@ -5,7 +5,7 @@
  * through libvirtd, one command per process.  Only libcolo/toolstack/libvirt.c
  * starts it.  It may end at any moment without harm to the guest: libvirtd may
  * hang, so every command but restore ends by SIGALRM at the latest; that is
- * EXIT_ABSENT while it has not been asked for anything.
+ * EXIT_ABSENT while a connection is waited for.
  */
 #include <errno.h>
 #include <fcntl.h>
