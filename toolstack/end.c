@@ -16,6 +16,7 @@
 #define DUMP_DIR "/var/lib/xen/dump"
 #define LIBVIRT_DUMP_DIR "/var/lib/libvirt/libxl/dump"
 #define LIBVIRT_FIRST_MS 2000
+#define LIBVIRT_ACTS_MS 30000 /* to end a guest, once it has begun */
 #define LOOK_MS 100
 
 static libxl_action_on_shutdown action_for(const libxl_domain_config *config,
@@ -84,6 +85,18 @@ static int64_t create(libxl_ctx *ctx, libxl_domain_config *config)
     return -1;
 }
 
+static bool is_here(libxl_ctx *ctx, uint32_t domid)
+{
+    return libxl_domain_info(ctx, NULL, domid) != ERROR_DOMAIN_NOTFOUND;
+}
+
+/* libvirt may have come that far before it ceased to answer. */
+static int destroy(libxl_ctx *ctx, uint32_t domid)
+{
+    return libxl_domain_destroy(ctx, domid, NULL) && is_here(ctx, domid) ? -1
+                                                                         : 0;
+}
+
 static int64_t carry_out(libxl_ctx *ctx, uint32_t domid,
                          libxl_domain_config *config,
                          libxl_action_on_shutdown action)
@@ -92,32 +105,44 @@ static int64_t carry_out(libxl_ctx *ctx, uint32_t domid,
     case LIBXL_ACTION_ON_SHUTDOWN_PRESERVE:
         return 0;
     case LIBXL_ACTION_ON_SHUTDOWN_RESTART_RENAME:
-        return preserve(ctx, domid, config) ? -1 : create(ctx, config);
+        if (preserve(ctx, domid, config) && is_here(ctx, domid))
+            return -1;
+        return create(ctx, config);
     case LIBXL_ACTION_ON_SHUTDOWN_SOFT_RESET:
         report("warning", "a soft reset is not supported after protection: "
                "the guest is started anew");
         /* fall through */
     case LIBXL_ACTION_ON_SHUTDOWN_COREDUMP_RESTART:
     case LIBXL_ACTION_ON_SHUTDOWN_RESTART:
-        if (libxl_domain_destroy(ctx, domid, NULL))
+        if (destroy(ctx, domid))
             return -1;
         return create(ctx, config);
     case LIBXL_ACTION_ON_SHUTDOWN_COREDUMP_DESTROY:
     case LIBXL_ACTION_ON_SHUTDOWN_DESTROY:
     default:
-        return libxl_domain_destroy(ctx, domid, NULL) ? -1 : 0;
+        return destroy(ctx, domid);
     }
 }
 
 /* ---- libvirt ---- */
 
 /* After a restart of libvirtd it sees a guest's end by itself, and does what is
- * to be done.  Only it knows whether it does: it has the first word. */
+ * to be done.  Only it knows whether it does: it has the first word.  What it
+ * destroys it pauses first: then it is at work, and what it would find in the
+ * place of ours is the guest that it has started anew. */
 static bool libvirt_has_done_it(libxl_ctx *ctx, uint32_t domid)
 {
-    for (int ms = 0; ms < LIBVIRT_FIRST_MS; ms += LOOK_MS) {
-        int r = libxl_domain_info(ctx, NULL, domid);
+    int limit = LIBVIRT_FIRST_MS;
 
+    for (int ms = 0; ms < limit; ms += LOOK_MS) {
+        libxl_dominfo info;
+        int r;
+
+        libxl_dominfo_init(&info);
+        r = libxl_domain_info(ctx, &info, domid);
+        if (!r && (info.paused || info.dying))
+            limit = LIBVIRT_ACTS_MS;
+        libxl_dominfo_dispose(&info);
         if (r == ERROR_DOMAIN_NOTFOUND)
             return true;
         usleep(LOOK_MS * 1000);
@@ -125,9 +150,27 @@ static bool libvirt_has_done_it(libxl_ctx *ctx, uint32_t domid)
     return false;
 }
 
+/* Has libvirt started it anew, although it said that it could not? */
+static bool is_elsewhere(libxl_ctx *ctx, uint32_t domid,
+                         const libxl_uuid *uuid)
+{
+    libxl_dominfo *list;
+    bool found = false;
+    int n = 0;
+
+    list = libxl_list_domain(ctx, &n);
+    for (int i = 0; list && i < n; i++)
+        found |= list[i].domid != domid && !list[i].dying &&
+                 !libxl_uuid_compare(&list[i].uuid, uuid);
+    if (list)
+        libxl_dominfo_list_free(list, n);
+    return found;
+}
+
 /* What libvirt makes of each action.  Returns as end_domain, or 1: libvirt does
- * not answer, or cannot do what libxl can as well. */
-static int64_t carry_out_by_libvirt(uint32_t domid,
+ * not answer, or has not done what libxl can as well. */
+static int64_t carry_out_by_libvirt(libxl_ctx *ctx, uint32_t domid,
+                                    const libxl_uuid *uuid,
                                     libxl_action_on_shutdown action)
 {
     int status;
@@ -140,13 +183,16 @@ static int64_t carry_out_by_libvirt(uint32_t domid,
     case LIBXL_ACTION_ON_SHUTDOWN_COREDUMP_RESTART:
     case LIBXL_ACTION_ON_SHUTDOWN_RESTART:
         status = libvirt_do("restart", domid);
+        /* a guest that was ended and is not started again is the worst */
+        if (status == EXIT_FAILED && !is_elsewhere(ctx, domid, uuid))
+            status = EXIT_ABSENT;
         break;
     default:
         status = libvirt_do("destroy", domid) ? EXIT_ABSENT : EXIT_OK;
         break;
     }
     if (status == EXIT_ABSENT)
-        report("warning", "libvirt does not answer: the guest's end is carried "
+        report("warning", "libvirt does not do it: the guest's end is carried "
                "out without it");
     return status == EXIT_OK ? 0 : status == EXIT_ABSENT ? 1 : -1;
 }
@@ -176,7 +222,8 @@ int64_t end_domain(uint32_t domid, int reason)
     if (action == LIBXL_ACTION_ON_SHUTDOWN_COREDUMP_DESTROY ||
         action == LIBXL_ACTION_ON_SHUTDOWN_COREDUMP_RESTART)
         dump_core(ctx, domid, config.c_info.name, libvirt);
-    next = libvirt ? carry_out_by_libvirt(domid, action) : 1;
+    next = libvirt ? carry_out_by_libvirt(ctx, domid, &config.c_info.uuid,
+                                          action) : 1;
     if (next > 0)
         next = carry_out(ctx, domid, &config, action);
 out:
