@@ -5,7 +5,8 @@
  *
  * start: the replica runs already, whether or not libvirtd answers; libvirtd
  * still has it as paused, and changes that by unpausing only.  So it is paused
- * for the moment of that call.
+ * for the moment of that call; a libvirtd that takes longer over it does not
+ * hear of it.
  *
  * rearm: libxl, inside libvirtd, reports no shutdown of a domain that it has
  * once seen suspended; libvirt asks it anew when it wakes a guest that it has
@@ -30,7 +31,8 @@
 #include "hv/watchdog.h"
 #include "lv.h"
 
-#define START_S 8    /* of which the guest may be paused */
+#define START_S 8
+#define PAUSED_S 1   /* of it, or of the next one */
 #define REARM_S 30
 #define STEP_S 60    /* of an end */
 #define CREATE_LOOKS 8 /* a libvirtd that was restarted comes back meanwhile */
@@ -104,15 +106,19 @@ static int state_of(virDomainPtr dom)
     return virDomainGetState(dom, &state, NULL, 0) < 0 ? -1 : state;
 }
 
+/* The alarm ends this process, and settle_undo() lets the guest run. */
 static int unpause_by_libvirt(virDomainPtr dom, uint32_t domid)
 {
+    unsigned left;
     int r;
 
     if (!set_paused(domid, true)) {
         report("error", "domain %u cannot be paused for libvirt", domid);
         return EXIT_FAILED;
     }
+    left = alarm(PAUSED_S);
     r = virDomainResume(dom);
+    alarm(left);
     if (r < 0) {
         set_paused(domid, false);
         lv_error("resume");
@@ -165,7 +171,10 @@ static int settle(void *arg)
     if (status)
         goto out;
     state = state_of(dom);
-    if (state == VIR_DOMAIN_PAUSED) {
+    /* What was never suspended here has come by a takeover, and start has tried
+     * that a moment ago: once is enough for a guest that runs. */
+    if (state == VIR_DOMAIN_PAUSED &&
+        (!life->rearm || was_suspended(life->domid))) {
         status = unpause_by_libvirt(dom, life->domid);
         state = VIR_DOMAIN_RUNNING;
     }

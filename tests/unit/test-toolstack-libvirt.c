@@ -314,5 +314,48 @@ START_TEST(test_has_done_it)
 }
 END_TEST
 
+START_TEST(test_start)
+{
+    begin();
+    lvd->state = VIR_DOMAIN_PAUSED;
+    ck_assert_int_eq(lv_start(FAKE_DOMID), EXIT_OK);
+    ck_assert_int_eq(lvd->resumes, 1);
+    ck_assert_int_eq(lvd->state, VIR_DOMAIN_RUNNING);
+    ck_assert_int_eq(fake.unpauses, 0); /* in the child, if at all */
+    begin();
+    ck_assert_int_eq(lv_start(FAKE_DOMID), EXIT_OK);
+    ck_assert_int_eq(lvd->resumes, 0);
+}
+END_TEST
+
+/* The guest does not stand still for as long as libvirtd does, and not twice.
+ * The child's pause is not seen here: so it is paused from the beginning. */
+START_TEST(test_start_hangs)
+{
+    uint64_t begun = colo__now_us(&colo__clock_monotonic);
+
+    begin();
+    lvd->state = VIR_DOMAIN_PAUSED;
+    lvd->hangs = fake.paused = true;
+    ck_assert_int_eq(lv_start(FAKE_DOMID), EXIT_FAILED);
+    ck_assert_int_eq(lvd->resumes, 1);
+    ck_assert(!fake.paused);
+    ck_assert_uint_lt(colo__now_us(&colo__clock_monotonic) - begun, 5000000);
+    ck_assert_int_eq(lv_rearm(FAKE_DOMID), EXIT_FAILED);
+    ck_assert_int_eq(lvd->resumes, 1);
+}
+END_TEST
+
+/* on the host that has protected it, all along */
+START_TEST(test_rearm)
+{
+    begin();
+    strcpy(fake.old_port, "5");
+    lvd->state = VIR_DOMAIN_PAUSED;
+    ck_assert_int_eq(lv_rearm(FAKE_DOMID), EXIT_OK);
+    ck_assert_int_eq(lvd->resumes, 1);
+}
+END_TEST
+
 PURE_MAIN("toolstack-libvirt", test_restart, test_restarted_meanwhile,
-          test_has_done_it)
+          test_has_done_it, test_start, test_start_hangs, test_rearm)
