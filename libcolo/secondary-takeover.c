@@ -185,9 +185,11 @@ int colo__secondary_hand_over(struct colo_session *s, struct colo_error *err)
     /* the guest runs: what is missing now is a warning and no failure */
     if (s->s.tracking && colo__session_hv(s)->track(s->parts.hv, 0, &warn))
         colo__session_warn(s, warn.text);
+    /* a toolstack may be long in coming to it: the network first */
+    colo__network_announce(s);
+    (void)colo__network_announced(s);
     if (colo__session_hv(s)->life->abandon(s->parts.hv, &warn))
         colo__session_warn(s, warn.text);
-    colo__network_announce(s);
     return 0;
 }
 

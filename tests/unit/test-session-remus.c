@@ -7,6 +7,30 @@
 
 #include "pure-common.h"
 
+/* in place of the real one, by the linker */
+static struct {
+    struct colo_hv *hv;
+    int calls;
+    uint64_t abandons; /* by then */
+} announced;
+
+int __wrap_colo__announce_new(uint32_t domid, const struct colo_learn *learn,
+                              const struct colo_clock *clock,
+                              const struct colo_log *log,
+                              struct colo_announce **ret,
+                              struct colo_error *err);
+int __wrap_colo__announce_new(uint32_t domid, const struct colo_learn *learn,
+                              const struct colo_clock *clock,
+                              const struct colo_log *log,
+                              struct colo_announce **ret,
+                              struct colo_error *err)
+{
+    (void)domid, (void)learn, (void)clock, (void)log, (void)ret;
+    announced.calls++;
+    announced.abandons = sim_hv_calls(announced.hv, SIM_OP_ABANDON);
+    return colo__fail(err, COLO_E_SYS, 0, "test", "there is no network");
+}
+
 START_TEST(protects_and_stops)
 {
     struct session_pair t;
@@ -75,6 +99,27 @@ START_TEST(takes_over)
     sim_guest_pause(replica, true);
     ck_assert_msg(sim_guest_verify(replica, &t.sim, why, sizeof(why)), "%s",
                   why);
+    pair_close(&t);
+}
+END_TEST
+
+/* Its clients find it before a toolstack has taken note. */
+START_TEST(announces_first)
+{
+    struct session_pair t;
+
+    pair_init(&t);
+    pair_open(&t, NULL, NULL);
+    pair_protected(&t, 5);
+    announced.hv = t.s.hv;
+    t.s.session->network.learn.count = 1;
+    shutdown(t.p.control_fd, SHUT_RDWR);
+    t.p.rc = 0;
+    pair_until(&t, 5000, t.s.rc <= 0);
+    ck_assert_msg(t.s.rc == 0, "%s", t.s.err.text);
+    ck_assert_int_eq(announced.calls, 1);
+    ck_assert_uint_eq(announced.abandons, 0);
+    ck_assert_uint_eq(sim_hv_calls(t.s.hv, SIM_OP_ABANDON), 1);
     pair_close(&t);
 }
 END_TEST
@@ -196,7 +241,7 @@ START_TEST(refuses_enable_with_failover)
 END_TEST
 
 PURE_MAIN("session-remus", protects_and_stops, ended_at_the_backup,
-          takes_over, backup_lost,
+          takes_over, announces_first, backup_lost,
           operator_takes_over, guest_powers_off, replica_let_run,
           takeover_of_one_that_ran,
           refuses_enable_with_failover)
