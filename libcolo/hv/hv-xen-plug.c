@@ -3,7 +3,8 @@
  *
  * A device that another tool attaches to a protected guest, or takes away, is
  * not on the backup, or still is: a replica that takes over would have another
- * machine than its memory knows.  libxl lists a guest's devices in xenstore.
+ * machine than its memory knows.  libxl lists a guest's devices in xenstore,
+ * and what is in a drive: what it writes there, the watch tells.
  * Thread rule: hv.h's.
  */
 #include <stdio.h>
@@ -24,10 +25,26 @@ static void add_name(struct colo_xen_plug *plug, const char *name)
                                          plug->devices);
 }
 
+/* What a disk is of: another CD is the same device, and the replica's QEMU
+ * would go on with the one before. */
+static void add_medium(struct colo_hv_xen *hv, struct colo_xen_plug *plug,
+                       const char *device)
+{
+    unsigned len = 0;
+    char path[192];
+    char *params;
+
+    snprintf(path, sizeof(path), "%s/params", device);
+    params = xs_read(hv->xs, XBT_NULL, path, &len);
+    if (params)
+        add_name(plug, params);
+    free(params);
+}
+
 /* Kinds, and of each the numbers. */
 static void read_devices(struct colo_hv_xen *hv, struct colo_xen_plug *ret)
 {
-    char path[64], of_kind[128];
+    char path[64], of_kind[128], device[176];
     unsigned i, j, kinds = 0, n;
     char **kind, **id;
 
@@ -41,6 +58,8 @@ static void read_devices(struct colo_hv_xen *hv, struct colo_xen_plug *ret)
         for (j = 0; id && j < n; j++) {
             add_name(ret, kind[i]);
             add_name(ret, id[j]);
+            snprintf(device, sizeof(device), "%s/%.40s", of_kind, id[j]);
+            add_medium(hv, ret, device);
             ret->count++;
         }
         free(id);
@@ -84,5 +103,5 @@ int colo__hv_xen_plug_look(struct colo_hv_xen *hv, struct colo_error *err)
                       "same devices any more",
                       now.count > hv->plug.count ? "attached a device" :
                       now.count < hv->plug.count ? "detached a device" :
-                                                   "exchanged a device");
+                                "exchanged a device or its medium");
 }

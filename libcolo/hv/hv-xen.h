@@ -143,7 +143,7 @@ struct colo_xen_child {
 
 /* its devices, as they were when it was adopted */
 struct colo_xen_plug {
-    uint64_t devices;  /* a hash of their names */
+    uint64_t devices;  /* a hash of their names and media */
     unsigned count;
 };
 

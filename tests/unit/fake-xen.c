@@ -320,6 +320,8 @@ static const char *node(const char *path)
         return fake.control;
     if (!strncmp(path, "/libcolo/", 9) && strstr(path, "/owner"))
         return fake.owner[0] ? fake.owner : NULL;
+    if (!strncmp(path, "/libxl/", 7) && strstr(path, "/params"))
+        return fake.medium;
     if (strstr(path, "/name"))
         return fake.name ? fake.name :
                fake.incoming ? "guest--incoming" : "guest";

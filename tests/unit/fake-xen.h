@@ -59,6 +59,7 @@ struct fake_xen {
     bool locked, foreign_lock;  /* libxl's lock: ours, or somebody's */
     unsigned unplugged;         /* devices that libxl does not list any more */
     bool exchanged;             /* one of them has another number */
+    const char *medium;         /* what is in the drives */
 
     /* what was called */
     int pauses, unpauses, destroys;

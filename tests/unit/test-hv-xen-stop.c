@@ -112,6 +112,17 @@ START_TEST(test_plugged)
     ck_assert_int_eq(poll_error(&t), COLO_E_STATE);
     ck_assert_ptr_nonnull(strstr(t.err.text, "exchanged a device"));
     end(&t);
+    /* a CD is put in, and taken out again */
+    begin(&t);
+    fake.medium = "";
+    ck_assert_int_eq(colo__hv_xen_plug_watch(colo__hv_xen(t.hv), &t.err), 0);
+    ck_assert_int_eq(poll_error(&t), 0);
+    fake.medium = "/srv/a.iso";
+    ck_assert_int_eq(poll_error(&t), COLO_E_STATE);
+    ck_assert_ptr_nonnull(strstr(t.err.text, "its medium"));
+    fake.medium = "";
+    ck_assert_int_eq(poll_error(&t), 0);
+    end(&t);
     begin(&t);
     colo__hv_xen(t.hv)->plug.count = 1;
     ck_assert_int_eq(poll_error(&t), COLO_E_STATE);
