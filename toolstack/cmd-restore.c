@@ -24,6 +24,7 @@ struct restore_state {
     bool may_destroy; /* there was none with this uuid before */
     bool streamed;
     int toolstack;
+    pid_t helper; /* of libvirt's restore */
 };
 
 static int read_all(void *data, size_t len)
@@ -149,7 +150,7 @@ static int restore_by_libxl(libxl_ctx *ctx, libxl_domain_config *config,
 
 /* By libvirt if the guest was libvirt's over there, and here is one. */
 static int restore(libxl_ctx *ctx, libxl_domain_config *config,
-                   const char *xml, const struct restore_state *state)
+                   const char *xml, struct restore_state *state)
 {
     int toolstack = state->toolstack;
     char uuid[LIBXL_UUID_FMTLEN + 1];
@@ -163,7 +164,7 @@ static int restore(libxl_ctx *ctx, libxl_domain_config *config,
         return restore_by_libxl(ctx, config, state->streamed);
     snprintf(uuid, sizeof(uuid), LIBXL_UUID_FMT,
              LIBXL_UUID_BYTES(config->c_info.uuid));
-    status = libvirt_restore(xml, uuid);
+    status = libvirt_restore(xml, uuid, &state->helper);
     if (status != EXIT_ABSENT)
         return status;
     if (toolstack == TOOLSTACK_LIBVIRT) {
@@ -207,6 +208,7 @@ static void restore_undo(void *arg, bool killed)
     uint32_t domid;
 
     (void)killed;
+    libvirt_restore_undo(state->helper);
     if (!state->may_destroy)
         return;
     ctx = report_ctx();

@@ -118,19 +118,35 @@ char *libvirt_xml(uint32_t domid)
     return text;
 }
 
-int libvirt_restore(const char *xml, const char *uuid)
+int libvirt_restore(const char *xml, const char *uuid, pid_t *ret_helper)
 {
     int status = EXIT_FAILED, fd;
     size_t len = strlen(xml);
 
     fd = memfd_create("libvirt-xml", MFD_CLOEXEC);
-    if (fd < 0 || !write_all(fd, xml, len) ||
-        lseek(fd, 0, SEEK_SET))
+    if (fd < 0 || !write_all(fd, xml, len) || lseek(fd, 0, SEEK_SET)) {
         report("error", "no memory");
-    else
-        status = wait_helper(start_helper("restore", uuid, STDERR_FILENO,
-                                          fd));
+    } else {
+        *ret_helper = start_helper("restore", uuid, STDERR_FILENO, fd);
+        status = wait_helper(*ret_helper);
+    }
     if (fd >= 0)
         close(fd);
     return status;
+}
+
+/* A reader that waits for somebody to write is released by one that comes,
+ * finds the end, and gives up; who opens it in between finds that, too. */
+void libvirt_restore_undo(pid_t helper)
+{
+    char path[64];
+    int fd;
+
+    if (helper <= 0)
+        return;
+    snprintf(path, sizeof(path), LIBVIRT_FIFO, (int)helper);
+    fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
+    (void)unlink(path);
+    if (fd >= 0)
+        close(fd);
 }

@@ -22,6 +22,11 @@
  * and nothing was done or read. */
 #define EXIT_ABSENT 3
 #define XML_FD 5
+#ifndef LIBVIRT_FIFO_DIR
+#define LIBVIRT_FIFO_DIR "/run/libcolo"
+#endif
+/* what libvirtd restores from; the number is the helper's */
+#define LIBVIRT_FIFO LIBVIRT_FIFO_DIR "/restore-%d"
 
 /* toolstack_word - TOOLSTACK_*, or -1 */
 int toolstack_word(const char *word);
@@ -36,7 +41,11 @@ int libvirt_do(const char *command, uint32_t domid);
 char *libvirt_xml(uint32_t domid);
 
 /* libvirt_restore - a paused domain of libvirt's from the stream at stdin; its
- * domid is reported. */
-int libvirt_restore(const char *xml, const char *uuid);
+ * domid is reported.  *ret_helper: for restore_undo, which may be needed before
+ * this returns. */
+int libvirt_restore(const char *xml, const char *uuid, pid_t *ret_helper);
+/* restore_undo - that helper, 0 none, was killed: libvirtd is not kept waiting
+ * by what it has left */
+void libvirt_restore_undo(pid_t helper);
 
 #endif

@@ -22,7 +22,6 @@
 #include "pure/seed-header.h"
 #include "save-image.h"
 
-#define FIFO_DIR "/run/libcolo"
 #define CHUNK (1u << 20)
 
 /* Whatever ends it: the name goes first, or libvirtd could still open it, and
@@ -49,7 +48,7 @@ static pid_t start_pump(const char *path, const char *xml, size_t len)
     pid_t parent = getpid(), pid = -1;
     int fifo = -1;
 
-    (void)mkdir(FIFO_DIR, 0700);
+    (void)mkdir(LIBVIRT_FIFO_DIR, 0700);
     (void)unlink(path);
     if (mkfifo(path, 0600) < 0) {
         report("error", "%s: %s", path, strerror(errno));
@@ -115,7 +114,7 @@ int lv_restore(const char *uuid)
 
     if (!conn)
         return EXIT_ABSENT;
-    snprintf(path, sizeof(path), FIFO_DIR "/restore-%d", (int)getpid());
+    snprintf(path, sizeof(path), LIBVIRT_FIFO, (int)getpid());
     xml = read_text(XML_FD, -1); /* a file */
     if (!xml) {
         report("error", "the guest's definition cannot be read");
