@@ -534,6 +534,12 @@ static int run(int argc, char **argv)
                 protect.config.heartbeat_ms);
         return CLI_USAGE;
     }
+    if (protect.config.mode == COLO_MODE_COLO &&
+        !protect.config.network_buffer) {
+        cli_say("--no-network-buffer: not with --mode colo, where both copies "
+                "run, and only their compared output may leave");
+        return CLI_USAGE;
+    }
     if (!protect.config.interval_ms)
         protect.config.interval_ms =
             protect.config.mode == COLO_MODE_COLO ? INTERVAL_COLO

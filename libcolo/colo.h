@@ -305,7 +305,8 @@ struct colo_config {
                                    the guest writes is not on the backup */
     int32_t network_buffer;     /* primary: 1 (default) output is held until
                                    its epoch is committed, 0 it leaves at
-                                   once, and clients may see what is lost */
+                                   once, and clients may see what is lost;
+                                   mode colo: 1 */
     uint32_t disk_memory_mib;   /* of each disk's proxy, for writes that are
                                    under way or not committed; default 64 */
     uint32_t disk_spill_mib;    /* secondary: what more of them may go into a

@@ -57,6 +57,12 @@ static int check_config(const struct colo_config *c, struct colo_error *err)
         return bad(err, "live_round and compress are -1, 0 or 1");
     if ((c->disks | c->network_buffer | c->disk_track) & ~1)
         return bad(err, "disks, network_buffer and disk_track are 0 or 1");
+    /* Nothing would stand between the network and two guests that run with one
+     * address. */
+    if (c->role == COLO_ROLE_PRIMARY && c->mode == COLO_MODE_COLO &&
+        !c->network_buffer)
+        return bad(err, "in mode colo both copies run, and their output is "
+                   "compared: network_buffer must be 1; or use mode remus");
     return 0;
 }
 

@@ -65,8 +65,8 @@ static int set_up(struct colo_session *s, struct colo_error *err)
         if (!rc && s->parts.store && s->config.disks)
             rc = colo__disks_find(s->parts.store, s->info.domid, &s->disks,
                                   err);
-        if (!rc && s->parts.store && colo__both_run(s) &&
-            s->config.network_buffer)
+        /* whatever else is asked for: both copies run */
+        if (!rc && s->parts.store && colo__both_run(s))
             rc = colo__nets_find(s->parts.store, s->info.domid, &s->nets,
                                  err);
         if (!rc && s->parts.hold_network)
