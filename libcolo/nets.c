@@ -127,6 +127,46 @@ int colo__nets_take(struct colo_session *s, const struct colo_msg *msg,
     return 0;
 }
 
+struct match {
+    const struct colo_nets *nets;
+    uint32_t count;
+    bool other; /* one that was not told of */
+};
+
+static int match_one(void *user, const char *id)
+{
+    struct match *m = user;
+    bool known = false;
+    char *end;
+    unsigned long devid = strtoul(id, &end, 10);
+
+    for (uint32_t i = 0; i < m->nets->count; i++)
+        known |= end != id && !*end && m->nets->net[i].name.devid == devid;
+    m->other |= !known;
+    m->count++;
+    return 0;
+}
+
+int colo__nets_match(const struct colo_nets *nets, struct colo_store *store,
+                     uint32_t domid, struct colo_error *err)
+{
+    struct match m = { .nets = nets };
+    char dir[COLO_XS_PATH_MAX];
+    int rc;
+
+    /* libxl's list: it has also those that a driver domain serves */
+    snprintf(dir, sizeof(dir), "/libxl/%u/device/vif", domid);
+    rc = colo__store_ops(store)->list(store, dir, match_one, &m, err);
+    if (rc && rc != COLO_E_NOTFOUND)
+        return rc;
+    if (m.count == nets->count && !m.other)
+        return 0;
+    return colo__fail(err, COLO_E_UNSUPPORTED, 0, WHERE, "the replica has %u "
+                      "network cards, and the primary told of %u%s: it must "
+                      "not run beside the guest", m.count, nets->count,
+                      m.count == nets->count ? " others" : "");
+}
+
 /* ---- their processes --------------------------------------------------- */
 
 static int start_one(struct colo_session *s, struct colo_net *net,

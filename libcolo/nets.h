@@ -23,6 +23,7 @@ struct colo_net {
 struct colo_nets {
     uint32_t count;
     bool started;
+    bool looked_at; /* secondary: the replica's are these */
     struct colo_net net[COLO_WIRE_NETS];
 };
 
@@ -37,6 +38,12 @@ int colo__nets_say(struct colo_session *s, struct colo_error *err);
 /* colo__nets_take - secondary: the primary's NETS has come. */
 int colo__nets_take(struct colo_session *s, const struct colo_msg *msg,
                     struct colo_error *err);
+/* colo__nets_match - secondary: has the replica, domain domid, the cards that
+ * the primary has told of, and no other?  A card without a proxy would stay in
+ * its bridge, and the world hear two machines with one address.
+ * Errors   COLO_E_UNSUPPORTED it has not; COLO_E_STORE */
+int colo__nets_match(const struct colo_nets *nets, struct colo_store *store,
+                     uint32_t domid, struct colo_error *err);
 /* colo__nets_start - once; s->info.domid is the guest's or the replica's. */
 int colo__nets_start(struct colo_session *s, struct colo_error *err);
 /* colo__nets_poll - after anything happened; raises what has failed. */

@@ -80,12 +80,20 @@ static int start_nets(struct colo_session *s, struct colo_error *err)
     struct colo_hv_info info;
     int rc;
 
-    if (!s->nets.count || s->nets.started)
+    if (!colo__both_run(s) || s->nets.looked_at)
         return 0;
     rc = colo__session_hv(s)->info(s->parts.hv, &info, err);
     if (rc)
         return rc;
     s->info.domid = info.domid;
+    /* whatever the primary is and does: this is the host that would let it
+     * run */
+    if (s->parts.store) {
+        rc = colo__nets_match(&s->nets, s->parts.store, info.domid, err);
+        if (rc)
+            return rc;
+    }
+    s->nets.looked_at = true;
     return colo__nets_start(s, err);
 }
 

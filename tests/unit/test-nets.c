@@ -79,5 +79,36 @@ START_TEST(too_many_and_a_store_that_fails)
 }
 END_TEST
 
+/* A replica runs only with a proxy for each of its cards. */
+START_TEST(those_of_the_replica)
+{
+    struct fake_tree *tree = fake_tree_new();
+    struct colo_store *store = fake_store_open(tree);
+    struct colo_nets nets = { 0 };
+    struct colo_error err;
+
+    ck_assert_int_eq(colo__nets_match(&nets, store, 7, &err), 0);
+    fake_tree_set(tree, "/libxl/7/device/vif/3/backend",
+                  "/local/domain/0/backend/vif/7/3");
+    /* a primary that tells of none */
+    ck_assert_int_eq(colo__nets_match(&nets, store, 7, &err),
+                     COLO_E_UNSUPPORTED);
+    ck_text(err, "has 1 network cards, and the primary told of 0:");
+    nets.count = 1;
+    ck_assert_int_eq(colo__nets_match(&nets, store, 7, &err),
+                     COLO_E_UNSUPPORTED);
+    ck_text(err, "others");
+    nets.net[0].name.devid = 3;
+    ck_assert_int_eq(colo__nets_match(&nets, store, 7, &err), 0);
+    nets.count = 2;
+    ck_assert_int_eq(colo__nets_match(&nets, store, 7, &err),
+                     COLO_E_UNSUPPORTED);
+    fake_store_fail(store, FAKE_LIST, 1, COLO_E_STORE);
+    ck_assert_int_eq(colo__nets_match(&nets, store, 7, &err), COLO_E_STORE);
+    colo__store_ops(store)->close(store);
+    fake_tree_free(tree);
+}
+END_TEST
+
 PURE_MAIN("nets", none_is_fine, each_has_a_number,
-          too_many_and_a_store_that_fails)
+          too_many_and_a_store_that_fails, those_of_the_replica)

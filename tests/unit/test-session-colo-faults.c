@@ -10,6 +10,8 @@
 
 #include "pure-common.h"
 
+#include "../fake-store.h"
+
 static bool both_over(struct session_pair *t)
 {
     return t->p.rc <= 0 && t->s.rc <= 0;
@@ -373,8 +375,36 @@ START_TEST(a_twin_lost_while_loading)
 }
 END_TEST
 
+/* A card without a proxy, whatever the primary has been told: two that run
+ * would have one address. */
+START_TEST(a_replica_with_a_card_that_nobody_told_of)
+{
+    struct fake_tree *tree = fake_tree_new();
+    struct sim_look look;
+    struct colo_pair c;
+    char path[80];
+
+    colo_init(&c);
+    c.parts[1].store = fake_store_open(tree);
+    colo_open(&c);
+    sim_guest_look(c.t.guest, &look); /* a copy of it has its number */
+    snprintf(path, sizeof(path), "/libxl/%u/device/vif/0/backend",
+             look.domid);
+    fake_tree_set(tree, path, "/local/domain/0/backend/vif/7/0");
+    pair_until(&c.t, 15000, both_over(&c.t));
+    ck_assert_int_eq(c.t.s.rc, COLO_E_UNSUPPORTED);
+    ck_text(c.t.s.err, "has 1 network cards");
+    ck_assert_uint_eq(c.t.p.checkpoints, 0);
+    ck_assert_int_eq(guest_state(c.t.guest), COLO_HV_RUNNING);
+    ck_assert(!replica(&c) || guest_state(replica(&c)) != COLO_HV_RUNNING);
+    pair_close(&c.t);
+    fake_tree_free(tree);
+}
+END_TEST
+
 PURE_MAIN("session-colo-faults", primary_calls_fail, secondary_calls_fail,
           followers_are_told_in_order, divergence_asks_for_a_checkpoint,
           the_audit_finds_and_repairs, live_rounds, one_does_not_stop,
           somebody_suspends_one, the_replica_is_destroyed,
-          a_twin_lost_while_loading)
+          a_twin_lost_while_loading,
+          a_replica_with_a_card_that_nobody_told_of)
