@@ -76,10 +76,18 @@ static int take_diskbuf(const libxl_domain_remus_info *info,
     return 0;
 }
 
+/* xl itself refuses these, but not every caller of libxl is xl.  Both copies
+ * run: without proxies they would be two machines with one address and, on one
+ * disk, two that write it. */
 static int take_colo(const libxl_domain_remus_info *info,
                      struct xl_request *request, struct colo_error *err)
 {
-    (void)err;
+    if (is(info->colo, false) &&
+        (is(info->blackhole, false) || !is(info->netbuf, true) ||
+         !is(info->diskbuf, true)))
+        return colo__fail(err, COLO_E_REFUSED, 0, WHERE,
+                          "-c: the guest runs on both hosts, and its network "
+                          "and disks must be in step: not with -b, -n or -d");
     request->mode = is(info->colo, false) ? COLO_MODE_COLO : COLO_MODE_REMUS;
     return 0;
 }

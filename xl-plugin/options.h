@@ -43,7 +43,7 @@ const struct xl_option *xl_option_at(size_t n);
 
 /* xl_request_from - what the options that xl was given mean.
  * Errors   COLO_E_INVAL       an interval that cannot be
- *          COLO_E_REFUSED     unsafe, and -F was not given */
+ *          COLO_E_REFUSED     unsafe, and -F was not given; or never safe */
 int xl_request_from(const libxl_domain_remus_info *info,
                     struct xl_request *ret, struct colo_error *err);
 

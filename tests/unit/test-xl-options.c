@@ -161,6 +161,31 @@ START_TEST(test_mode_colo)
     ck_assert_int_eq(ask(&info).mode, COLO_MODE_COLO);
     ck_assert_uint_eq(ask(&info).interval_ms, 0);
     ck_assert(ask(&info).compress);
+    info.blackhole = no;
+    info.netbuf = info.diskbuf = yes;
+    ck_assert_int_eq(ask(&info).mode, COLO_MODE_COLO);
+}
+END_TEST
+
+/* Two guests with one address, or on one disk: not even with -F. */
+START_TEST(test_mode_colo_alone)
+{
+    for (int i = 0; i < 3; i++) {
+        libxl_domain_remus_info info = as_xl();
+        struct xl_request request;
+
+        info.interval = 0;
+        info.colo = info.allow_unsafe = yes;
+        if (i == 0)
+            info.blackhole = yes;
+        else if (i == 1)
+            info.netbuf = no;
+        else
+            info.diskbuf = no;
+        ck_assert_int_eq(xl_request_from(&info, &request, &err),
+                         COLO_E_REFUSED);
+        ck_text(err, "not with -b, -n or -d");
+    }
 }
 END_TEST
 
@@ -219,4 +244,5 @@ START_TEST(test_errors)
 END_TEST
 
 PURE_MAIN("xl-options", test_letters, test_fields, test_manual, test_defaults,
-          test_each, test_mode_colo, test_refused, test_errors)
+          test_each, test_mode_colo, test_mode_colo_alone, test_refused,
+          test_errors)
