@@ -322,11 +322,11 @@ bool colo__rewrite_to_guest(struct colo_rewrite *r, uint64_t now_us,
     f = find(r, now_us, &p);
     if (!f)
         return true;
-    if ((p.flags & (TCP_SYN | TCP_ACK)) == TCP_SYN &&
-        !(f->note.passive && p.seq == f->note.peer_isn)) {
-        forget(r, f); /* the ports of one that is over */
+    /* Anybody can send one, and nothing in it has to be changed.  Whether it
+     * ends this connection the guest decides: its SYN-ACK has another number
+     * then, or a note comes; else it says that it goes on. */
+    if ((p.flags & (TCP_SYN | TCP_ACK)) == TCP_SYN)
         return true;
-    }
     look_at_end(f, false, &p);
     if (!(p.flags & TCP_ACK))
         return true;

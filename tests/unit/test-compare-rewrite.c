@@ -170,24 +170,110 @@ START_TEST(loaded_means_equal)
 }
 END_TEST
 
+/* A SYN that is not the connection's own: it arrives as it was sent. */
+static void foreign_syn(struct colo_rewrite *r)
+{
+    struct seg syn = { .in = true, .seq = PEER_ISN + 777777,
+                       .flags = TCP_SYN, .opts = in_opts,
+                       .opts_len = sizeof(in_opts) };
+    uint8_t f[FRAME_MAX], as_it_was[FRAME_MAX];
+    size_t n = put_seg(f, &syn);
+
+    memcpy(as_it_was, f, n);
+    ck_assert(colo__rewrite_to_guest(r, 1, f, n));
+    ck_assert_mem_eq(f, as_it_was, n);
+}
+
+static bool input_is_changed(struct colo_rewrite *r)
+{
+    uint8_t f[FRAME_MAX];
+    size_t n = input(f, 1100);
+
+    ck_assert(colo__rewrite_to_guest(r, 1, f, n));
+    if (get32(f + TCP_AT + 8) == 1100)
+        return false;
+    ck_assert_uint_eq(get32(f + TCP_AT + 8), 1100 + DELTA);
+    return true;
+}
+
 START_TEST(the_same_ports_again)
 {
     struct colo_rewrite *r = rewriter();
-    uint8_t f[FRAME_MAX];
+    uint8_t f[FRAME_MAX], as_it_was[FRAME_MAX];
     struct seg syn = { .in = true, .seq = PEER_ISN, .flags = TCP_SYN };
     size_t n;
 
     tell(r, DELTA);
     n = put_seg(f, &syn); /* the SYN of this connection once more */
     ck_assert(colo__rewrite_to_guest(r, 1, f, n));
-    ck_assert_uint_eq(colo__rewrite_open(r), 1);
-    syn.seq = PEER_ISN + 777777;
+    foreign_syn(r);
+    ck_assert(input_is_changed(r)); /* nobody knows yet what it was */
+    /* beside a primary a note tells */
+    tell(r, 0);
+    ck_assert(!input_is_changed(r));
+    tell(r, DELTA);
+    colo__rewrite_alone(r);
+    foreign_syn(r);
+    /* the guest's answer of the connection's own is sent again: no other */
+    syn = (struct seg){ .seq = ISN + DELTA, .ack = PEER_ISN + 1,
+                        .flags = TCP_SYN | TCP_ACK };
     n = put_seg(f, &syn);
-    ck_assert(colo__rewrite_to_guest(r, 1, f, n));
+    ck_assert(colo__rewrite_from_guest(r, 1, f, n));
+    ck_assert_uint_eq(get32(f + TCP_AT + 4), ISN);
+    ck_assert_uint_eq(colo__rewrite_open(r), 1);
+    /* it begins a new one */
+    syn.seq = ISN + 31337;
+    syn.ack = PEER_ISN + 777778;
+    n = put_seg(f, &syn);
+    memcpy(as_it_was, f, n);
+    ck_assert(colo__rewrite_from_guest(r, 1, f, n));
+    ck_assert_mem_eq(f, as_it_was, n);
     ck_assert_uint_eq(colo__rewrite_open(r), 0);
-    n = input(f, 1100);
-    ck_assert(colo__rewrite_to_guest(r, 1, f, n));
-    ck_assert_uint_eq(get32(f + TCP_AT + 8), 1100);
+    ck_assert(!input_is_changed(r)); /* its third segment */
+    colo__rewrite_free(r);
+}
+END_TEST
+
+/* A stranger's, or one that comes late: the guest says where it is (RFC 5961),
+ * and the connection lives. */
+START_TEST(a_syn_of_anybody)
+{
+    struct colo_rewrite *r = rewriter();
+    uint8_t f[FRAME_MAX];
+    struct seg ack = { .seq = 1001 + DELTA, .ack = 5001, .flags = TCP_ACK };
+    size_t n;
+
+    tell(r, DELTA);
+    colo__rewrite_alone(r);
+    foreign_syn(r);
+    n = put_seg(f, &ack);
+    ck_assert(colo__rewrite_from_guest(r, 1, f, n));
+    ck_assert_uint_eq(get32(f + TCP_AT + 4), 1001);
+    ck_assert(tcp_sum_good(f));
+    ck_assert(input_is_changed(r));
+    ck_assert_uint_eq(colo__rewrite_open(r), 1);
+    colo__rewrite_free(r);
+}
+END_TEST
+
+/* The guest knows the connection no more. */
+START_TEST(a_syn_that_is_refused)
+{
+    struct colo_rewrite *r = rewriter();
+    uint8_t f[FRAME_MAX];
+    struct seg rst = { .ack = PEER_ISN + 777778,
+                       .flags = TCP_RST | TCP_ACK };
+    size_t n;
+
+    tell(r, DELTA);
+    colo__rewrite_alone(r);
+    foreign_syn(r);
+    n = put_seg(f, &rst);
+    ck_assert(colo__rewrite_from_guest(r, 1, f, n));
+    ck_assert_uint_eq(get32(f + TCP_AT + 4), 0); /* else nobody heeds it */
+    ck_assert_uint_eq(get32(f + TCP_AT + 8), PEER_ISN + 777778);
+    ck_assert(colo__rewrite_tick(r, 122000000) == COLO_NEVER);
+    ck_assert_uint_eq(colo__rewrite_open(r), 0);
     colo__rewrite_free(r);
 }
 END_TEST
@@ -354,6 +440,7 @@ END_TEST
 PURE_MAIN("compare-rewrite", input_of_a_connection_that_differs,
           output_only_once_alone, a_partial_checksum_stays,
           time_does_not_run_back, loaded_means_equal, the_same_ports_again,
+          a_syn_of_anybody, a_syn_that_is_refused,
           closed_connections_are_forgotten, a_reset_of_anybody,
           a_reset_before_the_first_word,
           errors_quote_numbers,
