@@ -218,23 +218,35 @@ bool colo__rewrite_note(struct colo_rewrite *r, uint64_t now_us,
     return true;
 }
 
-/* ---- what cannot be changed -------------------------------------------- */
+/* ---- pieces ------------------------------------------------------------ */
 
-/* A piece of a TCP segment: its checksum is in another frame than what must
- * be changed, or neither can be told.  Fine where nothing has to be. */
-static bool piece_may_pass(const struct colo_rewrite *r,
-                           const struct colo_packet *p)
+/* Has a connection between the two to be changed? */
+static bool one_differs(const struct colo_rewrite *r,
+                        const struct colo_packet *p)
 {
-    if (!p->fragment || p->key.proto != P_TCP)
-        return true;
     for (const struct rw_flow *f = r->newest; f; f = f->older) {
         if (differs(f) && !is_closed(f) &&
             f->note.key.family == p->key.family &&
             memcmp(f->note.key.guest, p->key.guest, 16) == 0 &&
             memcmp(f->note.key.peer, p->key.peer, 16) == 0)
-            return false;
+            return true;
     }
-    return true;
+    return false;
+}
+
+/* A fragment.  The first one of a segment has, in all that is honest, its whole
+ * header: it is read as a segment then, and changed as one, for what is added
+ * to a checksum does not ask for the bytes elsewhere.  The others carry nothing
+ * that changes.
+ * Returns  false: the header is in more than one. */
+static bool piece_can_be_read(const struct colo_rewrite *r,
+                              const uint8_t *frame, bool out,
+                              struct colo_packet *p)
+{
+    if (!p->fragment || p->frag_at || p->key.proto != P_TCP)
+        return true;
+    colo__packet_transport(frame, out, p);
+    return p->cls == COLO_CLASS_TCP || !one_differs(r, p);
 }
 
 /* ---- errors about segments --------------------------------------------- */
@@ -315,10 +327,12 @@ bool colo__rewrite_to_guest(struct colo_rewrite *r, uint64_t now_us,
 
     if (!r->count || !colo__packet_parse(frame, len, r->set.vnet, false, &p))
         return true;
+    if (!piece_can_be_read(r, frame, false, &p))
+        return false;
     if (p.cls == COLO_CLASS_ICMP)
         error_to_guest(r, frame, &p);
     if (p.cls != COLO_CLASS_TCP)
-        return piece_may_pass(r, &p);
+        return true;
     f = find(r, now_us, &p);
     if (!f)
         return true;
@@ -365,8 +379,10 @@ bool colo__rewrite_from_guest(struct colo_rewrite *r, uint64_t now_us,
 
     if (!r->count || !colo__packet_parse(frame, len, r->set.vnet, true, &p))
         return true;
+    if (!piece_can_be_read(r, frame, true, &p) && r->alone)
+        return false;
     if (p.cls != COLO_CLASS_TCP)
-        return !r->alone || piece_may_pass(r, &p);
+        return true;
     f = find(r, now_us, &p);
     if (!f)
         return true;

@@ -392,19 +392,77 @@ START_TEST(errors_quote_numbers)
 }
 END_TEST
 
-START_TEST(pieces_cannot_be_changed)
+static void as_piece(uint8_t *f, size_t body, uint16_t frag)
+{
+    put16(f + IP_AT + 2, (uint16_t)(20 + body));
+    put16(f + IP_AT + 6, frag);
+    put16(f + IP_AT + 10, 0);
+    put16(f + IP_AT + 10, folded(sum_of(f + IP_AT, 20, 0)));
+}
+
+#define MORE 0x2000
+
+/* What a path with a smaller MTU, or a guest that does not look for one, makes
+ * of a segment: whoever puts it together finds it changed as a whole. */
+START_TEST(pieces_are_changed_together)
+{
+    struct colo_rewrite *r = rewriter();
+    uint8_t f[FRAME_MAX], first[FRAME_MAX], rest[FRAME_MAX], was[FRAME_MAX];
+    char data[201];
+    struct seg s = { .in = true, .seq = 5000, .ack = 1100, .flags = TCP_ACK,
+                     .opts = in_opts, .opts_len = sizeof(in_opts),
+                     .data = data, .len = sizeof(data) };
+    size_t n, cut = 120; /* of its header 52 */
+
+    memset(data, 'q', sizeof(data));
+    tell(r, DELTA);
+    (void)put_seg(f, &s);
+    memcpy(data + cut - 52, f + TCP_AT, 52); /* data that looks like a header */
+    n = put_seg(f, &s);
+    ck_assert_uint_eq(n, TCP_AT + 52 + sizeof(data));
+    memcpy(first, f, TCP_AT + cut);
+    as_piece(first, cut, MORE);
+    memcpy(rest, f, TCP_AT);
+    memcpy(rest + TCP_AT, f + TCP_AT + cut, n - TCP_AT - cut);
+    as_piece(rest, n - TCP_AT - cut, (uint16_t)(cut / 8));
+    memcpy(was, rest, sizeof(was));
+    ck_assert(colo__rewrite_to_guest(r, 1, first, TCP_AT + cut));
+    ck_assert(colo__rewrite_to_guest(r, 1, rest, n - cut));
+    ck_assert_mem_eq(rest, was, n - cut);
+    ck_assert(colo__rewrite_to_guest(r, 1, f, n));
+    ck_assert(tcp_sum_good(f));
+    ck_assert_mem_eq(first + TCP_AT, f + TCP_AT, cut);
+    ck_assert_uint_eq(get32(first + TCP_AT + 8), 1100 + DELTA);
+    /* and out again */
+    colo__rewrite_alone(r);
+    n = output(f, 1001 + DELTA);
+    memcpy(first, f, n);
+    as_piece(first, n - TCP_AT - 6, MORE); /* without its data */
+    ck_assert(colo__rewrite_from_guest(r, 1, first, n - 6));
+    ck_assert(colo__rewrite_from_guest(r, 1, f, n));
+    ck_assert(tcp_sum_good(f));
+    ck_assert_mem_eq(first + TCP_AT, f + TCP_AT, n - TCP_AT - 6);
+    ck_assert_uint_eq(get32(first + TCP_AT + 4), 1001);
+    colo__rewrite_free(r);
+}
+END_TEST
+
+START_TEST(a_header_in_pieces_cannot_be_changed)
 {
     struct colo_rewrite *r = rewriter();
     uint8_t f[FRAME_MAX];
-    size_t n = input(f, 1100);
 
-    put16(f + IP_AT + 6, 0x2000); /* more fragments */
-    put16(f + IP_AT + 10, 0);
-    put16(f + IP_AT + 10, folded(sum_of(f + IP_AT, 20, 0)));
-    ck_assert(colo__rewrite_to_guest(r, 1, f, n));
-    tell(r, 0);
+    input(f, 1100);
+    as_piece(f, 24, MORE); /* of its header 52 */
+    ck_assert(colo__rewrite_to_guest(r, 1, f, TCP_AT + 24));
     tell(r, DELTA);
-    ck_assert(!colo__rewrite_to_guest(r, 1, f, n));
+    ck_assert(!colo__rewrite_to_guest(r, 1, f, TCP_AT + 24));
+    output(f, 1100);
+    as_piece(f, 24, MORE);
+    /* beside a primary it says nothing to the world */
+    ck_assert(colo__rewrite_from_guest(r, 1, f, TCP_AT + 24));
+    colo__rewrite_alone(r);
+    ck_assert(!colo__rewrite_from_guest(r, 1, f, TCP_AT + 24));
     colo__rewrite_free(r);
 }
 END_TEST
@@ -444,4 +502,5 @@ PURE_MAIN("compare-rewrite", input_of_a_connection_that_differs,
           closed_connections_are_forgotten, a_reset_of_anybody,
           a_reset_before_the_first_word,
           errors_quote_numbers,
-          pieces_cannot_be_changed, anything_at_all)
+          pieces_are_changed_together, a_header_in_pieces_cannot_be_changed,
+          anything_at_all)
