@@ -171,8 +171,9 @@ static void from_secondary(struct net *n, const struct net_msg *m)
  * is: the replica may go on before the word of the commit is here. */
 static bool too_early(const struct net *n, const struct net_msg *m)
 {
+    /* also of the first one of all, which ends being quiet */
     if (n->options->secondary)
-        return n->way == NET_FOLLOW && n->marked > n->committed;
+        return n->way != NET_ALONE && n->marked > n->committed;
     return n->way == NET_COMPARE && m->epoch > n->committed;
 }
 

@@ -167,7 +167,7 @@ static void prepare(struct net *n, struct pollfd *pfd)
     const struct colo_source_ops *ops =
         *(const struct colo_source_ops *const *)n->source;
     bool waits = n->twin_waits || (n->options->secondary &&
-                 n->way == NET_FOLLOW && n->marked > n->committed);
+                 n->way != NET_ALONE && n->marked > n->committed);
 
     pfd[P_LIFE].fd = n->leaving ? -1 : n->life_fd;
     pfd[P_LIFE].events = POLLIN;

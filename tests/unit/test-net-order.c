@@ -368,7 +368,31 @@ START_TEST(a_checkpoint_asks_for_no_other)
 }
 END_TEST
 
+/* So does what comes before the replica is at the first checkpoint of all: it
+ * is no part of that, and nobody sends it again. */
+START_TEST(input_before_the_first_load_waits)
+{
+    struct side p, s;
+    uint16_t got[8];
+
+    begin(&p, &s, 8 << 20);
+    ask(&p, COLO_PROXY_CHECKPOINT, 1);
+    ask(&s, COLO_PROXY_CHECKPOINT, 1);
+    ask(&p, COLO_PROXY_COMMIT, 1);
+    from_world(&p, 7);
+    turn(&p);
+    turn(&p);
+    turn(&s);
+    ck_assert_uint_eq(at_guest(&s, got, 8), 0);
+    ask(&s, COLO_PROXY_COMMIT, 1);
+    ck_assert_uint_eq(at_guest(&s, got, 8), 1);
+    ck_assert_uint_eq(got[0], 7);
+    ck_assert_uint_eq(s.net.beyond_old_epoch, 0);
+    end(&p, &s);
+}
+END_TEST
+
 PURE_MAIN("net-order", both_get_the_same_in_the_same_order,
           none_crosses_a_checkpoint, late_input_is_dropped,
           input_that_waits_goes_with_the_commit, a_replica_needs_no_twin,
-          a_checkpoint_asks_for_no_other)
+          a_checkpoint_asks_for_no_other, input_before_the_first_load_waits)
