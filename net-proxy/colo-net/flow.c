@@ -17,6 +17,7 @@ struct net_flow {
     struct colo_compare *compare; /* primary */
     struct colo_rewrite *rewrite; /* secondary */
     uint64_t no_memory;           /* frames lost so */
+    bool note_lost;               /* of this epoch: no "all up to" is true */
 };
 
 /* ---- what the comparator decides --------------------------------------- */
@@ -219,8 +220,14 @@ bool net_flow_note(struct net *n, const uint8_t *body, size_t len)
     uint32_t number, be;
 
     if (!colo__rewrite_note(n->flow->rewrite, net_now_us(), body, len,
-                            &number))
+                            &number)) {
+        n->flow->note_lost = true;
         return false;
+    }
+    /* That would mean the lost one as well, and its SYN go out.  All of them
+     * wait, until a checkpoint. */
+    if (n->flow->note_lost)
+        return true;
     be = htobe32(number);
     return net_twin_put(&n->twin, NET_MSG_TOLD, n->committed,
                         (const uint8_t *)&be, sizeof(be));
@@ -229,6 +236,7 @@ bool net_flow_note(struct net *n, const uint8_t *body, size_t len)
 void net_flow_loaded(struct net *n, uint64_t epoch)
 {
     (void)epoch;
+    n->flow->note_lost = false;
     colo__rewrite_loaded(n->flow->rewrite);
 }
 

@@ -109,7 +109,8 @@ void net_flow_release(struct net *n);
 /* secondary; frame is changed in place, false: it must not go on */
 bool net_flow_to_guest(struct net *n, uint8_t *frame, size_t len);
 bool net_flow_from_guest(struct net *n, uint8_t *frame, size_t len);
-/* net_flow_note - and the twin is told that it is known */
+/* net_flow_note - and the twin is told that it is known; false: it is not,
+ * and the twin is told of none until the next load. */
 bool net_flow_note(struct net *n, const uint8_t *body, size_t len);
 void net_flow_loaded(struct net *n, uint64_t epoch);
 /* net_flow_alone - there is no primary any more. */

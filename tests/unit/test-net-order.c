@@ -392,7 +392,61 @@ START_TEST(input_before_the_first_load_waits)
 }
 END_TEST
 
+/* The number that the replica's side tells next; 0: none. */
+static uint32_t told(struct side *p, struct side *s)
+{
+    struct net_msg m;
+    uint32_t number = 0;
+
+    turn(p);
+    turn(s);
+    net_twin_flush(&s->net.twin, net_now_us());
+    net_twin_fill(&p->net.twin);
+    while (net_twin_peek(&p->net.twin, false, &m)) {
+        ck_assert_int_eq(m.type, NET_MSG_TOLD);
+        number = get32(m.body);
+        net_twin_next(&p->net.twin, &m);
+    }
+    return number;
+}
+
+static void put_note(struct side *p, uint32_t number, bool good)
+{
+    struct colo_note note = {
+        .key = { .family = 4, .proto = good ? 6 : 17,
+                 .guest_port = (uint16_t)number },
+        .seq_delta = 1, .number = number,
+    };
+    uint8_t body[COLO_NOTE_BYTES];
+
+    colo__note_write(&note, body);
+    ck_assert(net_twin_put(&p->net.twin, NET_MSG_NOTE, p->net.committed, body,
+                           sizeof(body)));
+}
+
+/* Whoever is told "up to 3" takes 2 for known, and lets its SYN go: a survivor
+ * could not speak to that client. */
+START_TEST(none_is_told_after_a_lost_note)
+{
+    struct side p, s;
+
+    begin(&p, &s, 8 << 20);
+    checkpoint(&p, &s, 1);
+    put_note(&p, 1, true);
+    ck_assert_uint_eq(told(&p, &s), 1);
+    put_note(&p, 2, false);
+    put_note(&p, 3, true);
+    ck_assert_uint_eq(told(&p, &s), 0);
+    ck_assert_uint_eq(net_flow_open(&s.net), 2);
+    checkpoint(&p, &s, 2);
+    put_note(&p, 4, true);
+    ck_assert_uint_eq(told(&p, &s), 4);
+    end(&p, &s);
+}
+END_TEST
+
 PURE_MAIN("net-order", both_get_the_same_in_the_same_order,
           none_crosses_a_checkpoint, late_input_is_dropped,
           input_that_waits_goes_with_the_commit, a_replica_needs_no_twin,
-          a_checkpoint_asks_for_no_other, input_before_the_first_load_waits)
+          a_checkpoint_asks_for_no_other, input_before_the_first_load_waits,
+          none_is_told_after_a_lost_note)
