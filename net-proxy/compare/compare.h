@@ -209,7 +209,7 @@ struct colo_rewrite_settings {
     uint64_t seed;
 };
 
-/* 16384 flows, two hours, two minutes */
+/* 16384 flows, three hours, two minutes */
 void colo__rewrite_defaults(struct colo_rewrite_settings *s);
 
 struct colo_rewrite;

@@ -46,7 +46,9 @@ void colo__rewrite_defaults(struct colo_rewrite_settings *s)
     memset(s, 0, sizeof(*s));
     s->vnet = 10;
     s->max_flows = 16384;
-    s->idle_s = 7200;
+    /* Linux looks after a peer at rest after two hours, and gives it up within
+     * 11 minutes: whoever does that keeps his connection. */
+    s->idle_s = 3 * 3600;
     s->closed_s = 120;
 }
 

@@ -310,6 +310,26 @@ END_TEST
 
 #define SECOND 1000000u
 
+/* As long as Linux by default waits with its first probe, 7200 s, and with all
+ * nine of them, 75 s each; and not for ever. */
+START_TEST(keepalive_comes_in_time)
+{
+    struct colo_rewrite_settings set;
+    struct colo_rewrite *r = NULL;
+
+    colo__rewrite_defaults(&set);
+    ck_assert_int_eq(colo__rewrite_new(&set, &r, NULL), 0);
+    tell(r, DELTA); /* at 1 */
+    colo__rewrite_alone(r);
+    ck_assert(colo__rewrite_tick(r, (7200 + 9 * 75 + 60ull) * SECOND) !=
+              COLO_NEVER);
+    ck_assert_uint_eq(colo__rewrite_open(r), 1);
+    ck_assert(colo__rewrite_tick(r, 10801ull * SECOND) == COLO_NEVER);
+    ck_assert_uint_eq(colo__rewrite_open(r), 0);
+    colo__rewrite_free(r);
+}
+END_TEST
+
 static void reset(struct colo_rewrite *r, uint64_t now_us, uint32_t seq)
 {
     struct seg s = { .in = true, .seq = seq, .flags = TCP_RST };
@@ -499,7 +519,8 @@ PURE_MAIN("compare-rewrite", input_of_a_connection_that_differs,
           output_only_once_alone, a_partial_checksum_stays,
           time_does_not_run_back, loaded_means_equal, the_same_ports_again,
           a_syn_of_anybody, a_syn_that_is_refused,
-          closed_connections_are_forgotten, a_reset_of_anybody,
+          closed_connections_are_forgotten, keepalive_comes_in_time,
+          a_reset_of_anybody,
           a_reset_before_the_first_word,
           errors_quote_numbers,
           pieces_are_changed_together, a_header_in_pieces_cannot_be_changed,
