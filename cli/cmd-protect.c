@@ -25,6 +25,7 @@ struct protect {
     char name[64];           /* of the guest, also when a number was given */
     const char *colo;        /* the colo command on the peer */
     char remote[512];
+    char policy[160];        /* the words of --policy */
     bool daemon, check, committed;
     int verbose;
 };
@@ -308,8 +309,8 @@ enum {
     OPT_ADDRESS = 256, OPT_AUDIT, OPT_COMPRESS, OPT_DEAD, OPT_DISK_MEMORY,
     OPT_DISK_SPILL, OPT_DISK_SPILL_DIR, OPT_DISK_TRACK, OPT_HEARTBEAT,
     OPT_HOLD, OPT_LIVE_ROUND, OPT_MODE, OPT_NO_AUDIT, OPT_NO_CHECK,
-    OPT_NO_DISKS, OPT_NO_NETWORK_BUFFER, OPT_PEER, OPT_REMOTE, OPT_SSH,
-    OPT_TOOLSTACK, OPT_TRANSPORT
+    OPT_NO_DISKS, OPT_NO_NETWORK_BUFFER, OPT_PEER, OPT_POLICY, OPT_REMOTE,
+    OPT_SSH, OPT_TOOLSTACK, OPT_TRANSPORT
 };
 
 static const struct option options[] = {
@@ -333,6 +334,7 @@ static const struct option options[] = {
     { "no-disks", no_argument, NULL, OPT_NO_DISKS },
     { "no-network-buffer", no_argument, NULL, OPT_NO_NETWORK_BUFFER },
     { "peer", required_argument, NULL, OPT_PEER },
+    { "policy", required_argument, NULL, OPT_POLICY },
     { "remote", required_argument, NULL, OPT_REMOTE },
     { "ssh", required_argument, NULL, OPT_SSH },
     { "toolstack", required_argument, NULL, OPT_TOOLSTACK },
@@ -371,6 +373,34 @@ static bool spill_dir(struct protect *protect, const char *dir)
         return false;
     }
     protect->config.disk_spill_dir = dir;
+    return true;
+}
+
+/* The session says the same of it, but as of a setting. */
+static bool add_policy(struct protect *protect, const char *text)
+{
+    static const char *const classes[] = {
+        "link", "tcp", "udp", "dns", "quic", "icmp", "other", NULL
+    };
+    static const char *const policies[] = { "compare", "pass", "drop", NULL };
+    const char *value = strchr(text, '=');
+    size_t n = strlen(protect->policy), room = sizeof(protect->policy) - n;
+    char name[16];
+
+    if (!value) {
+        cli_say("--policy %s: give CLASS=POLICY, e.g. dns=pass", text);
+        return false;
+    }
+    snprintf(name, sizeof(name), "%.*s", (int)(value - text), text);
+    if (cli_choice("--policy", name, classes) < 0 ||
+        cli_choice("--policy", value + 1, policies) < 0)
+        return false;
+    if (snprintf(protect->policy + n, room, "%s%s", n ? " " : "", text) >=
+        (int)room) {
+        cli_say("--policy %s: once for each class is enough", text);
+        return false;
+    }
+    protect->config.net_policy = protect->policy;
     return true;
 }
 
@@ -461,6 +491,8 @@ static bool set_option(struct protect *protect, int c)
     case OPT_PEER:
         config->peer_kind = cli_choice("--peer", optarg, peers);
         return config->peer_kind >= COLO_PEER_LIBCOLO;
+    case OPT_POLICY:
+        return add_policy(protect, optarg);
     case OPT_TOOLSTACK:
         config->toolstack = cli_toolstack(optarg);
         return config->toolstack >= 0;
@@ -576,6 +608,9 @@ const struct cli_command cli_cmd_protect = {
     "      --dead MS            silence that means dead (1000)\n"
     "      --hold MS            colo: what one copy sent waits so long for\n"
     "                           the other's (3000)\n"
+    "      --policy CLASS=compare|pass|drop  colo: of link, tcp, udp, dns, "
+    "quic, icmp,\n"
+    "                           other; again for each (compare; link: pass)\n"
     "      --audit N            compare every page within N checkpoints "
     "(256)\n"
     "      --no-audit           do not compare\n"

@@ -31,7 +31,8 @@ _colo_operands() {
         case ${COMP_WORDS[i]} in
             --*=*) ;;
             --interval | -i | --transport | --address | --ssh | --remote | \
-            --heartbeat | --dead | --hold | --audit | --live-round | --compress | \
+            --heartbeat | --dead | --hold | --policy | --audit | --live-round | \
+            --compress | \
             --disk-memory | --disk-spill | --disk-spill-dir | \
             --mode | --peer | --toolstack | --pages | --name | --bridge | --file | --timeout | -t | --attach) ((i++)) ;;
             -*) ;;
@@ -57,7 +58,7 @@ _colo() {
             --peer) words="auto libcolo stock" ;;
             --toolstack) words="auto xl libvirt" ;;
             -i | --interval | --address | --ssh | --remote | --heartbeat | \
-            --dead | --hold | --audit | --pages | --name | --bridge | -t | --timeout | \
+            --dead | --hold | --policy | --audit | --pages | --name | --bridge | -t | --timeout | \
             --disk-memory | --disk-spill | --attach)
                 return ;;
             *)

@@ -329,6 +329,11 @@ struct colo_config {
                                    what the guest writes once protection has
                                    ended here, so that the next need not
                                    compare whole disks; 0 (default) not */
+    const char *net_policy;     /* primary, mode colo: what becomes of classes
+                                   of frames, as words CLASS=POLICY ("dns=pass
+                                   quic=pass"), see colo-net(8); NULL
+                                   (default): link passes, the rest is
+                                   compared */
 };
 
 /* colo_config_init - fill a config with the defaults.

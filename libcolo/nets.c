@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../net-proxy/compare/compare.h"
 #include "../xenstore/schema.h"
 #include "session-internal.h"
 
@@ -169,16 +170,58 @@ int colo__nets_match(const struct colo_nets *nets, struct colo_store *store,
 
 /* ---- their processes --------------------------------------------------- */
 
+int colo__nets_policy(const char *text, struct colo_nets_policy *ret,
+                      struct colo_error *err)
+{
+    uint8_t class_of, policy;
+    char *save = NULL;
+
+    ret->count = 0;
+    if (!text)
+        return 0;
+    if (strlen(text) >= sizeof(ret->text))
+        return colo__fail(err, COLO_E_INVAL, 0, WHERE,
+                          "net_policy has more than %zu characters",
+                          sizeof(ret->text) - 1);
+    memcpy(ret->text, text, strlen(text) + 1);
+    for (char *w = strtok_r(ret->text, " ", &save); w;
+         w = strtok_r(NULL, " ", &save)) {
+        if (!colo__compare_policy(w, &class_of, &policy))
+            return colo__fail(err, COLO_E_INVAL, 0, WHERE, "net_policy: "
+                              "\"%.40s\" is not one of link, tcp, udp, dns, "
+                              "quic, icmp, other, then =, then one of "
+                              "compare, pass, drop", w);
+        if (ret->count == COLO_ARRAY_LEN(ret->word))
+            return colo__fail(err, COLO_E_INVAL, 0, WHERE,
+                              "net_policy has more than %zu words",
+                              COLO_ARRAY_LEN(ret->word));
+        ret->word[ret->count++] = w;
+    }
+    return 0;
+}
+
 static int start_one(struct colo_session *s, struct colo_net *net,
                      struct colo_error *err)
 {
     char path[512], uuid[COLO_UUID_TEXT], vif[NAME_MAX_VIF], hold[16];
-    const char *const argv[] = {
+    struct colo_nets_policy policy;
+    const char *argv[13 + 2 * COLO_ARRAY_LEN(policy.word)] = {
         path, "serve", "--role", colo_role_name(s->role), "--domain", uuid,
-        "--vif", vif, "--id", net->id, s->config.hold_ms ? "--hold" : NULL,
-        hold, NULL,
+        "--vif", vif, "--id", net->id,
     };
+    size_t n = 10;
+    int rc = colo__nets_policy(s->config.net_policy, &policy, err);
 
+    if (rc)
+        return rc;
+    for (unsigned i = 0; i < policy.count; i++) {
+        argv[n++] = "--policy";
+        argv[n++] = policy.word[i];
+    }
+    if (s->config.hold_ms) {
+        argv[n++] = "--hold";
+        argv[n++] = hold;
+    }
     colo__proxy_process_path(s, "colo-net", path, sizeof(path));
     colo__uuid_text(s->info.uuid, uuid);
     vif_of(s->parts.store, s->info.domid, &net->name, vif);

@@ -27,6 +27,17 @@ struct colo_nets {
     struct colo_net net[COLO_WIRE_NETS];
 };
 
+/* The words of config.net_policy. */
+struct colo_nets_policy {
+    unsigned count;
+    const char *word[16]; /* of text */
+    char text[256];
+};
+
+/* colo__nets_policy - text: NULL is none.
+ * Errors   COLO_E_INVAL */
+int colo__nets_policy(const char *text, struct colo_nets_policy *ret,
+                      struct colo_error *err);
 /* colo__nets_find - the cards of a guest on this host.  Of a card that is
  * emulated and not, the emulated half counts: a guest with drivers of Xen's
  * own is none for mode colo.

@@ -10,6 +10,7 @@
 
 #include "../xenstore/store.h"
 #include "hv/watchdog.h"
+#include "nets.h"
 #include "parts.h"
 
 #define QUIET_MAX_MS 2500u
@@ -21,6 +22,8 @@ static int bad(struct colo_error *err, const char *what)
 
 static int check_config(const struct colo_config *c, struct colo_error *err)
 {
+    struct colo_nets_policy policy;
+
     if (!c || c->size != sizeof(*c))
         return bad(err, "config->size: use colo_config_init()");
     if (c->role != COLO_ROLE_PRIMARY && c->role != COLO_ROLE_SECONDARY)
@@ -52,6 +55,8 @@ static int check_config(const struct colo_config *c, struct colo_error *err)
         return bad(err, "interval_ms is over 600000");
     if (c->hold_ms > 60000)
         return bad(err, "hold_ms is over 60000");
+    if (colo__nets_policy(c->net_policy, &policy, err))
+        return COLO_E_INVAL;
     if (c->live_round < -1 || c->live_round > 1 || c->compress < -1 ||
         c->compress > 1)
         return bad(err, "live_round and compress are -1, 0 or 1");

@@ -42,6 +42,7 @@ static bool copy_config(struct colo_session *s, const struct colo_config *c)
     s->config.remote_command = copy_text(c->remote_command, &ok);
     s->config.libexecdir = copy_text(c->libexecdir, &ok);
     s->config.disk_spill_dir = copy_text(c->disk_spill_dir, &ok);
+    s->config.net_policy = copy_text(c->net_policy, &ok);
     return ok;
 }
 
@@ -267,6 +268,7 @@ static void free_session(struct colo_session *s)
     free((char *)s->config.remote_command);
     free((char *)s->config.libexecdir);
     free((char *)s->config.disk_spill_dir);
+    free((char *)s->config.net_policy);
     free(s);
 }
 

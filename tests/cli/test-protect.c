@@ -9,6 +9,7 @@
 #include "../../cli/cmd-protect.c"
 
 static int opens, ends, guest;
+static char policy[200];
 
 static int say_no(int code, struct colo_error *err)
 {
@@ -22,7 +23,8 @@ int colo_session_open(const struct colo_config *config,
                       struct colo_session **ret_session,
                       struct colo_error *err)
 {
-    (void)config;
+    snprintf(policy, sizeof(policy), "%s",
+             config->net_policy ? config->net_policy : "");
     *ret_session = NULL;
     return opens ? say_no(opens, err) : 0;
 }
@@ -115,6 +117,22 @@ START_TEST(test_not_found)
 }
 END_TEST
 
+START_TEST(test_policy)
+{
+    char *argv[] = { (char[]){ "protect" }, (char[]){ "--no-check" },
+                     (char[]){ "--policy" }, (char[]){ "dns=pass" },
+                     (char[]){ "web" }, (char[]){ "host2" },
+                     (char[]){ "--policy=icmp=drop" }, NULL };
+
+    opens = ends = guest = 0;
+    optind = 1;
+    ck_assert_int_eq(cli_cmd_protect.run(7, argv), CLI_OK);
+    ck_assert_str_eq(policy, "dns=pass icmp=drop");
+    (void)protect(0, 0, 0);
+    ck_assert_str_eq(policy, "");
+}
+END_TEST
+
 static bool said(int fd, const char *words)
 {
     char text[4096];
@@ -150,4 +168,4 @@ START_TEST(test_lost)
 }
 END_TEST
 
-PURE_MAIN("cli-protect", test_not_found, test_lost)
+PURE_MAIN("cli-protect", test_not_found, test_policy, test_lost)

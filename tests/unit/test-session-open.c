@@ -38,4 +38,30 @@ START_TEST(mode_colo_without_its_proxies)
 }
 END_TEST
 
-PURE_MAIN("session-open", mode_colo_without_its_proxies)
+START_TEST(policies_that_are_none)
+{
+    static const char *const bad[] = {
+        "dns", "dns=", "dns=ignore", "arp=pass", "dns=pass,udp=pass",
+        "dns=pass udp = pass",
+    };
+    char many[17 * 9 + 1] = "", wide[300];
+
+    init();
+    config.mode = COLO_MODE_COLO;
+    for (size_t i = 0; i < COLO_ARRAY_LEN(bad); i++) {
+        config.net_policy = bad[i];
+        refused("is not one of link, tcp, udp, dns, quic, icmp, other");
+    }
+    for (int i = 0; i < 17; i++)
+        strcat(many, "dns=pass ");
+    config.net_policy = many;
+    refused("more than 16 words");
+    memset(wide, ' ', sizeof(wide));
+    wide[sizeof(wide) - 1] = '\0';
+    config.net_policy = wide;
+    refused("more than 255 characters");
+}
+END_TEST
+
+PURE_MAIN("session-open", mode_colo_without_its_proxies,
+          policies_that_are_none)
