@@ -12,8 +12,7 @@
 #include <sys/types.h>
 
 #include "../libcolo/internal.h"
-
-#define COLO_DM_NAME_MAX 128  /* with the NUL; the kernel's limit */
+#include "../libcolo/pure/dm-name.h"
 
 /* What is under the device; error is a table of its own. */
 #define COLO_DM_ERROR ((dev_t)0)
@@ -26,14 +25,6 @@ struct colo_dm_info {
     dev_t dev;          /* of the device itself */
     dev_t under;        /* COLO_DM_ERROR when it is no linear table */
 };
-
-/* colo__dm_name - the name of the device over a target.
- * Shape    target: an absolute path.  '/' becomes '-', any odd byte '=' and
- *          two hex digits, so that no two targets share a name; a very long
- *          one ends in "==" and a hash.
- * Errors   COLO_E_INVAL not absolute */
-int colo__dm_name(const char *target, char name[COLO_DM_NAME_MAX],
-                  struct colo_error *err);
 
 /* colo__dm_info - exists is false, and 0 returned, if there is none. */
 int colo__dm_info(const char *name, struct colo_dm_info *ret_info,

@@ -228,6 +228,20 @@ static void save_disks(struct out *out)
     save(out, "disks", "none");
 }
 
+static void save_dm_name(struct out *out)
+{
+    static const char *const names[] = { "device", "odd", "hash", "target" };
+    static const char *const texts[] = {
+        "/dev/mapper/colo-dev-vg-web", "/dev/mapper/colo-srv-a=20b=2D.img",
+        "/dev/mapper/colo-srv-a==0123456789abcdef", "/srv/a b-\xc3\xa4",
+    };
+
+    for (size_t i = 0; i < COLO_ARRAY_LEN(names); i++) {
+        put(out, texts[i], strlen(texts[i]));
+        save(out, "dm-name", names[i]);
+    }
+}
+
 static void save_delta(struct out *out)
 {
     uint8_t body[16 * 1024];
@@ -613,6 +627,7 @@ int main(int argc, char **argv)
     save_pages(out);
     save_gfns_audit(out);
     save_disks(out);
+    save_dm_name(out);
     save_delta(out);
     save_schema(out);
     save_bootstrap(out);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Copyright (C) libcolo developers
  *
- * Names of disk devices, and the record that a supervisor leaves.
+ * The record that a supervisor leaves.
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -11,50 +11,6 @@
 #include "pure-common.h"
 
 #include "../../disk-proxy/colo-disk.h"
-
-START_TEST(test_names)
-{
-    static const struct { const char *target, *name; } cases[] = {
-        { "/dev/vg/web", "colo-dev-vg-web" },
-        { "/dev/vg-web", "colo-dev-vg=2Dweb" },
-        { "/dev/vg=2Dweb", "colo-dev-vg=3D2Dweb" },
-        { "/srv/a b.img", "colo-srv-a=20b.img" },
-        { "/x/\xc3\xa4", "colo-x-=C3=A4" },
-        { "/a//b", "colo-a--b" },
-    };
-    char name[COLO_DM_NAME_MAX];
-    struct colo_error err;
-
-    for (size_t i = 0; i < COLO_ARRAY_LEN(cases); i++) {
-        ck_assert_int_eq(colo__dm_name(cases[i].target, name, &err), 0);
-        ck_assert_str_eq(name, cases[i].name);
-    }
-    ck_assert_int_eq(colo__dm_name("vg/web", name, &err), COLO_E_INVAL);
-    ck_assert_int_eq(colo__dm_name("/", name, &err), COLO_E_INVAL);
-    ck_assert_int_eq(colo__dm_name("", name, &err), COLO_E_INVAL);
-}
-END_TEST
-
-/* Never cut short, never beyond the limit, never two alike. */
-START_TEST(test_long_names)
-{
-    char target[400] = "/", name[COLO_DM_NAME_MAX], last[COLO_DM_NAME_MAX];
-
-    last[0] = 0;
-    for (size_t n = 1; n < sizeof(target) - 1; n++) {
-        target[n] = n % 7 ? 'a' : '-';
-        ck_assert_int_eq(colo__dm_name(target, name, NULL), 0);
-        ck_assert_uint_lt(strlen(name), COLO_DM_NAME_MAX);
-        ck_assert_str_ne(name, last);
-        ck_assert(!strncmp(name, "colo-", 5));
-        strcpy(last, name);
-    }
-    ck_assert_ptr_nonnull(strstr(name, "=="));
-    target[200] = 'b';
-    ck_assert_int_eq(colo__dm_name(target, name, NULL), 0);
-    ck_assert_str_ne(name, last);
-}
-END_TEST
 
 static char path[] = "/tmp/colo-record-XXXXXX";
 
@@ -130,5 +86,4 @@ START_TEST(test_process)
 }
 END_TEST
 
-PURE_MAIN("disk-record", test_names, test_long_names, test_record,
-          test_bad_records, test_process)
+PURE_MAIN("disk-record", test_record, test_bad_records, test_process)
