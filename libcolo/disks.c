@@ -2,9 +2,10 @@
 /* Copyright (C) libcolo developers
  *
  * See disks.h.  A disk's way: the guest's block device is a device-mapper
- * device that block-colo made; colo-disk puts the proxy beneath it; the proxy
- * joins this session in xenstore, connects to the socket that we name there,
- * and what it says goes over the link of this disk to its twin.
+ * device that block-colo, or libvirt's hook, has made; colo-disk puts the
+ * proxy beneath it; the proxy joins this session in xenstore, connects to the
+ * socket that we name there, and what it says goes over the link of this disk
+ * to its twin.
  */
 #include "disks.h"
 
@@ -48,16 +49,42 @@ static void read_node(struct find *f, const char *id, const char *node,
         buf[0] = '\0';
 }
 
-bool colo__disk_is_ours(const char *script)
+const char *colo__disk_target(const char *script, const char *params,
+                              char target_buf[COLO_DM_NAME_MAX])
 {
     size_t n = strlen(script), m = strlen(SCRIPT);
 
-    return n >= m && strcmp(script + n - m, SCRIPT) == 0;
+    /* first: the script takes a device's name for its target, too */
+    if (colo__dm_target(params, target_buf))
+        return target_buf;
+    return n >= m && strcmp(script + n - m, SCRIPT) == 0 ? params : NULL;
+}
+
+void colo__disk_way_out(const char *params, char *buf, size_t cap)
+{
+    char path[COLO_DM_PATH_MAX], target[COLO_DM_NAME_MAX];
+    const char *colon = strchr(params, ':');
+
+    if (params[0] != '/' && colon)
+        params = colon + 1; /* QEMU's have a format before the path */
+    if (colo__dm_target(params, target)) {
+        snprintf(buf, cap, "give it the driver phy: only blkback's disks "
+                 "have a proxy");
+        return;
+    }
+    if (colo__dm_path(params, path) &&
+        snprintf(buf, cap, "give it script=block-colo (xl), or %s as its "
+                 "source (libvirt)", path) < (int)cap)
+        return;
+    snprintf(buf, cap, "give it script=block-colo (xl), or a device of "
+             "colo-disk(8) as its source (libvirt)");
 }
 
 static int take_disk(struct find *f, const char *id)
 {
-    char mode[8], script[256], dev[40], type[16], params[1024];
+    char mode[8], script[256], dev[40], type[16], params[1024], way_out[150];
+    char target_buf[COLO_DM_NAME_MAX];
+    const char *target;
     struct colo_disk *d;
 
     read_node(f, id, "mode", mode, sizeof(mode));
@@ -67,19 +94,21 @@ static int take_disk(struct find *f, const char *id)
     read_node(f, id, "params", params, sizeof(params));
     if (mode[0] == 'r' || strcmp(type, "cdrom") == 0)
         return 0;
-    if (f->qdisk || !colo__disk_is_ours(script))
+    target = f->qdisk ? NULL : colo__disk_target(script, params, target_buf);
+    if (!target) {
+        colo__disk_way_out(params, way_out, sizeof(way_out));
         return colo__fail(f->err, COLO_E_UNSUPPORTED, 0, WHERE,
-                          "disk %s would not follow the checkpoints: give it "
-                          "script=block-colo in the guest's configuration",
-                          dev);
+                          "disk %.16s would not follow the checkpoints: %s",
+                          dev, way_out);
+    }
     if (f->disks->count == COLO_WIRE_DISKS)
         return colo__fail(f->err, COLO_E_LIMIT, 0, WHERE,
                           "more than %d disks", COLO_WIRE_DISKS);
     d = &f->disks->disk[f->disks->count];
     snprintf(d->name.vdev, sizeof(d->name.vdev), "%.32s", dev);
-    snprintf(d->name.target, sizeof(d->name.target), "%.400s", params);
+    snprintf(d->name.target, sizeof(d->name.target), "%.400s", target);
     if (strlen(dev) >= sizeof(d->name.vdev) ||
-        strlen(params) >= sizeof(d->name.target) ||
+        strlen(target) >= sizeof(d->name.target) ||
         !colo__disk_name_ok(&d->name))
         return colo__fail(f->err, COLO_E_UNSUPPORTED, 0, WHERE,
                           "disk %.32s: its target must be an absolute path "

@@ -10,6 +10,7 @@
 
 #include "../xenstore/store.h"
 #include "proxy-process.h"
+#include "pure/dm-name.h"
 #include "pure/wire.h"
 
 struct colo_session;
@@ -25,11 +26,20 @@ struct colo_disks {
     struct colo_disk disk[COLO_WIRE_DISKS];
 };
 
-/* colo__disk_is_ours - is this block script (a path) block-colo? */
-bool colo__disk_is_ours(const char *script);
+/* colo__disk_target - what a disk of blkback's lies on, if its writes can
+ * follow the checkpoints: its block script (a path) is block-colo, or its
+ * params are a device that colo-disk has made, as of a guest of libvirt's.
+ * Returns  params or target_buf, NULL: it is neither. */
+const char *colo__disk_target(const char *script, const char *params,
+                              char target_buf[COLO_DM_NAME_MAX]);
+
+/* colo__disk_way_out - what to do about one that is neither.
+ * Shape    params: as in xenstore, of a disk of QEMU's, too.  A text that is
+ *          too long for cap is replaced by one without the device's name. */
+void colo__disk_way_out(const char *params, char *buf, size_t cap);
 
 /* colo__disks_find - the writable disks of a guest on this host, all of which
- * must be block-colo's; others are refused.
+ * must be colo-disk's, see colo__disk_target; others are refused.
  * Errors   COLO_E_UNSUPPORTED names the disk and the way out; COLO_E_LIMIT,
  *          COLO_E_STORE */
 int colo__disks_find(struct colo_store *store, uint32_t domid,

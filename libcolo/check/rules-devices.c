@@ -52,13 +52,16 @@ static void read_below(struct walk *walk, const char *dir, const char *node,
 
 static void check_disk(struct walk *walk, const char *backend)
 {
-    char mode[8], script[160], name[40], type[16];
+    char mode[8], script[160], name[40], type[16], params[1024];
+    char target[COLO_DM_NAME_MAX], way_out[320];
+    bool qdisk = strstr(backend, "/backend/qdisk/");
 
     read_below(walk, backend, "mode", mode, sizeof(mode));
     read_below(walk, backend, "script", script, sizeof(script));
     read_below(walk, backend, "dev", name, sizeof(name));
     read_below(walk, backend, "device-type", type, sizeof(type));
-    if (colo__disk_is_ours(script)) {
+    read_below(walk, backend, "params", params, sizeof(params));
+    if (!qdisk && colo__disk_target(script, params, target)) {
         colo__check_say(walk->out, OK, "disk", "",
                         "disk %s is replicated by a proxy", name);
         walk->disks++;
@@ -66,11 +69,12 @@ static void check_disk(struct walk *walk, const char *backend)
         colo__check_say(walk->out, WARNING, "disk-read-only", "see that the "
                         "backup has the same content under the same name",
                         "disk %s is read-only and is not copied", name);
-    else
-        colo__check_say(walk->out, REFUSED, "disk-not-replicated", "give it "
-                        "script=block-colo and target=PATH in the guest's "
-                        "configuration", "disk %s is writable, and its "
-                        "writes would not follow the checkpoints", name);
+    else {
+        colo__disk_way_out(params, way_out, sizeof(way_out));
+        colo__check_say(walk->out, REFUSED, "disk-not-replicated", way_out,
+                        "disk %s is writable, and its writes would not "
+                        "follow the checkpoints", name);
+    }
 }
 
 static void check_net(struct walk *walk, const char *backend)

@@ -17,6 +17,7 @@ struct found {
     struct colo_check_out out;
     char ids[16][32];
     char texts[16][330];
+    char advices[16][330];
     int results[16];
     int n;
 };
@@ -29,6 +30,7 @@ static inline void found_add(void *user, const struct colo_check_item *item)
     ck_assert_ptr_nonnull(item->advice);
     snprintf(found->ids[found->n], 32, "%s", item->id);
     snprintf(found->texts[found->n], 330, "%s", item->text);
+    snprintf(found->advices[found->n], 330, "%s", item->advice);
     found->results[found->n++] = item->result;
 }
 

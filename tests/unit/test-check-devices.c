@@ -102,6 +102,63 @@ START_TEST(test_disks)
 }
 END_TEST
 
+/* A disk of blkback's with these params and Xen's own script; what is said of
+ * it, and the advice. */
+static int one_disk(const char *kind, const char *params, char advice[330])
+{
+    char backend[160], path[80];
+    struct found found;
+    int result;
+
+    setup();
+    snprintf(backend, sizeof(backend), "/local/domain/0/backend/%s/7/51712",
+             kind);
+    snprintf(path, sizeof(path), "/libxl/7/device/vbd/51712/backend");
+    fake_tree_set(tree, path, backend);
+    below(backend, "mode", "w");
+    below(backend, "dev", "xvda");
+    below(backend, "script", "/etc/xen/scripts/block");
+    if (params)
+        below(backend, "params", params);
+    look(&found, true);
+    result = found_result(&found, "disk");
+    ck_assert_int_ne(result, found_result(&found, "disk-not-replicated"));
+    ck_assert_int_eq(found.out.refused, result != COLO_CHECK_OK);
+    for (int i = 0; i < found.n; i++) {
+        if (!strcmp(found.ids[i], "disk-not-replicated"))
+            snprintf(advice, 330, "%s", found.advices[i]);
+    }
+    return result;
+}
+
+/* libvirt cannot name a block script: its guest's disk is the device. */
+START_TEST(test_disks_of_libvirt)
+{
+    static const struct { const char *kind, *params, *advice; } bad[] = {
+        { "vbd", "/dev/vg/web", "/dev/mapper/colo-dev-vg-web as" },
+        { "vbd", "/dev/mapper/colo-web",
+          "/dev/mapper/colo-dev-mapper-colo=2Dweb as" },
+        { "vbd", "/dev/mapper/colo-a-b==0123456789abcdef", "colo-disk(8)" },
+        { "vbd", "relative", "colo-disk(8)" },
+        { "vbd", "/web", "colo-disk(8)" },
+        { "vbd", NULL, "colo-disk(8)" },
+        { "qdisk", "raw:/srv/web.raw", "/dev/mapper/colo-srv-web.raw as" },
+        { "qdisk", "aio:/dev/mapper/colo-dev-vg-web", "driver phy" },
+        { "qdisk", "/dev/mapper/colo-dev-vg-web", "driver phy" },
+    };
+    char advice[330];
+
+    ck_assert_int_eq(one_disk("vbd", "/dev/mapper/colo-dev-vg-web", advice),
+                     COLO_CHECK_OK);
+    for (size_t i = 0; i < COLO_ARRAY_LEN(bad); i++) {
+        ck_assert_msg(one_disk(bad[i].kind, bad[i].params, advice) !=
+                      COLO_CHECK_OK, "taken: %s", bad[i].params);
+        ck_assert_msg(strstr(advice, bad[i].advice), "%s: %s", bad[i].params,
+                      advice);
+    }
+}
+END_TEST
+
 /* What is held or replicated needs modules, and only then. */
 START_TEST(test_modules)
 {
@@ -310,7 +367,8 @@ START_TEST(test_store_fails)
 }
 END_TEST
 
-PURE_MAIN("check-devices", test_none, test_disks, test_modules,
+PURE_MAIN("check-devices", test_none, test_disks,
+          test_disks_of_libvirt, test_modules,
           test_modules_of_colo, test_nets, test_others, test_pci_detached,
           test_balloon, test_stub_domains, test_session, test_rubbish,
           test_store_fails)
