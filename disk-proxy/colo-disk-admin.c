@@ -169,7 +169,7 @@ int disk_cmd_force(const struct disk_options *options)
 
     rc = disk_take(&names, options, &lock, &err);
     if (!rc)
-        rc = disk_backing_open(&backing, options->target, &err);
+        rc = disk_backing_open(&backing, names.target, &err);
     if (!rc)
         rc = colo__meta_force(names.meta, backing.size,
                               options->inconsistent, &err);

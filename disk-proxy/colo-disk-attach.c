@@ -2,7 +2,8 @@
 /* Copyright (C) libcolo developers
  *
  * colo-disk attach and detach: the device of a disk comes and goes with its
- * guest.  What the script block-colo calls.  See colo-disk.h.
+ * guest.  What the script block-colo and libvirt's hook call.  See
+ * colo-disk.h.
  */
 #include <stdio.h>
 #include <time.h>
@@ -102,7 +103,7 @@ int disk_cmd_attach(const struct disk_options *options)
         close(lock);
     if (rc)
         return disk_report(&err);
-    printf("/dev/mapper/%s\n", names.name);
+    printf(COLO_DM_DIR "%s\n", names.name);
     return 0;
 }
 

@@ -25,7 +25,6 @@
 #define HOLD_FD 3  /* in nbdkit */
 #define TERM_MS 2000
 #define KILL_MS 60000  /* it may wait for a disk, where no signal reaches it */
-#define DEVICE_DIR "/dev/mapper"
 
 struct args {
     char *argv[ARGS_MAX + 1];
@@ -76,7 +75,7 @@ static void build_args(struct args *args, const struct disk_options *options,
     add_value(args, "domain", options->domain);
     add_value(args, "id", options->vdev);
     add_value(args, "meta", names->meta);
-    add_arg(args, "device=" DEVICE_DIR "/%s", names->name);
+    add_arg(args, "device=" COLO_DM_DIR "%s", names->name);
     add_value(args, "usage", names->usage);
     add_value(args, "tracked", names->tracked);
     add_arg(args, "hold-fd=%d", HOLD_FD);

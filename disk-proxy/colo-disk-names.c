@@ -20,8 +20,15 @@ int disk_names(struct disk_names *ret_names, const char *target,
                const char *meta_dir, struct colo_error *err)
 {
     struct disk_names *n = ret_names;
+    char plain[COLO_DM_NAME_MAX];
     int rc;
 
+    if (colo__dm_target(target, plain))
+        target = plain;
+    else if (colo__dm_is_device(target)) /* one over it would only deceive */
+        return colo__fail(err, COLO_E_INVAL, 0, DISK_WHERE,
+                          "%.150s does not tell what it lies on: give the "
+                          "target itself", target);
     rc = colo__dm_name(target, n->name, err);
     if (rc)
         return rc;

@@ -74,7 +74,8 @@ static int check_device(const struct serve *s, const struct colo_dm_info *info,
     if (!info->exists)
         return colo__fail(err, COLO_E_NOTFOUND, 0, DISK_WHERE,
                           "%s has no device: does the guest's disk say "
-                          "script=block-colo?", s->names.target);
+                          "script=block-colo, or name the device (libvirt)?",
+                          s->names.target);
     if (info->under != s->backing.dev &&
         !disk_track_is(&s->names, info->under))
         return colo__fail(err, COLO_E_STATE, 0, DISK_WHERE,

@@ -2,8 +2,8 @@
 /* Copyright (C) libcolo developers
  *
  * colo-disk: devices and proxies of protected disks.  Started by a session,
- * by the script block-colo and by operators; see colo-disk(8).  This file
- * reads the command line.
+ * by the script block-colo, by libvirt's hook and by operators; see
+ * colo-disk(8).  This file reads the command line.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -48,6 +48,7 @@ static const char usage_text[] =
     "       colo-disk status [TARGET]\n"
     "       colo-disk force [--inconsistent] TARGET\n"
     "       colo-disk discard TARGET       the guest's disk is the other copy\n"
+    "TARGET may also be the device, /dev/mapper/colo-..., where that tells.\n"
     "Every command but recover takes --meta-dir DIR.\n";
 
 static const struct command {

@@ -41,6 +41,8 @@ struct disk_names {
     char usage[PATH_MAX];    /* how much the proxy holds, see usage.c */
 };
 
+/* disk_names - target: also by the path of its device, as far as that tells.
+ * Errors  COLO_E_INVAL */
 int disk_names(struct disk_names *ret_names, const char *target,
                const char *meta_dir, struct colo_error *err);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Copyright (C) libcolo developers
  *
- * The record that a supervisor leaves.
+ * Where things of a disk are, and the record that a supervisor leaves.
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -11,6 +11,33 @@
 #include "pure-common.h"
 
 #include "../../disk-proxy/colo-disk.h"
+
+/* By the target or by its device: the same disk. */
+START_TEST(test_names)
+{
+    static const char *const same[] = {
+        "/dev/vg/web", "/dev/mapper/colo-dev-vg-web",
+    };
+    struct disk_names names;
+    struct colo_error err;
+
+    for (size_t i = 0; i < COLO_ARRAY_LEN(same); i++) {
+        ck_assert_int_eq(disk_names(&names, same[i], "/m", &err), 0);
+        ck_assert_str_eq(names.target, "/dev/vg/web");
+        ck_assert_str_eq(names.name, "colo-dev-vg-web");
+        ck_assert_str_eq(names.meta, "/m/colo-dev-vg-web.meta");
+    }
+    /* LVM's */
+    ck_assert_int_eq(disk_names(&names, "/dev/mapper/colo-web", "/m", &err),
+                     0);
+    ck_assert_str_eq(names.target, "/dev/mapper/colo-web");
+    ck_assert_int_eq(disk_names(&names, "/dev/mapper/colo-a-b=0A", "/m", &err),
+                     COLO_E_INVAL);
+    ck_assert_int_eq(disk_names(&names, "/dev/mapper/colo-a==0123456789abcdef",
+                                "/m", &err), COLO_E_INVAL);
+    ck_text(err, "give the target itself");
+}
+END_TEST
 
 static char path[] = "/tmp/colo-record-XXXXXX";
 
@@ -86,4 +113,4 @@ START_TEST(test_process)
 }
 END_TEST
 
-PURE_MAIN("disk-record", test_record, test_bad_records, test_process)
+PURE_MAIN("disk-record", test_names, test_record, test_bad_records, test_process)
