@@ -84,7 +84,8 @@ dpkg-deb --ctrl-tarfile "$(deb_of libcolo0)" | tar -xOf - ./symbols |
              "$top/libcolo/libcolo.map" | LC_ALL=C sort) >&2 ||
     bad "the package's symbols are not those of libcolo.map"
 dpkg-deb --ctrl-tarfile "$(deb_of xen-colo-tools)" | tar -xOf - ./conffiles |
-    diff - <(printf '/etc/xen/scripts/%s\n' block-colo vif-colo) >&2 ||
+    diff - <(printf '/etc/%s\n' libvirt/hooks/libxl.d/colo \
+        xen/scripts/block-colo xen/scripts/vif-colo) >&2 ||
     bad "xen-colo-tools: other conffiles"
 
 # --- used ---------------------------------------------------------------------------
@@ -95,7 +96,7 @@ strings=$(LC_ALL=C tr -c '[:print:]' '\n' <"$root/usr/bin/colo")
 grep -qx /usr/libexec/libcolo/colo-attach <<<"$strings" ||
     bad "colo looks for its helpers elsewhere"
 for script in etc/xen/scripts/block-colo etc/xen/scripts/vif-colo \
-    usr/bin/colo-xl usr/libexec/libcolo/colo-wait; do
+    etc/libvirt/hooks/libxl.d/colo usr/bin/colo-xl usr/libexec/libcolo/colo-wait; do
     grep -oE '/usr/[a-z0-9_/.-]*' "$root/$script" | while read -r path; do
         [ -e "$root$path" ] || [ "$path" = /usr/libexec/libcolo ] ||
             echo "$script: $path"
