@@ -13,6 +13,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "disk-script.h"
 #include "libvirt.h"
 #include "pure/seed-header.h"
 
@@ -135,6 +136,10 @@ static int restore_by_libxl(libxl_ctx *ctx, libxl_domain_config *config,
     uint32_t domid = INVALID_DOMID;
     int status = EXIT_FAILED;
 
+    if (disk_script_use(config)) {
+        report("error", "no memory");
+        return EXIT_FAILED;
+    }
     libxl_domain_restore_params_init(&params);
     params.checkpointed_stream = streamed ? LIBXL_CHECKPOINTED_STREAM_REMUS
                                           : LIBXL_CHECKPOINTED_STREAM_NONE;
