@@ -59,7 +59,7 @@ stage_in_chroot() { # release stage
             [ -f Makefile ] || ../src/configure --prefix=/usr
             make -s -j2
             rm -rf ../stage
-            make -s install DESTDIR=/build/stage"
+            make -s install sysconfdir=/etc DESTDIR=/build/stage"
         ' chroot_build "$root" >"$log" 2>&1 ||
         { tail -n 20 "$log" >&2; die "building in the chroot failed: $log"; }
     rm -rf "$2"
