@@ -319,7 +319,7 @@ dd if=$disk of=/dev/null bs=4k count=1 iflag=direct 2>/dev/null ||
 
 say "file system"
 fsck.ext4 -fn $disk >/tmp/fsck 2>&1 || { bad "fsck"; cat /tmp/fsck; }
-colo detach /dev/vdc || bad "detach"
+colo detach $disk || bad "detach, by the device"
 [ ! -e $disk ] || bad "detach: the device is left"
 fsck.ext4 -fn /dev/vdc >/tmp/fsck 2>&1 || { bad "fsck of the backing"; cat /tmp/fsck; }
 
@@ -350,6 +350,8 @@ grep -q block-colo /tmp/err || bad "serve without a device: $(cat /tmp/err)"
 colo attach relative 2>/dev/null && bad "a relative path"
 colo attach /dev/null 2>/dev/null && bad "not a disk"
 colo attach /nothing 2>/dev/null && bad "nothing"
+colo attach /dev/mapper/colo-a==0123456789abcdef 2>/tmp/err && bad "a hash"
+grep -q "target itself" /tmp/err || bad "a hash: $(cat /tmp/err)"
 colo force /dev/vdd 2>/tmp/err && bad "force without metadata"
 
 say "a replica that comes later"
