@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/sysmacros.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include <linux/nbd-netlink.h>
@@ -247,10 +248,14 @@ static bool read_backend(const char *name, char *text, size_t cap)
 bool colo__nbd_is(int index, const char *identifier)
 {
     char name[32], text[128];
+    struct utsname kernel;
 
     snprintf(name, sizeof(name), "nbd%d", index);
-    return !read_backend(name, text, sizeof(text)) ||
-        !strcmp(text, identifier);
+    if (read_backend(name, text, sizeof(text)))
+        return !strcmp(text, identifier);
+    /* connected without one, it is not by us */
+    return !colo__nbd_connected(index) || uname(&kernel) ||
+        !colo__nbd_tells(kernel.release);
 }
 
 int colo__nbd_find(const char *identifier)

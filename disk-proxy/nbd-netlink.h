@@ -8,6 +8,7 @@
 #ifndef COLO_DISK_NBD_NETLINK_H
 #define COLO_DISK_NBD_NETLINK_H
 
+#include <stdio.h>
 #include <sys/types.h>
 
 #include "../libcolo/internal.h"
@@ -41,8 +42,18 @@ int colo__nbd_disconnect(int index, const char *identifier,
 /* colo__nbd_connected - by sysfs, with anything. */
 bool colo__nbd_connected(int index);
 
-/* colo__nbd_is - is it still connected for this identifier?  A number is given
- * out again.
+/* colo__nbd_tells - does a kernel of this release say for what a device is
+ * connected?  We always give an identifier, nbd-client(8) need not. */
+static inline bool colo__nbd_tells(const char *release)
+{
+    int major, minor;
+
+    return sscanf(release, "%d.%d", &major, &minor) == 2 &&
+        (major > 5 || (major == 5 && minor >= 14));
+}
+
+/* colo__nbd_is - is it still connected for this identifier, or no more for
+ * anything?  A number is given out again.
  * Returns  true also where the kernel does not tell (before 5.14). */
 bool colo__nbd_is(int index, const char *identifier);
 

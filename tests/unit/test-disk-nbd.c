@@ -14,6 +14,7 @@
 #include "pure-common.h"
 
 #include "../../disk-proxy/nbd-client.h"
+#include "../../disk-proxy/nbd-netlink.h"
 
 #define SIZE (8u << 20)
 
@@ -318,5 +319,17 @@ START_TEST(test_relay_refuses)
 }
 END_TEST
 
-PURE_MAIN("disk-nbd", test_good_server, test_bad_servers, test_relay_io,
+/* From 5.14 on, a device without an identifier is nobody's of ours. */
+START_TEST(test_kernels)
+{
+    ck_assert(colo__nbd_tells("6.1.0-37-amd64"));
+    ck_assert(colo__nbd_tells("5.14.0"));
+    ck_assert(!colo__nbd_tells("5.13.19-2-pve"));
+    ck_assert(!colo__nbd_tells("5.4.0"));
+    ck_assert(!colo__nbd_tells("4.19.0"));
+    ck_assert(!colo__nbd_tells("strange"));
+}
+END_TEST
+
+PURE_MAIN("disk-nbd", test_kernels, test_good_server, test_bad_servers, test_relay_io,
           test_relay_long, test_relay_refuses)
