@@ -70,8 +70,9 @@ static int send_bitmap(struct colo_disk *d, struct colo_error *err)
 static int read_chunk(struct colo_disk *d, uint8_t *buf, uint64_t len,
                       uint64_t offset)
 {
-    if (colo__backing_is_hole(d->backing, offset, len) &&
-        !colo__elog_wait_clear(d->log, offset, len, 0))
+    /* in this order: what the log had a moment ago is in the backing now */
+    if (!colo__elog_wait_clear(d->log, offset, len, 0) &&
+        colo__backing_is_hole(d->backing, offset, len))
         return COLO_READ_ZEROS;
     return colo__elog_read(d->log, d->backing, buf, len, offset);
 }

@@ -420,6 +420,78 @@ START_TEST(test_refused)
 }
 END_TEST
 
+/* ---- a log that is slow to apply ------------------------------------------- */
+
+int __real_colo__backing_writev(struct colo_backing *b,
+                                const struct iovec *parts, int n,
+                                void *buffer, uint64_t offset, bool fua);
+int __wrap_colo__backing_writev(struct colo_backing *b,
+                                const struct iovec *parts, int n,
+                                void *buffer, uint64_t offset, bool fua);
+bool __real_colo__backing_is_hole(struct colo_backing *b, uint64_t offset,
+                                  uint64_t len);
+bool __wrap_colo__backing_is_hole(struct colo_backing *b, uint64_t offset,
+                                  uint64_t len);
+static _Atomic(struct end *) stalled; /* its log is not applied */
+
+static void pause_ms(long ms)
+{
+    struct timespec ts = { .tv_sec = ms / 1000,
+                           .tv_nsec = ms % 1000 * 1000000 };
+
+    nanosleep(&ts, NULL);
+}
+
+int __wrap_colo__backing_writev(struct colo_backing *b,
+                                const struct iovec *parts, int n,
+                                void *buffer, uint64_t offset, bool fua)
+{
+    struct end *e;
+
+    while ((e = stalled) && e->disk->backing == b)
+        pause_ms(1);
+    return __real_colo__backing_writev(b, parts, n, buffer, offset, fua);
+}
+
+/* All of the log is applied just after a hole was seen. */
+bool __wrap_colo__backing_is_hole(struct colo_backing *b, uint64_t offset,
+                                  uint64_t len)
+{
+    bool hole = __real_colo__backing_is_hole(b, offset, len);
+    struct colo_elog_stats stats = { .records = 1 };
+    struct end *e = stalled;
+
+    if (!e || e->disk->backing != b || !hole || offset != 65536 * 9)
+        return hole;
+    stalled = NULL;
+    for (int ms = 0; ms < 5000 && stats.records; ms++) {
+        pause_ms(1);
+        colo__elog_stats(e->disk->log, &stats);
+    }
+    return hole;
+}
+
+START_TEST(test_hole_in_the_log)
+{
+    struct end p, s;
+    char text[256];
+
+    end_make(&p, COLO_DISK_PRIMARY);
+    end_make(&s, COLO_DISK_SECONDARY);
+    start(&p, &s, 1);
+    stalled = &s;
+    put(&p, 65536 * 9, 5);
+    checkpoint(&p, &s, 1, true);
+    ask(&p, 2, COLO_DISK_VERIFY, 0);
+    ck_assert_str_eq(wait_answer(&p, 2), "");
+    ck_assert_str_eq(wait_event(&p, "verified", text), "verified 64 0");
+    stalled = NULL;
+    end_free(&p);
+    end_free(&s);
+}
+END_TEST
+
 PURE_MAIN("disk-engine", test_failover, test_takeover_resync, test_both_ran,
           test_lost_power, test_resync, test_verify_finds, test_lost_twin,
-          test_full_log, test_write_in_copy, test_yield, test_refused)
+          test_full_log, test_write_in_copy, test_yield, test_refused,
+          test_hole_in_the_log)
