@@ -8,6 +8,8 @@
 
 #include "session-internal.h"
 
+#define STOP_MS 2000 /* what is held waits so long for the disks, no longer */
+
 #define FOR_EACH(s, r)                                                         \
     for (struct colo_replication **r##_p = (s)->parts.replication, *r;         \
          r##_p < (s)->parts.replication + COLO_MAX_REPLICATION &&              \
@@ -101,15 +103,12 @@ int colo__followers_failover(struct colo_session *s, struct colo_error *err)
     return rc;
 }
 
-void colo__followers_stop(struct colo_session *s)
+static void stop_one(struct colo_session *s, struct colo_replication *r)
 {
-    FOR_EACH(s, r) {
-        struct colo_error err;
+    struct colo_error err;
 
-        /* every one of them, whatever the others say */
-        if (colo__replication_ops(r)->stop(r, &err))
-            colo__session_warn(s, err.text);
-    }
+    if (colo__replication_ops(r)->stop(r, &err))
+        colo__session_warn(s, err.text);
 }
 
 int colo__followers_pending(struct colo_session *s, struct colo_error *err)
@@ -138,6 +137,8 @@ static void wait_for_followers(struct colo_session *s, uint64_t until_us)
     uint64_t now = colo__now_us(s->clock);
     int n = 0, ms = (int)((until_us - now) / 1000) + 1;
 
+    if (now >= until_us)
+        return;
     colo__session_beat(s);
     if (ms > (int)s->config.heartbeat_ms)
         ms = (int)s->config.heartbeat_ms;
@@ -168,6 +169,46 @@ int colo__followers_settle(struct colo_session *s, uint32_t limit_ms,
         wait_for_followers(s, until);
     }
     return rc;
+}
+
+/* Until all but the buffer have answered stop, or failed, or time is over. */
+static void wait_stopped(struct colo_session *s)
+{
+    uint64_t until = colo__now_us(s->clock) + STOP_MS * 1000;
+
+    for (;;) {
+        bool waiting = false;
+
+        FOR_EACH(s, r) {
+            struct colo_error ignored;
+            bool diverged = false;
+            int rc = colo__replication_ops(r)->pending(r, &diverged, &ignored);
+
+            waiting |= rc > 0 && r != s->network.buffer;
+        }
+        if (!waiting || colo__now_us(s->clock) >= until)
+            return;
+        wait_for_followers(s, until);
+    }
+}
+
+/* What a primary's guest has said is held until its disks know durably that
+ * they go on alone: if this host died in between, they would pass for a copy
+ * that is behind what the world has heard. */
+void colo__followers_stop(struct colo_session *s)
+{
+    struct colo_replication *buffer = s->network.buffer;
+    bool wait = buffer && !s->guest_gone;
+
+    /* every one of them, whatever the others say */
+    FOR_EACH(s, r) {
+        if (r != buffer)
+            stop_one(s, r);
+    }
+    if (wait)
+        wait_stopped(s);
+    if (buffer)
+        stop_one(s, buffer);
 }
 
 bool colo__followers_in_step(struct colo_session *s)

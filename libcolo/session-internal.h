@@ -276,6 +276,7 @@ int colo__followers_checkpoint(struct colo_session *s, uint64_t epoch,
 int colo__followers_commit(struct colo_session *s, uint64_t epoch,
                            struct colo_error *err);
 int colo__followers_failover(struct colo_session *s, struct colo_error *err);
+/* waits a little for the answers of those that others depend on */
 void colo__followers_stop(struct colo_session *s);
 /* Wait, in the pause, until all have answered; COLO_E_TIMEOUT. */
 int colo__followers_settle(struct colo_session *s, uint32_t limit_ms,

@@ -176,7 +176,75 @@ START_TEST(no_takeover_without_the_disks)
 }
 END_TEST
 
-PURE_MAIN("session-followers", followers_refuse,
+static struct session_pair *pair;
+static uint64_t durable_at; /* ms */
+static bool released, released_early;
+
+/* A disk takes its time to write down that it goes on alone. */
+static int slow_stop(struct colo_replication *r, struct colo_error *err)
+{
+    (void)err;
+    r->stops++;
+    durable_at = now_ms() + 300;
+    return 0;
+}
+
+static int stop_pending(struct colo_replication *r, bool *ret_diverged,
+                        struct colo_error *err)
+{
+    (void)ret_diverged;
+    (void)err;
+    return r->stops && (r->pending_forever || now_ms() < durable_at);
+}
+
+static int release(struct colo_replication *r, struct colo_error *err)
+{
+    (void)err;
+    r->stops++;
+    released = true;
+    released_early = !durable_at || now_ms() < durable_at;
+    ck_assert_int_eq(guest_state(pair->guest), COLO_HV_RUNNING);
+    return 0;
+}
+
+/* What was held leaves when the disks go on alone durably; one that hangs does
+ * not keep it for long. */
+START_TEST(output_waits_for_the_disks)
+{
+    struct colo_replication_ops disk = f_ops, buffer = f_ops;
+
+    disk.stop = slow_stop;
+    disk.pending = stop_pending;
+    buffer.stop = release;
+    for (int hangs = 0; hangs < 2; hangs++) {
+        struct colo_replication r[2] = {
+            { .ops = &buffer, .refuse = F_NOTHING },
+            { .ops = &disk, .refuse = F_NOTHING, .pending_forever = hangs },
+        };
+        struct colo_parts parts = { .replication = { &r[0], &r[1] } };
+        struct session_pair t;
+        uint64_t begin;
+
+        pair = &t;
+        released = false;
+        durable_at = 0;
+        pair_init(&t);
+        pair_open(&t, &parts, NULL);
+        pair_protected(&t, 3);
+        t.p.session->network.buffer = &r[0];
+        shutdown(t.s.control_fd, SHUT_RDWR);
+        t.s.rc = 0;
+        begin = now_ms();
+        pair_until(&t, 10000, t.p.rc <= 0);
+        ck_assert_int_eq(r[1].stops, 1);
+        ck_assert(released && !released_early);
+        ck_assert_uint_lt(now_ms() - begin, 8000);
+        pair_close(&t);
+    }
+}
+END_TEST
+
+PURE_MAIN("session-followers", output_waits_for_the_disks, followers_refuse,
           no_epoch_before_the_first_copies, the_guest_waits_for_the_mark,
           no_commit_before_the_followers, the_disks_come_first,
           no_takeover_without_the_disks, who_is_told_of_a_takeover)
