@@ -75,6 +75,33 @@ static void tell_applied(struct colo_disk *d, uint64_t epoch)
     (void)colo__disk_send(d, &msg);
 }
 
+/* All of a takeover is on the disk: ours is the newest copy, or, if the
+ * takeover was called off meanwhile, just one that is consistent. */
+static int end_takeover(struct colo_disk *d, struct colo_error *err)
+{
+    bool undone, same;
+
+    do {
+        int rc;
+
+        pthread_mutex_lock(&d->lock);
+        undone = d->undone;
+        pthread_mutex_unlock(&d->lock);
+        rc = colo__meta_set(d->meta, undone ? COLO_META_OUTDATED :
+                            COLO_META_ALONE, NULL, err);
+        if (rc)
+            return rc;
+        /* who calls it off after this sees that we are through */
+        pthread_mutex_lock(&d->lock);
+        same = d->undone == undone;
+        if (same)
+            d->phase = undone ? PHASE_IDLE : PHASE_ALONE;
+        pthread_cond_broadcast(&d->cond);
+        pthread_mutex_unlock(&d->lock);
+    } while (!same);
+    return 0;
+}
+
 /* there was nothing to apply: is there something to end? */
 static bool is_over(struct colo_disk *d, bool *dirty)
 {
@@ -90,11 +117,10 @@ static bool is_over(struct colo_disk *d, bool *dirty)
             return false;
         if (colo__replica_merge_all(d) == 0 &&
             colo__backing_flush(d->backing) == 0 &&
-            colo__meta_set(d->meta, COLO_META_ALONE, NULL, &err) == 0) {
+            end_takeover(d, &err) == 0) {
             *dirty = false;
             colo__disk_say(d, "all of the epochs before the failover are "
                            "on the disk");
-            colo__disk_set_phase(d, PHASE_ALONE);
             return true;
         }
         colo__disk_say(d, "the epochs before the failover could not be "

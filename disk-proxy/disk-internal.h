@@ -70,6 +70,7 @@ struct colo_disk {
     uint64_t wait_seq, wait_epoch;  /* secondary: unanswered checkpoint */
 
     int stream;
+    bool undone;          /* secondary: it took over, and does not go on */
     pthread_t receiver, copier, applier;
     bool have_receiver, have_copier, have_applier, applier_ends;
 
@@ -187,7 +188,10 @@ void colo__secondary_checkpoint(struct colo_disk *d, uint64_t seq,
 void colo__secondary_commit(struct colo_disk *d, uint64_t seq,
                             uint64_t epoch);
 void colo__secondary_failover(struct colo_disk *d, uint64_t seq);
-void colo__secondary_stop(struct colo_disk *d);
+/* undone: a takeover, if there was one.  0, or *err: the copy goes on to pass
+ * for the newest */
+int colo__secondary_stop(struct colo_disk *d, bool undone,
+                         struct colo_error *err);
 /* has the replica a disk of its own over ours? */
 bool colo__replica_runs(const struct colo_disk *d);
 int colo__replica_read(struct colo_disk *d, void *buf, size_t len,

@@ -69,8 +69,9 @@ bool colo__disk_extent(struct colo_disk *disk, uint64_t offset, uint64_t len,
 
 /* colo__disk_request - the session's: verb is one of COLO_PROXY_*, or
  * COLO_DISK_VERIFY.
- * Shape    answered by reply, now or later.  arg: of START the mode.  stream:
- *          of START, a connected socket to the twin, taken over; else -1. */
+ * Shape    answered by reply, now or later.  arg: of START the mode, of STOP
+ *          see COLO_PROXY_STOP.  stream: of START, a connected socket to the
+ *          twin, taken over; else -1. */
 void colo__disk_request(struct colo_disk *disk, uint64_t seq, int verb,
                         uint64_t arg, int stream);
 

@@ -33,7 +33,7 @@ static const struct {
         "not consistent; start the guest there and protect it again, or to "
         "use it as it is: colo-disk force --inconsistent TARGET" },
     [COLO_META_OUTDATED] = { "outdated",
-        "the other host has taken over the guest, or this copy was discarded; "
+        "the guest went on at the other host, or this copy was discarded; "
         "protect the guest from there, or to throw away what was written "
         "there: colo-disk force TARGET" },
     [COLO_META_APPLYING] = { "applying",

@@ -32,7 +32,7 @@
 #define COLO_META_SECONDARY 3 /* consistent copy of a generation, not known
                                  to be the newest */
 #define COLO_META_SYNCING   4 /* inconsistent: the first copy runs */
-#define COLO_META_OUTDATED  5 /* the other side took over */
+#define COLO_META_OUTDATED  5 /* the guest went on at the other side */
 #define COLO_META_APPLYING  6 /* took over, and epochs that the log holds are
                                  not all applied: newest, but useless once the
                                  proxy that knows the log has died */

@@ -93,17 +93,17 @@ static void failover(struct colo_disk *d, uint64_t seq)
     answer_now(d, seq, rc ? err.text : NULL);
 }
 
-static void stop(struct colo_disk *d)
+static int stop(struct colo_disk *d, bool undone, struct colo_error *err)
 {
     if (d->config.role == COLO_DISK_SECONDARY)
-        colo__secondary_stop(d);
-    else
-        colo__primary_stop(d);
+        return colo__secondary_stop(d, undone, err);
+    colo__primary_stop(d);
+    return 0;
 }
 
 void colo__disk_gone(struct colo_disk *d)
 {
-    stop(d);
+    (void)stop(d, false, NULL);
 }
 
 static void start(struct colo_disk *d, uint64_t seq, uint64_t mode, int stream)
@@ -122,10 +122,10 @@ void colo__disk_request(struct colo_disk *d, uint64_t seq, int verb,
                         uint64_t arg, int stream)
 {
     const char *why = trouble(d);
+    struct colo_error err;
 
     if (verb == COLO_PROXY_STOP) {
-        stop(d);
-        answer_now(d, seq, NULL);
+        answer_now(d, seq, stop(d, arg == 1, &err) ? err.text : NULL);
     } else if (verb == COLO_PROXY_FAILOVER) {
         failover(d, seq);
     } else if (verb == COLO_PROXY_START) {

@@ -16,6 +16,7 @@
 #define WHERE "disk secondary"
 #define QUEUE_BYTES (4u * 1024u * 1024u) /* answers only */
 #define DRAIN_MS 10000
+#define UNDO_MS 1000 /* the applier's look at whether it is through */
 #define PROGRESS_US 500000
 #define GULP (256u * 1024u)   /* received at once: it is in the cache then */
 #define LARGE (64u * 1024u)   /* a message that is not split if possible */
@@ -393,7 +394,7 @@ void colo__secondary_start(struct colo_disk *d, uint64_t seq, uint64_t mode,
         answer_now(d, seq, "the guest runs on this copy");
         return;
     }
-    colo__secondary_stop(d); /* what was before is over */
+    (void)colo__secondary_stop(d, false, NULL); /* what was before is over */
     if (colo__applier_end(d, DRAIN_MS)) {
         close(stream);
         answer_now(d, seq, "the epochs before are not yet on the disk");
@@ -403,7 +404,7 @@ void colo__secondary_start(struct colo_disk *d, uint64_t seq, uint64_t mode,
     colo__elog_at_once(d->log, true);
     colo__replica_reset(d);
     d->colo = mode == COLO_MODE_COLO;
-    d->lost = d->stopping = false;
+    d->lost = d->stopping = d->undone = false;
     d->start_seq = seq;
     d->stream = stream;
     colo__disk_set_phase(d, PHASE_IDLE);
@@ -481,20 +482,48 @@ void colo__secondary_failover(struct colo_disk *d, uint64_t seq)
     answer_now(d, seq, rc ? err.text : NULL);
 }
 
-void colo__secondary_stop(struct colo_disk *d)
+/* It took over, but the guest was never started here: the primary's goes on,
+ * and this copy is behind it.  While the log is applied it is APPLYING, which
+ * no guest may start on and a primary may overwrite, and then the applier ends
+ * so; a crash before changes nothing of that. */
+static int undo_takeover(struct colo_disk *d, struct colo_error *err)
+{
+    struct timespec until;
+    int rc, phase, w = 0;
+
+    colo__elog_deadline(&until, UNDO_MS);
+    pthread_mutex_lock(&d->lock);
+    d->undone = true;
+    phase = d->phase;
+    while (d->phase == PHASE_DRAINING && !w)
+        w = pthread_cond_timedwait(&d->cond, &d->lock, &until);
+    pthread_mutex_unlock(&d->lock);
+    if (phase == PHASE_ALONE) {
+        rc = colo__meta_set(d->meta, COLO_META_OUTDATED, NULL, err);
+        if (rc)
+            return rc;
+        colo__disk_set_phase(d, PHASE_IDLE);
+    }
+    colo__disk_say(d, "the takeover was called off");
+    return 0;
+}
+
+int colo__secondary_stop(struct colo_disk *d, bool undone,
+                         struct colo_error *err)
 {
     if (d->phase == PHASE_ALONE || d->phase == PHASE_DRAINING)
-        return; /* it took over */
+        return undone ? undo_takeover(d, err) : 0; /* it took over */
     if (d->stream >= 0)
         colo__disk_disconnect(d);
     colo__disk_answer(d, &d->start_seq, "replaced by another request");
     colo__disk_answer(d, &d->wait_seq, "replaced by another request");
     if (d->phase == PHASE_BROKEN)
-        return;
+        return 0;
     colo__replica_reset(d);
     (void)colo__elog_drop(d->log);
     pthread_mutex_lock(&d->lock);
     d->applier_ends = true; /* when it has applied what is committed */
     d->phase = PHASE_IDLE;
     pthread_mutex_unlock(&d->lock);
+    return 0;
 }

@@ -515,7 +515,9 @@ struct colo_proxy;
 #define COLO_PROXY_CHECKPOINT 2  /* epoch in arg */
 #define COLO_PROXY_COMMIT     3  /* epoch in arg */
 #define COLO_PROXY_FAILOVER   4
-#define COLO_PROXY_STOP       5
+#define COLO_PROXY_STOP       5  /* 1 in arg, only on the backup: the takeover
+                                    that FAILOVER told did not come about, and
+                                    the guest goes on at the peer */
 #define COLO_PROXY_VERIFY     6  /* compare with the twin, online: answer at
                                     once (an error: it cannot), then tell
                                     the event "verified COMPARED DIFFERING" or

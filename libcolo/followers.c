@@ -103,6 +103,14 @@ int colo__followers_failover(struct colo_session *s, struct colo_error *err)
     return rc;
 }
 
+void colo__followers_undone(struct colo_session *s)
+{
+    FOR_EACH(s, r) {
+        if (colo__replication_ops(r)->undone)
+            colo__replication_ops(r)->undone(r);
+    }
+}
+
 static void stop_one(struct colo_session *s, struct colo_replication *r)
 {
     struct colo_error err;
@@ -194,11 +202,13 @@ static void wait_stopped(struct colo_session *s)
 
 /* What a primary's guest has said is held until its disks know durably that
  * they go on alone: if this host died in between, they would pass for a copy
- * that is behind what the world has heard. */
+ * that is behind what the world has heard.  And the disks of a takeover that
+ * was undone must have heard of it before their processes are let go. */
 void colo__followers_stop(struct colo_session *s)
 {
     struct colo_replication *buffer = s->network.buffer;
-    bool wait = buffer && !s->guest_gone;
+    bool wait = s->role == COLO_ROLE_PRIMARY ? buffer && !s->guest_gone
+                                             : s->s.undone;
 
     /* every one of them, whatever the others say */
     FOR_EACH(s, r) {

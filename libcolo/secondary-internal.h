@@ -38,6 +38,8 @@ int colo__secondary_ask(struct colo_session *s, struct colo_error *err);
 int colo__secondary_relaunch(struct colo_session *s, struct colo_error *err);
 int colo__secondary_take_over(struct colo_session *s, struct colo_error *err);
 int colo__secondary_hand_over(struct colo_session *s, struct colo_error *err);
+/* the primary's guest goes on, and the takeover does not */
+void colo__secondary_undo(struct colo_session *s);
 /* make the worker's job end soon, if it is one that can be given up */
 void colo__secondary_abort_job(struct colo_session *s);
 /* what is due in ARBITRATING, TAKEOVER, ENDING */

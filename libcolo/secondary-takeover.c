@@ -75,15 +75,25 @@ int colo__secondary_relaunch(struct colo_session *s, struct colo_error *err)
     return colo__secondary_failover(s, COLO_FAILOVER_RELAUNCH, err);
 }
 
-/* The primary was only held up, and its guest runs: so the replica, which may
- * be a copy that runs already, is destroyed by the end that follows. */
-static bool has_gone_on(struct colo_session *s)
+/* The replica, which may be a copy that runs already, is destroyed by the end
+ * that follows, and the disks hear that theirs are not the newest copies.  Not
+ * so where the guest may have been started here, or has ended there for us. */
+void colo__secondary_undo(struct colo_session *s)
 {
     struct colo_error ignored;
 
+    if (s->s.tried)
+        return;
+    (void)colo__secondary_failover(s, COLO_FAILOVER_NONE, &ignored);
+    s->s.undone = s->s.told && !s->s.primary_ended;
+}
+
+/* The primary was only held up, and its guest runs. */
+static bool has_gone_on(struct colo_session *s)
+{
     if (!colo__control_look_back(s))
         return false;
-    (void)colo__secondary_failover(s, COLO_FAILOVER_NONE, &ignored);
+    colo__secondary_undo(s);
     return true;
 }
 
@@ -133,13 +143,16 @@ int colo__secondary_take_over(struct colo_session *s, struct colo_error *err)
                                                  s->s.state_len, err);
     if (rc)
         return rc;
+    s->s.told = true;
     return colo__followers_failover(s, err);
 }
 
 static int start_guest(struct colo_session *s, struct colo_error *err)
 {
-    int rc = colo__session_hv(s)->life->start(s->parts.hv, err);
+    int rc;
 
+    s->s.tried = true;
+    rc = colo__session_hv(s)->life->start(s->parts.hv, err);
     if (rc)
         return rc;
     s->s.replica = false; /* it is the guest now: never destroyed by us */
@@ -227,6 +240,9 @@ void colo__secondary_finish(struct colo_session *s)
             colo__session_warn(s, err.text);
         s->s.replica = false;
     }
+    /* a disk that was told of the takeover would pass for the newest copy */
+    if (s->s.undone)
+        colo__followers_undone(s);
     colo__followers_stop(s);
     colo__disks_stop(s);
     colo__nets_stop(s);

@@ -329,6 +329,7 @@ static bool goes_on_there(struct colo_session *s)
         return false;
     colo__fail(&err, COLO_E_PEER_SAID, 0, "secondary", "the primary was only "
                "held up, and has ended protection itself");
+    colo__secondary_undo(s);
     colo__session_error(s, &err);
     return true;
 }

@@ -86,6 +86,10 @@ struct colo_secondary {
     bool replica;                       /* there is one to destroy */
     bool answer_stop;                   /* the primary waits for STOP */
     bool hv_waits;                      /* its events were put off */
+    bool told;                          /* followers were, of a takeover */
+    bool tried;                         /* to start the guest: it may run */
+    bool undone;                        /* the takeover is: the guest goes on
+                                           at the primary */
     /* mode colo */
     struct colo_report report;
     bool runs;                          /* the replica does, or has */
@@ -276,6 +280,8 @@ int colo__followers_checkpoint(struct colo_session *s, uint64_t epoch,
 int colo__followers_commit(struct colo_session *s, uint64_t epoch,
                            struct colo_error *err);
 int colo__followers_failover(struct colo_session *s, struct colo_error *err);
+/* before stop: the guest was not started here, it goes on at the peer */
+void colo__followers_undone(struct colo_session *s);
 /* waits a little for the answers of those that others depend on */
 void colo__followers_stop(struct colo_session *s);
 /* Wait, in the pause, until all have answered; COLO_E_TIMEOUT. */

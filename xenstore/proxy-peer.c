@@ -195,13 +195,13 @@ int colo__peer_ask(const struct colo_peer_place *place,
 }
 
 int colo__peer_ask_now(const struct colo_peer_place *place,
-                       struct colo_peer *peer, int verb,
+                       struct colo_peer *peer, int verb, uint64_t arg,
                        struct colo_error *err)
 {
     struct colo_proxy_request request;
 
     peer->queued = 0;
-    make_request(place, verb, 0, &request);
+    make_request(place, verb, arg, &request);
     return send_request(place, peer, &request, err);
 }
 

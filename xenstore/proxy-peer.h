@@ -63,7 +63,7 @@ int colo__peer_ask(const struct colo_peer_place *place,
                    struct colo_error *err);
 /* colo__peer_ask_now - send whatever is unanswered. */
 int colo__peer_ask_now(const struct colo_peer_place *place,
-                       struct colo_peer *peer, int verb,
+                       struct colo_peer *peer, int verb, uint64_t arg,
                        struct colo_error *err);
 
 /* colo__peer_answered - the answer in text: 1 it belongs to asked, which

@@ -33,6 +33,7 @@ struct replication_xenstore {
     struct colo_error failure; /* code 0: none */
     bool unusable;     /* somebody has gone or refused: no takeover */
     bool gives;        /* a primary: its failover is the peer's takeover */
+    bool undone;       /* a backup: the takeover did not come about */
     struct colo_peer *peers;
     unsigned int count;
     struct colo_rx_expected expected[COLO_RX_MAX_EXPECTED];

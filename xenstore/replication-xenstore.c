@@ -229,6 +229,7 @@ static int rx_prepare(struct colo_replication *r, int mode,
     memset(&rx->failure, 0, sizeof(rx->failure));
     rx->unusable = false;
     rx->diverged = false;
+    rx->undone = false;
     rx->active = false;
     rx->mode = mode;
     rx->prepared_us = colo__now_us(&colo__clock_monotonic);
@@ -329,12 +330,15 @@ static bool is_queued(const struct colo_peer *p, int verb)
 static int end_one(struct replication_xenstore *rx, struct colo_peer *p,
                    int verb, struct colo_error *err)
 {
+    uint64_t arg = verb == COLO_PROXY_STOP && rx->undone;
     int rc;
 
     /* A primary that yields asks for both, and for no answer: who would hear
-     * of stop alone takes its copy for the newest. */
-    if (verb == COLO_PROXY_STOP && is_queued(p, COLO_PROXY_FAILOVER)) {
-        rc = colo__peer_ask_now(&rx->place, p, COLO_PROXY_FAILOVER, err);
+     * of stop alone takes its copy for the newest.  A backup that stops does
+     * not take over any more. */
+    if (verb == COLO_PROXY_STOP && rx->gives &&
+        is_queued(p, COLO_PROXY_FAILOVER)) {
+        rc = colo__peer_ask_now(&rx->place, p, COLO_PROXY_FAILOVER, 0, err);
         if (rc)
             return rc;
     }
@@ -342,9 +346,9 @@ static int end_one(struct replication_xenstore *rx, struct colo_peer *p,
     if (p->busy && (p->asked.verb == COLO_PROXY_COMMIT ||
                     (p->asked.verb == COLO_PROXY_FAILOVER && p->fast < 0))) {
         p->queued = 0;
-        return colo__peer_ask(&rx->place, p, verb, 0, err);
+        return colo__peer_ask(&rx->place, p, verb, arg, err);
     }
-    return colo__peer_ask_now(&rx->place, p, verb, err);
+    return colo__peer_ask_now(&rx->place, p, verb, arg, err);
 }
 
 /* All are asked, even if one cannot be: the first error is the one told. */
@@ -393,6 +397,11 @@ static int rx_failover(struct colo_replication *r, struct colo_error *err)
 void colo__replication_xenstore_gives(struct colo_replication *replication)
 {
     to_rx(replication)->gives = true;
+}
+
+static void rx_undone(struct colo_replication *r)
+{
+    to_rx(r)->undone = true;
 }
 
 static int rx_stop(struct colo_replication *r, struct colo_error *err)
@@ -512,6 +521,7 @@ static const struct colo_replication_ops rx_ops = {
     .checkpoint = rx_checkpoint,
     .commit = rx_commit,
     .failover = rx_failover,
+    .undone = rx_undone,
     .stop = rx_stop,
     .pending = rx_pending,
 };

@@ -278,7 +278,7 @@ uint64_t colo__xs_seq(const char *text)
 
 /* ---- requests: SEQ VERB [ARGUMENT] ------------------------------------- */
 
-enum { ARG_NONE, ARG_MS, ARG_MODE, ARG_EPOCH };
+enum { ARG_NONE, ARG_MS, ARG_MODE, ARG_EPOCH, ARG_UNDONE };
 
 struct verb {
     int32_t number;
@@ -309,7 +309,7 @@ static const struct verbs requests = {
         { COLO_PROXY_CHECKPOINT, "checkpoint", ARG_EPOCH },
         { COLO_PROXY_COMMIT, "commit", ARG_EPOCH },
         { COLO_PROXY_FAILOVER, "failover", ARG_NONE },
-        { COLO_PROXY_STOP, "stop", ARG_NONE },
+        { COLO_PROXY_STOP, "stop", ARG_UNDONE },
         { COLO_PROXY_VERIFY, "verify", ARG_NONE },
     }
 };
@@ -323,7 +323,7 @@ static int build_request(char *buf, size_t cap, const struct verbs *verbs,
     for (const struct verb *v = verbs->verb; v->word; v++) {
         if (v->number != number)
             continue;
-        if (v->arg == ARG_NONE)
+        if (v->arg == ARG_NONE || (v->arg == ARG_UNDONE && !arg))
             return put(buf, cap, err, "%llu %s", s, v->word);
         if (v->arg == ARG_MODE)
             return put(buf, cap, err, "%llu %s %s", s, v->word,
@@ -344,6 +344,8 @@ static bool take_arg(const char **p, int kind, uint64_t *ret)
         return take_number(p, ret) && *ret >= 1 && *ret <= COLO_DELAY_MAX_MS;
     case ARG_EPOCH:
         return take_number(p, ret);
+    case ARG_UNDONE: /* may be left out */
+        return !take_number(p, ret) || *ret == 1;
     case ARG_MODE:
         mode = take_word(p, word, sizeof(word)) ? colo__xs_mode_parse(word)
                                                 : COLO_MODE_NONE;

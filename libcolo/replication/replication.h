@@ -25,7 +25,9 @@
  * N was committed and its copy goes on from N: in both cases what it wrote
  * since then counts.
  *
- * stop is called also after a failed prepare or start.  One thread.
+ * stop is called also after a failed prepare or start.  On the secondary undone
+ * may come between failover and stop: the guest was not started here, it goes
+ * on at the peer.  One thread.
  */
 #ifndef COLO_REPLICATION_H
 #define COLO_REPLICATION_H
@@ -47,6 +49,8 @@ struct colo_replication_ops {
     int (*commit)(struct colo_replication *r, uint64_t epoch,
                   struct colo_error *err);
     int (*failover)(struct colo_replication *r, struct colo_error *err);
+    /* undone - NULL: nothing to do.  Asks for nothing yet: stop does. */
+    void (*undone)(struct colo_replication *r);
     int (*stop)(struct colo_replication *r, struct colo_error *err);
     /* pending - 1 still waiting for answers, 0 all answered ok, < 0 somebody
      * said no or has gone: protection ends, *err says who and why.

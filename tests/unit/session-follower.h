@@ -22,6 +22,7 @@ struct colo_replication {
     int marks;              /* looks until the end of an epoch is marked */
     int failovers;
     int failover_says;      /* then pending: 1 waits, 0, or an error */
+    int undones;
 };
 
 static int maybe(struct colo_replication *r, int what, struct colo_error *err)
@@ -92,6 +93,13 @@ static int f_failover(struct colo_replication *r, struct colo_error *err)
     return 0;
 }
 
+static void f_undone(struct colo_replication *r)
+{
+    ck_assert_int_gt(r->failovers, 0);
+    ck_assert_int_eq(r->stops, 0);
+    r->undones++;
+}
+
 static int f_pending(struct colo_replication *r, bool *ret_diverged,
                      struct colo_error *err)
 {
@@ -120,6 +128,7 @@ static const struct colo_replication_ops f_ops = {
     .checkpoint = f_checkpoint,
     .commit = f_commit,
     .failover = f_failover,
+    .undone = f_undone,
     .stop = f_end,
     .pending = f_pending,
 };

@@ -491,7 +491,91 @@ START_TEST(test_hole_in_the_log)
 }
 END_TEST
 
+static int state_of(const struct end *e)
+{
+    return colo__meta_peek(e->meta, NULL, NULL);
+}
+
+/* A takeover that is called off, with the log on the disk or not: the copy must
+ * not start a guest any more, nor keep a primary out. */
+static void takeover_undone(bool draining)
+{
+    struct end p, s;
+    char text[256];
+
+    end_make(&p, COLO_DISK_PRIMARY);
+    end_make(&s, COLO_DISK_SECONDARY);
+    put(&p, 65536, 1);
+    start(&p, &s, 1);
+    put(&p, 0, 2);
+    stalled = draining ? &s : NULL;
+    checkpoint(&p, &s, 1, true);
+    put(&p, 65536 * 3, 3); /* never committed */
+    ask(&s, 50, COLO_PROXY_FAILOVER, 0);
+    ck_assert_str_eq(wait_answer(&s, 50), "");
+    if (!draining)
+        ck_assert_int_eq(colo__disk_flush(s.disk), 0);
+    ck_assert_int_eq(state_of(&s), draining ? COLO_META_APPLYING :
+                     COLO_META_ALONE);
+    ask(&s, 51, COLO_PROXY_STOP, 1);
+    ck_assert_str_eq(wait_answer(&s, 51), "");
+    if (draining) { /* a crash here leaves what may be overwritten, too */
+        ck_assert_int_eq(state_of(&s), COLO_META_APPLYING);
+        stalled = NULL;
+        for (int ms = 0; ms < 20000 && state_of(&s) == COLO_META_APPLYING;
+             ms++)
+            pause_ms(1);
+    }
+    ck_assert_int_eq(state_of(&s), COLO_META_OUTDATED);
+    ck_assert_int_eq(colo__meta_may_start(s.meta, text, sizeof(text)), 1);
+    ask(&p, 51, COLO_PROXY_STOP, 0);
+    ck_assert_str_eq(wait_answer(&p, 51), "");
+    colo__disk_gone(s.disk);
+    end_again(&s, COLO_DISK_SECONDARY);
+    ck_assert_int_eq(state_of(&s), COLO_META_OUTDATED);
+    start(&p, &s, 2);
+    ck_assert_uint_eq(s.total, SIZE);
+    ask(&p, 3, COLO_DISK_VERIFY, 0);
+    ck_assert_str_eq(wait_answer(&p, 3), "");
+    ck_assert_str_eq(wait_event(&p, "verified", text), "verified 64 0");
+    end_free(&p);
+    end_free(&s);
+}
+
+START_TEST(test_takeover_undone)
+{
+    takeover_undone(false);
+    takeover_undone(true);
+}
+END_TEST
+
+/* A guest that was started keeps its copy, whoever stops and whoever goes. */
+START_TEST(test_takeover_stays)
+{
+    struct end p, s;
+
+    end_make(&p, COLO_DISK_PRIMARY);
+    end_make(&s, COLO_DISK_SECONDARY);
+    start(&p, &s, 1);
+    ask(&s, 49, COLO_PROXY_STOP, 1); /* and it never took over */
+    ck_assert_str_eq(wait_answer(&s, 49), "");
+    ck_assert_int_eq(state_of(&s), COLO_META_SECONDARY);
+    start(&p, &s, 2);
+    checkpoint(&p, &s, 1, true);
+    ask(&s, 50, COLO_PROXY_FAILOVER, 0);
+    ck_assert_str_eq(wait_answer(&s, 50), "");
+    put(&s, 0, 7);
+    ask(&s, 51, COLO_PROXY_STOP, 0);
+    ck_assert_str_eq(wait_answer(&s, 51), "");
+    colo__disk_gone(s.disk);
+    ck_assert_int_eq(colo__disk_flush(s.disk), 0);
+    ck_assert_int_eq(state_of(&s), COLO_META_ALONE);
+    end_free(&p);
+    end_free(&s);
+}
+END_TEST
+
 PURE_MAIN("disk-engine", test_failover, test_takeover_resync, test_both_ran,
           test_lost_power, test_resync, test_verify_finds, test_lost_twin,
           test_full_log, test_write_in_copy, test_yield, test_refused,
-          test_hole_in_the_log)
+          test_hole_in_the_log, test_takeover_undone, test_takeover_stays)

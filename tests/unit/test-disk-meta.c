@@ -533,7 +533,7 @@ START_TEST(test_may_start)
         { COLO_META_PRIMARY, 1, "may have taken over" },
         { COLO_META_SECONDARY, 1, "may be behind it" },
         { COLO_META_SYNCING, 1, "--inconsistent TARGET" },
-        { COLO_META_OUTDATED, 1, "has taken over" },
+        { COLO_META_OUTDATED, 1, "went on at the other" },
         { COLO_META_APPLYING, 1, "--inconsistent TARGET" },
     };
     char why[400];

@@ -284,6 +284,9 @@ START_TEST(a_takeover_that_comes_late)
     ck_assert_msg(sim_hv_calls(t.s.hv, SIM_OP_START) == 0, "both run");
     ck_assert_int_lt(t.s.rc, 0);
     ck_assert_uint_ge(sim_hv_calls(t.s.hv, SIM_OP_DESTROY), 1);
+    /* or the disk would keep its copy for the newest */
+    ck_assert_int_eq(r.undones, 1);
+    ck_assert_int_eq(r.stops, 1);
     pair_close(&t);
 }
 END_TEST

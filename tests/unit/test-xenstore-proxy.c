@@ -264,6 +264,7 @@ START_TEST(yields_after_commit)
 {
     int fast = _i & 1, answered = _i & 2;
 
+    colo__replication_xenstore_gives(rep);
     started(fast);
     ck_assert_int_eq(ops->checkpoint(rep, 1, &err), 0);
     answer(net, COLO_PROXY_CHECKPOINT, 1, NULL);
@@ -281,6 +282,43 @@ START_TEST(yields_after_commit)
     answer(net, COLO_PROXY_STOP, 0, NULL);
     ck_assert_int_eq(pending(), 0);
     ck_assert_int_eq(next(net).verb, 0);
+}
+END_TEST
+
+/* A backup whose takeover was called off says so with stop, and no more asks
+ * for the failover that a commit has held up. */
+START_TEST(undone)
+{
+    int fast = _i & 1, waits = _i & 2;
+
+    started(fast);
+    ck_assert_int_eq(ops->checkpoint(rep, 1, &err), 0);
+    answer(net, COLO_PROXY_CHECKPOINT, 1, NULL);
+    ck_assert_int_eq(pending(), 0);
+    ck_assert_int_eq(ops->commit(rep, 1, &err), 0);
+    if (!waits) {
+        answer(net, COLO_PROXY_COMMIT, 1, NULL);
+        ck_assert_int_eq(pending(), 0);
+    }
+    ck_assert_int_eq(ops->failover(rep, &err), 0);
+    if (!waits) {
+        answer(net, COLO_PROXY_FAILOVER, 0, NULL);
+        ck_assert_int_eq(pending(), 0);
+    }
+    ops->undone(rep);
+    ck_assert_int_eq(ops->stop(rep, &err), 0);
+    if (waits) {
+        answer(net, COLO_PROXY_COMMIT, 1, NULL);
+        ck_assert_int_eq(pending(), 1);
+    }
+    answer(net, COLO_PROXY_STOP, 1, NULL);
+    ck_assert_int_eq(pending(), 0);
+    ck_assert_int_eq(next(net).verb, 0);
+    /* and only that one */
+    ck_assert_int_eq(ops->prepare(rep, COLO_MODE_REMUS, &err), 0);
+    answer(net, COLO_PROXY_START, COLO_MODE_REMUS, NULL);
+    ck_assert_int_eq(ops->stop(rep, &err), 0);
+    answer(net, COLO_PROXY_STOP, 0, NULL);
 }
 END_TEST
 
@@ -668,6 +706,7 @@ int main(void)
     tcase_add_loop_test(tc, failover_overtakes, 0, 2);
     tcase_add_loop_test(tc, failover_after_commit, 0, 2);
     tcase_add_loop_test(tc, yields_after_commit, 0, 4);
+    tcase_add_loop_test(tc, undone, 0, 4);
     tcase_add_loop_test(tc, joins_later, 0, 2);
     tcase_add_loop_test(tc, joins_later_and_refuses, 0, 2);
     tcase_add_loop_test(tc, leaves, 0, 2);

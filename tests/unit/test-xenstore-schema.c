@@ -127,9 +127,13 @@ END_TEST
 
 START_TEST(request_roundtrip)
 {
+    struct colo_proxy_request out, undone = {
+        sizeof(undone), COLO_PROXY_STOP, 12, 1
+    };
+    char buf[64];
+
     for (int verb = COLO_PROXY_START; verb <= COLO_PROXY_STOP; verb++) {
-        struct colo_proxy_request in = { sizeof(in), verb, 12, 0 }, out;
-        char buf[64];
+        struct colo_proxy_request in = { sizeof(in), verb, 12, 0 };
 
         if (verb == COLO_PROXY_START)
             in.arg = COLO_MODE_REMUS;
@@ -144,6 +148,13 @@ START_TEST(request_roundtrip)
         ck_assert_uint_eq(out.arg, in.arg);
         ck_assert_uint_eq(out.size, 0);
     }
+    ck_assert_str_eq(buf, "12 stop");
+    ck_assert_int_eq(colo__xs_request_build(buf, sizeof(buf), &undone, NULL),
+                     0);
+    ck_assert_str_eq(buf, "12 stop 1");
+    ck_assert_int_eq(colo__xs_request_parse(buf, &out, NULL), 0);
+    ck_assert_int_eq(out.verb, COLO_PROXY_STOP);
+    ck_assert_uint_eq(out.arg, 1);
 }
 END_TEST
 
@@ -152,7 +163,8 @@ START_TEST(request_refused)
     static const char *const bad[] = {
         "", "1", "start remus", "0 stop", "1 start", "1 start none",
         "1 start x", "1 start remus x", "1 checkpoint", "1 checkpoint x",
-        "1 checkpoint 1 2", "1 commit -1", "1 stop 2", "1 dance",
+        "1 checkpoint 1 2", "1 commit -1", "1 stop 2", "1 stop 1 1",
+        "1 stop now", "1 dance",
     };
     struct colo_proxy_request out;
 
