@@ -64,6 +64,8 @@ static void build_args(struct args *args, const struct disk_options *options,
                        const struct disk_names *names,
                        const struct disk_backing *backing)
 {
+    char flag[PATH_MAX];
+
     memset(args, 0, sizeof(*args));
     add_arg(args, "%s", options->nbdkit ? options->nbdkit : "nbdkit");
     add_arg(args, "--single");
@@ -78,6 +80,8 @@ static void build_args(struct args *args, const struct disk_options *options,
     add_arg(args, "device=" COLO_DM_DIR "%s", names->name);
     add_value(args, "usage", names->usage);
     add_value(args, "tracked", names->tracked);
+    disk_flag(names, flag);
+    add_value(args, "flag", flag);
     add_arg(args, "hold-fd=%d", HOLD_FD);
     add_value(args, "spill", options->spill_dir);
     add_value(args, "spill-limit", options->spill_limit);

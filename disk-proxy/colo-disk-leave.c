@@ -39,6 +39,30 @@ bool disk_may_write(const struct disk_names *names, bool secondary)
            state == COLO_META_PRIMARY;
 }
 
+void disk_flag(const struct disk_names *names, char ret_path[PATH_MAX])
+{
+    const char *slash = strrchr(names->record, '/');
+
+    snprintf(ret_path, PATH_MAX, "%.*s/unmarked-%s",
+             slash ? (int)(slash - names->record) : 0, names->record,
+             names->name);
+}
+
+/* Before the guest writes past the bitmap.  A metadata file that takes no mark
+ * is no reason to stop a guest; but the next protection must know of it. */
+static int mark_untracked(const struct disk_names *names,
+                          struct colo_error *err)
+{
+    char path[PATH_MAX];
+    struct colo_error why;
+    int rc = colo__meta_untracked(names->meta, err);
+
+    disk_flag(names, path);
+    if (rc && colo__meta_flag(path, &why))
+        disk_report(&why);
+    return rc;
+}
+
 int disk_replug(const struct disk_names *names,
                 const struct disk_backing *backing, struct disk_record *record,
                 struct disk_kit *kit, struct colo_error *err)
@@ -50,7 +74,7 @@ int disk_replug(const struct disk_names *names,
         return rc;
     /* before its first write; what cannot be marked is no reason to stop a
      * guest, and disk_leave tries again */
-    (void)colo__meta_untracked(names->meta, NULL);
+    (void)mark_untracked(names, NULL);
     for (int waited = 0; ; waited += 20) {
         rc = colo__nbd_reconfigure(record->nbd, kit->sock, record->identifier,
                                    err);
@@ -231,7 +255,7 @@ int disk_leave(const struct disk_names *names,
     disk_wait_applied(record); /* of a takeover that has begun since */
     may_write = disk_may_write(names, record->secondary);
     pending = colo__meta_is_pending(names->meta);
-    rc = may_write ? colo__meta_untracked(names->meta, err) : 0;
+    rc = may_write ? mark_untracked(names, err) : 0;
     /* a mark that could not be made is no reason to stop a guest */
     rc2 = swap_out(names, backing, record, kit, may_write, pending,
                    rc ? NULL : err);
@@ -251,7 +275,7 @@ int disk_leave(const struct disk_names *names,
     if (may_write) {
         /* Again: the plugin clears the mark when it has taken what was noted
          * before it came, and may have been about to when we made it. */
-        rc2 = colo__meta_untracked(names->meta, rc ? NULL : err);
+        rc2 = mark_untracked(names, rc ? NULL : err);
         rc = rc ? rc : rc2;
         /* also if it never left that device: then no proxy had a write */
         rc2 = settle(names, backing->size,

@@ -92,9 +92,16 @@ static int start_kit(struct serve *s, struct colo_error *err)
         .timeout_s = s->record.timeout_s, .dead_s = s->options->dead_s,
         .identifier = s->record.identifier,
     };
+    char flag[PATH_MAX];
     int rc;
 
     unlink(s->names.tracked); /* of another time */
+    /* while nobody has the file open; what is written until all goes through
+     * the plugin is compared, too: the twin has another generation */
+    disk_flag(&s->names, flag);
+    rc = colo__meta_take_flag(s->names.meta, flag, s->backing.size, err);
+    if (rc)
+        return rc;
     rc = disk_kit_start(&s->kit, s->options, &s->names, &s->backing, err);
     if (rc)
         return rc;

@@ -171,6 +171,9 @@ int disk_replug(const struct disk_names *names,
  * disk's lock.  Returns 1 cleaned, 0 nothing to do, < 0. */
 int disk_recover_one(const struct disk_names *names, struct colo_error *err);
 
+/* disk_flag - the path of what colo__meta_flag makes; beside the record. */
+void disk_flag(const struct disk_names *names, char ret_path[PATH_MAX]);
+
 /* disk_may_write - may a guest write to this copy past its proxy? */
 bool disk_may_write(const struct disk_names *names, bool secondary);
 

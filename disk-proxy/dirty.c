@@ -74,6 +74,13 @@ void colo__dirty_off(struct colo_dirty *t)
     pthread_mutex_unlock(&t->lock);
 }
 
+void colo__dirty_spoil(struct colo_dirty *t)
+{
+    pthread_mutex_lock(&t->lock);
+    t->failed = true;
+    pthread_mutex_unlock(&t->lock);
+}
+
 void colo__dirty_on(struct colo_dirty *t)
 {
     pthread_mutex_lock(&t->lock);

@@ -66,11 +66,13 @@ struct colo_disk {
     bool lost;            /* the twin is; why: */
     char why[200];
     bool stopping;        /* threads of the twin shall end */
+    _Atomic bool unmarked; /* a write passed that the bits do not know; written
+                              with lock held */
     uint64_t start_seq, verify_seq; /* unanswered, 0: none */
     uint64_t wait_seq, wait_epoch;  /* secondary: unanswered checkpoint */
+    bool undone;          /* secondary: it took over, and does not go on */
 
     int stream;
-    bool undone;          /* secondary: it took over, and does not go on */
     pthread_t receiver, copier, applier;
     bool have_receiver, have_copier, have_applier, applier_ends;
 
@@ -166,6 +168,8 @@ unsigned colo__dirty_begin(struct colo_dirty *t, uint64_t offset,
                            uint64_t len);
 void colo__dirty_end(struct colo_dirty *t, unsigned window, bool failed);
 void colo__dirty_off(struct colo_dirty *t);
+/* no bit may go any more before the next colo__dirty_on */
+void colo__dirty_spoil(struct colo_dirty *t);
 void colo__dirty_on(struct colo_dirty *t);
 /* all that was written up to now is on its way: an empty window */
 void colo__dirty_fresh(struct colo_dirty *t);

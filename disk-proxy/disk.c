@@ -332,6 +332,33 @@ static int wait_clear(struct colo_disk *d, uint64_t begin, uint64_t len)
     return 0;
 }
 
+/* The metadata takes no mark: dom0's file system is read-only, or broken.
+ * That is no matter of the guest, whose own disk works: protection ends
+ * instead, and the flag makes the next one compare everything.  Not while a
+ * takeover's log is applied, which has to be written down in the metadata too,
+ * nor if nobody would remember.
+ * Returns  0 the write passes, or an errno value */
+static int pass_unmarked(struct colo_disk *d, const struct colo_error *why)
+{
+    struct colo_error err;
+
+    colo__disk_say(d, "the metadata: %s", why->text);
+    if (d->phase == PHASE_DRAINING || !d->config.flag)
+        return EIO;
+    if (colo__meta_flag(d->config.flag, &err)) {
+        colo__disk_say(d, "%s", err.text);
+        return EIO;
+    }
+    colo__dirty_spoil(&d->dirty);
+    pthread_mutex_lock(&d->lock);
+    d->unmarked = true;
+    pthread_mutex_unlock(&d->lock);
+    colo__fail(&err, COLO_E_SYS, why->sys_errno, WHERE_DISK,
+               "what the guest changes is not noted any more: %s", why->text);
+    colo__disk_lose(d, &err);
+    return 0;
+}
+
 /* all that comes before a write of any kind */
 static int begin_change(struct colo_disk *d, struct change *c,
                         uint64_t offset, uint64_t len)
@@ -347,10 +374,10 @@ static int begin_change(struct colo_disk *d, struct change *c,
     r = may_write(d);
     if (r)
         return r;
-    if (colo__meta_mark(d->meta, offset, len, &err)) {
-        colo__disk_say(d, "the metadata: %s", err.text);
-        return EIO;
-    }
+    if (!d->unmarked && colo__meta_mark(d->meta, offset, len, &err))
+        r = pass_unmarked(d, &err);
+    if (r)
+        return r;
     if (d->phase == PHASE_DRAINING &&
         (wait_clear(d, begin, end - begin) ||
          colo__replica_merge(d, begin, end - begin)))

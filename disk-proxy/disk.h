@@ -22,6 +22,7 @@
 struct colo_disk_config {
     const char *backing, *meta;
     const char *tracked; /* a file that colo__disk_in_place looks at, or NULL */
+    const char *flag;   /* see colo__meta_flag; NULL: none */
     const char *device; /* the guest's, NULL: none to look after */
     const char *usage;  /* a file that says how much is held, NULL: none */
     int role; /* COLO_DISK_* at the beginning */

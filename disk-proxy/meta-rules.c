@@ -106,6 +106,38 @@ int colo__meta_untracked(const char *path, struct colo_error *err)
     return rc;
 }
 
+int colo__meta_flag(const char *flag, struct colo_error *err)
+{
+    int fd = open(flag, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+
+    if (fd < 0)
+        return colo__fail(err, COLO_E_SYS, errno, WHERE, "cannot make %s",
+                          flag);
+    close(fd);
+    return 0;
+}
+
+int colo__meta_take_flag(const char *path, const char *flag, uint64_t size,
+                         struct colo_error *err)
+{
+    struct colo_meta *meta = NULL;
+    int rc;
+
+    if (access(flag, F_OK) && errno == ENOENT)
+        return 0;
+    rc = colo__meta_peek(path, NULL, err);
+    if (rc > 0) {
+        rc = colo__meta_untracked(path, err);
+        if (!rc)
+            rc = colo__meta_open(path, size, 0, &meta, err);
+        colo__meta_close(meta);
+    }
+    if (!rc && unlink(flag))
+        rc = colo__fail(err, COLO_E_SYS, errno, WHERE, "cannot remove %s",
+                        flag);
+    return rc;
+}
+
 bool colo__meta_is_pending(const char *path)
 {
     bool untracked = true;

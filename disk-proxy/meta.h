@@ -137,6 +137,19 @@ int colo__meta_peek(const char *path, uint8_t *generation,
  * Shape    durable on return; nothing is done if there is no file. */
 int colo__meta_untracked(const char *path, struct colo_error *err);
 
+/* colo__meta_flag - as untracked, where the metadata cannot be written: an
+ * empty file, in memory, that lives as long as this host is up.
+ * Shape    flag: its path. */
+int colo__meta_flag(const char *flag, struct colo_error *err);
+
+/* colo__meta_take_flag - if there is one: a new generation, and when that is
+ * durable the flag goes.  To be called before the file is opened for a
+ * protection; nothing is done if there is no flag.
+ * Shape    size: of the disk.
+ * Errors   of colo__meta_open: then the flag stays, and nobody may protect */
+int colo__meta_take_flag(const char *path, const char *flag, uint64_t size,
+                         struct colo_error *err);
+
 /* colo__meta_is_pending - does the file say that a guest wrote past it?
  * Returns  true also if that cannot be told. */
 bool colo__meta_is_pending(const char *path);

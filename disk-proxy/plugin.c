@@ -35,7 +35,7 @@ static struct colo_disk_config config = {
 static struct colo_control_config control_config = {
     .id = "xvda", .hold_fd = -1,
 };
-static char *spill_dir, *backing, *meta, *device, *usage, *tracked;
+static char *spill_dir, *backing, *meta, *device, *usage, *tracked, *flag;
 
 static void say(void *user, const char *text)
 {
@@ -102,6 +102,11 @@ static int colo_config(const char *key, const char *value)
         tracked = nbdkit_absolute_path(value);
         return tracked ? 0 : -1;
     }
+    if (!strcmp(key, "flag")) {
+        free(flag);
+        flag = nbdkit_absolute_path(value);
+        return flag ? 0 : -1;
+    }
     if (!strcmp(key, "usage")) {
         free(usage);
         usage = nbdkit_absolute_path(value);
@@ -160,6 +165,7 @@ static int colo_get_ready(void)
     config.backing = backing;
     config.meta = meta;
     config.device = device;
+    config.flag = flag;
     config.usage = usage;
     /* without a session nobody says when we are in place */
     config.tracked = config.role == COLO_DISK_ALONE ? NULL : tracked;
@@ -214,6 +220,7 @@ static void colo_unload(void)
     free(device);
     free(usage);
     free(tracked);
+    free(flag);
     free(spill_dir);
 }
 
@@ -331,6 +338,7 @@ static int colo_extents(void *handle, uint32_t count, uint64_t offset,
     "device=PATH   the guest's block device, that this is beneath\n" \
     "usage=FILE   where a secondary writes how much it holds\n" \
     "tracked=FILE   what was written while we were not there\n" \
+    "flag=FILE   made when something was written that is noted nowhere\n" \
     "role=primary|secondary|alone\n" \
     "domain=UUID id=VDEV   the session to join\n" \
     "spill=DIR spill-limit=SIZE memory-limit=SIZE silent-ms=MS hold-fd=FD\n" \

@@ -209,6 +209,7 @@ out:
 
 void colo__primary_start(struct colo_disk *d, uint64_t seq, int stream)
 {
+    bool unmarked;
     int r;
 
     if (d->phase == PHASE_BROKEN || d->phase == PHASE_OUTDATED) {
@@ -218,7 +219,17 @@ void colo__primary_start(struct colo_disk *d, uint64_t seq, int stream)
         return;
     }
     colo__primary_stop(d); /* what was before is over */
+    /* under the lock: whoever passes unmarked from now on is lost after it */
+    pthread_mutex_lock(&d->lock);
     d->lost = d->stopping = d->peer_bits_done = d->in_step = false;
+    unmarked = d->unmarked;
+    pthread_mutex_unlock(&d->lock);
+    if (unmarked) {
+        close(stream);
+        d->config.reply(d->config.user, seq, "the metadata could not be "
+                        "written: the proxy must leave first");
+        return;
+    }
     d->start_seq = seq;
     d->asked = 0;
     d->nr_want = d->compared = d->differing = d->last_barrier = 0;

@@ -30,6 +30,7 @@ struct end {
     uint64_t spill;    /* limit, 0: no file */
     char usage[80];    /* file, or empty */
     const char *device; /* NULL: none */
+    char flag[80];     /* file, or empty */
 };
 
 static inline void on_reply(void *user, uint64_t seq, const char *error)
@@ -62,6 +63,7 @@ static inline void end_open(struct end *e, int role)
         .memory_limit = e->memory ? e->memory : 4 << 20, .silent_ms = 5000,
         .spill_dir = e->spill ? "/var/tmp" : NULL, .spill_limit = e->spill,
         .usage = e->usage[0] ? e->usage : NULL, .device = e->device,
+        .flag = e->flag[0] ? e->flag : NULL,
         .reply = on_reply, .event = on_event, .user = e,
     };
     struct colo_error err;

@@ -575,7 +575,100 @@ START_TEST(test_takeover_stays)
 }
 END_TEST
 
+/* ---- metadata that takes no mark --------------------------------------------- */
+
+int __real_colo__meta_mark(struct colo_meta *meta, uint64_t offset,
+                           uint64_t len, struct colo_error *err);
+int __wrap_colo__meta_mark(struct colo_meta *meta, uint64_t offset,
+                           uint64_t len, struct colo_error *err);
+static _Atomic(struct end *) read_only;
+
+int __wrap_colo__meta_mark(struct colo_meta *meta, uint64_t offset,
+                           uint64_t len, struct colo_error *err)
+{
+    struct end *e = read_only;
+
+    if (e && e->disk->meta == meta)
+        return colo__fail(err, COLO_E_SYS, EROFS, "test", "read-only");
+    return __real_colo__meta_mark(meta, offset, len, err);
+}
+
+/* 0, or why not */
+static int try_put(struct end *e, uint64_t offset, uint8_t value)
+{
+    uint8_t page[4096];
+
+    memset(page, value, sizeof(page));
+    return colo__disk_write(e->disk, page, sizeof(page), offset, false);
+}
+
+/* The guest goes on, protection does not, and the next one compares all. */
+START_TEST(test_no_marks)
+{
+    struct end p, s;
+    struct colo_error err;
+    char text[256];
+
+    end_make(&p, COLO_DISK_PRIMARY);
+    end_make(&s, COLO_DISK_SECONDARY);
+    read_only = &p;
+    ck_assert_int_eq(try_put(&p, 0, 1), EIO); /* nobody would remember */
+    read_only = NULL;
+    snprintf(p.flag, sizeof(p.flag), "%s.flag", p.file.path);
+    end_again(&p, COLO_DISK_PRIMARY);
+    start(&p, &s, 1);
+    checkpoint(&p, &s, 1, true);
+    read_only = &p;
+    put(&p, 65536 * 9, 5);
+    ck_assert_int_eq(access(p.flag, F_OK), 0);
+    ck_assert_ptr_nonnull(strstr(wait_event(&p, "error ", text),
+                                 "not noted any more: read-only"));
+    put(&p, 65536 * 11, 6);
+    ck_assert_int_eq(colo__disk_flush(p.disk), 0);
+    ask(&p, 2, COLO_PROXY_CHECKPOINT, 2);
+    ck_assert_str_ne(wait_answer(&p, 2), "");
+    ask(&p, 3, COLO_PROXY_STOP, 0);
+    ask(&s, 3, COLO_PROXY_STOP, 0);
+    ck_assert_str_eq(wait_answer(&p, 3), "");
+    ck_assert_str_eq(wait_answer(&s, 3), "");
+    read_only = NULL;
+    /* this process cannot: its bits are not all */
+    begin_mode(&p, &s, 4, COLO_MODE_REMUS);
+    ck_assert_ptr_nonnull(strstr(wait_answer(&p, 4), "could not be written"));
+    colo__disk_close(p.disk);
+    ck_assert_int_eq(colo__meta_take_flag(p.meta, p.flag, SIZE, &err), 0);
+    p.answered = 0;
+    end_open(&p, COLO_DISK_PRIMARY);
+    start(&p, &s, 5);
+    ck_assert_uint_eq(s.total, SIZE);
+    ask(&p, 6, COLO_DISK_VERIFY, 0);
+    ck_assert_str_eq(wait_answer(&p, 6), "");
+    ck_assert_str_eq(wait_event(&p, "verified", text), "verified 64 0");
+    /* after a takeover its log has to be written down there, too */
+    checkpoint(&p, &s, 1, false);
+    snprintf(s.flag, sizeof(s.flag), "%s.flag", s.file.path);
+    s.disk->config.flag = s.flag;
+    stalled = &s;
+    put(&p, 65536 * 3, 7);
+    checkpoint(&p, &s, 2, true);
+    ask(&s, 7, COLO_PROXY_FAILOVER, 0);
+    ck_assert_str_eq(wait_answer(&s, 7), "");
+    read_only = &s;
+    ck_assert_int_eq(try_put(&s, 65536 * 3, 8), EIO);
+    ck_assert_int_ne(access(s.flag, F_OK), 0);
+    stalled = NULL;
+    ck_assert_int_eq(colo__disk_flush(s.disk), 0);
+    put(&s, 65536 * 3, 9);
+    ck_assert_int_eq(access(s.flag, F_OK), 0);
+    read_only = NULL;
+    end_free(&p);
+    end_free(&s);
+    unlink(s.flag);
+}
+END_TEST
+
 PURE_MAIN("disk-engine", test_failover, test_takeover_resync, test_both_ran,
           test_lost_power, test_resync, test_verify_finds, test_lost_twin,
           test_full_log, test_write_in_copy, test_yield, test_refused,
-          test_hole_in_the_log, test_takeover_undone, test_takeover_stays)
+          test_hole_in_the_log, test_takeover_undone, test_takeover_stays,
+          test_no_marks)
