@@ -221,11 +221,11 @@ static int receive_end(libxl_ctx *ctx, int rc, const struct colo_error *err)
 }
 
 /* xl takes a lock of this host's before it makes room for a domain and creates
- * it, and gives it up when we return, which is when protection ends: every other
- * xl that creates, receives or restarts a guest would wait for that.  Not before
- * the replica has its memory: another xl would give what was made room for to
- * its own guest.  Then xl has no domain to create any more, and its own release
- * later does nothing. */
+ * it, and gives it up when we return, which is when protection ends: every
+ * other xl that creates, receives or restarts a guest would wait for that.  Not
+ * before the replica has its memory: another xl would give what was made room
+ * for to its own guest.  Then xl has no domain to create any more, and its own
+ * release later does nothing. */
 static void give_up_lock(void *user)
 {
     static const struct flock none = { .l_type = F_UNLCK,
