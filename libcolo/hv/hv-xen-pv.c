@@ -250,8 +250,8 @@ static void beat(const struct colo_xen_pv *pv)
         pv->beat(pv->beat_user);
 }
 
-/* Until it says that the piece is whole.  It writes through an open file that is
- * ours, too: where that stands is how far it is. */
+/* Until it says that the piece is whole.  It writes through an open file that
+ * is ours, too: where that stands is how far it is. */
 static int wait_whole(struct colo_hv_xen *hv, struct colo_error *err)
 {
     struct colo_xen_pv *pv = &hv->pv;

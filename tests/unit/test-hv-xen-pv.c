@@ -54,8 +54,8 @@ static int read_word(int *ret_fd)
     return word == 't';
 }
 
-/* a byte at a time, as libxenguest writes: on from where the file stands; false:
- * nobody is there any more */
+/* a byte at a time, as libxenguest writes: on from where the file stands;
+ * false: nobody is there any more */
 static bool write_slowly(int fd, const char *piece, int len, int ms)
 {
     lseek(fd, 0, SEEK_SET);
@@ -320,7 +320,8 @@ static void count_beat(void *user)
     (*(int *)user)++;
 }
 
-/* A large piece is not a helper that hangs, and no peer takes it for a death. */
+/* A large piece is not a helper that hangs, and no peer takes it for a death.
+ */
 START_TEST(test_takes_its_time)
 {
     struct setup t;
@@ -573,8 +574,9 @@ END_TEST
 int main(int argc, char **argv)
 {
     const TTest *const tests[] = {
-        test_pieces, test_takes_its_time, test_takes_too_long, test_dies, test_hangs, test_lies, test_resumed_by_others,
-        test_dies_between, test_no_seed, test_given_up, test_refused,
+        test_pieces, test_takes_its_time, test_takes_too_long, test_dies,
+        test_hangs, test_lies, test_resumed_by_others, test_dies_between,
+        test_no_seed, test_given_up, test_refused,
         test_takeover, test_no_guest, test_restore_dies,
     };
 
