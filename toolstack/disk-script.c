@@ -35,8 +35,12 @@ int disk_script_use(libxl_domain_config *config)
     for (int i = 0; i < config->num_disks; i++) {
         libxl_device_disk *disk = &config->disks[i];
 
-        if (disk->backend == LIBXL_DISK_BACKEND_PHY && disk->pdev_path &&
-            colo__dm_target(disk->pdev_path, target) && use(disk, target))
+        /* unknown: libxl takes blkback for a block device */
+        if (disk->backend != LIBXL_DISK_BACKEND_PHY &&
+            disk->backend != LIBXL_DISK_BACKEND_UNKNOWN)
+            continue;
+        if (disk->pdev_path && colo__dm_target(disk->pdev_path, target) &&
+            use(disk, target))
             return -1;
     }
     return 0;

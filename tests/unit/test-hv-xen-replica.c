@@ -135,7 +135,7 @@ static void seeded(struct setup *t)
     ck_assert_int_eq(chmod(path, 0700), 0);
     ck_assert_int_eq(t->ops->life->seed_in(t->hv, open("/dev/null", O_RDONLY),
                                            &t->err), 0);
-    for (int i = 0; i < 1000 && !(events & COLO_HV_EV_SEEDED); i++) {
+    for (int i = 0; i < 3000 && !(events & COLO_HV_EV_SEEDED); i++) {
         events |= fake_xen_poll(t->hv);
         poll(NULL, 0, 10);
     }

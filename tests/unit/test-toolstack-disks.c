@@ -29,6 +29,8 @@ START_TEST(test_devices)
           "/dev/vg/web", "block-colo");
     check(LIBXL_DISK_BACKEND_PHY, "/dev/mapper/colo-srv-a=20b.raw", "block",
           "/srv/a b.raw", "block-colo");
+    check(LIBXL_DISK_BACKEND_UNKNOWN, "/dev/mapper/colo-dev-vg-web", NULL,
+          "/dev/vg/web", "block-colo");
 }
 END_TEST
 

@@ -79,7 +79,7 @@ static pid_t wait_for_fifo(void)
 {
     char text[16] = "";
 
-    for (int i = 0; i < 1000; i++) {
+    for (int i = 0; i < 3000; i++) {
         FILE *f = fopen(COLO_LIBEXECDIR "/made", "re");
 
         if (f) {
@@ -150,7 +150,7 @@ START_TEST(test_given_up)
     ck_assert_int_eq(waitpid(pid, &status, 0), pid);
     ck_assert(WIFEXITED(status) && WEXITSTATUS(status) == EXIT_FAILED);
     ck_assert_int_eq(access(path, F_OK), -1);
-    for (int i = 0; i < 500; i++) {
+    for (int i = 0; i < 3000; i++) {
         if (waitpid(reader, &status, WNOHANG) == reader)
             goto released;
         poll(NULL, 0, 10);
