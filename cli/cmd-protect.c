@@ -572,6 +572,11 @@ static int run(int argc, char **argv)
                 "run, and only their compared output may leave");
         return CLI_USAGE;
     }
+    if (protect.config.mode == COLO_MODE_COLO && !protect.config.disks) {
+        cli_say("--no-disks: not with --mode colo, where both copies run, and "
+                "both would write the disk that is left alone");
+        return CLI_USAGE;
+    }
     if (!protect.config.interval_ms)
         protect.config.interval_ms =
             protect.config.mode == COLO_MODE_COLO ? INTERVAL_COLO

@@ -302,7 +302,8 @@ struct colo_config {
     const char *libexecdir;     /* NULL: where it was installed */
     int32_t disks;              /* primary: 1 (default) writable disks are
                                    replicated, 0 they are left alone: what
-                                   the guest writes is not on the backup */
+                                   the guest writes is not on the backup;
+                                   mode colo: 1 */
     int32_t network_buffer;     /* primary: 1 (default) output is held until
                                    its epoch is committed, 0 it leaves at
                                    once, and clients may see what is lost;

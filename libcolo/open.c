@@ -68,6 +68,10 @@ static int check_config(const struct colo_config *c, struct colo_error *err)
         !c->network_buffer)
         return bad(err, "in mode colo both copies run, and their output is "
                    "compared: network_buffer must be 1; or use mode remus");
+    /* A disk that both hosts reach would be written by both. */
+    if (c->role == COLO_ROLE_PRIMARY && c->mode == COLO_MODE_COLO && !c->disks)
+        return bad(err, "in mode colo both copies run, each on a disk of its "
+                   "own: disks must be 1; or use mode remus");
     return 0;
 }
 

@@ -46,6 +46,7 @@ expect 2 "give one of tls, ssh" protect web host2 --transport telnet
 expect 2 "give one of auto, never, always" protect a b --compress=yes
 expect 2 "at least twice --heartbeat" protect a b --heartbeat 600 --dead 1000
 expect 2 "not with --mode colo" protect a b --mode colo --no-network-buffer
+expect 2 "not with --mode colo" protect a b --mode colo --no-disks
 expect 2 "give one of link, tcp, udp, dns" protect a b --policy arp=pass
 expect 2 "give one of compare, pass, drop" protect a b --policy dns=ignore
 expect 2 "give CLASS=POLICY" protect a b --policy dns

@@ -28,13 +28,16 @@ static void refused(const char *words)
     ck_text(err, words);
 }
 
-/* Two that run, and nothing between them and the network. */
+/* Two that run, and nothing between them and the network, or the disks. */
 START_TEST(mode_colo_without_its_proxies)
 {
     init();
     config.mode = COLO_MODE_COLO;
     config.network_buffer = 0;
     refused("network_buffer must be 1; or use mode remus");
+    config.network_buffer = 1;
+    config.disks = 0;
+    refused("disks must be 1; or use mode remus");
 }
 END_TEST
 
