@@ -235,6 +235,11 @@ static int child_ended(struct colo_hv_xen *hv, struct colo_hv_event *event,
             rc = adopt_replica(hv, err);
         if (!rc)
             rc = colo__hv_xen_devices_open(hv, err);
+        /* libxl lets a device model go on where it has read its state, beside
+         * a paused domain: a card of it would write what it hears into the
+         * replica's memory. */
+        if (!rc && c.what == COLO_XEN_CHILD_RESTORE)
+            rc = colo__hv_xen_devices_stop(hv, err);
         if (rc)
             guest_must_run(hv);
         else if (c.what == COLO_XEN_CHILD_RESTORE)

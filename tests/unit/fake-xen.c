@@ -468,6 +468,7 @@ static void fill_info(xc_domaininfo_t *info)
                   (fake.paused ? XEN_DOMINF_paused : 0) |
                   (fake.shutdown ? XEN_DOMINF_shutdown |
                    (uint32_t)fake.reason << XEN_DOMINF_shutdownshift : 0);
+    info->arch_config.emulation_flags = fake.emulated ? XEN_X86_EMU_PIT : 0;
     info->tot_pages = fake.tot_pages;
     info->max_pages = FAKE_GFNS;
 }

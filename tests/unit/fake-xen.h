@@ -22,7 +22,7 @@
 
 struct fake_xen {
     /* the domain */
-    bool gone, dying, shutdown, paused, hvm_no_pv;
+    bool gone, dying, shutdown, paused, hvm_no_pv, emulated;
     bool pv, no_shadow;         /* a PV guest; its writes cannot be recorded */
     uint32_t pv_width;          /* of one; 0: 8 */
     bool incoming;              /* the name of a replica */

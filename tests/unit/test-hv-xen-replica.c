@@ -31,7 +31,7 @@ struct model {
 static int model_stop(struct colo_dm *dm, struct colo_error *err)
 {
     (void)err;
-    ck_assert(fake.shutdown);
+    ck_assert(fake.shutdown || fake.paused);
     ((struct model *)dm)->runs = false;
     return 0;
 }
@@ -109,8 +109,8 @@ static void end(struct setup *t)
     ck_assert_uint_eq(fake.subscribed, 0);
 }
 
-/* as a toolstack makes it: paused, once */
-static void seeded(struct setup *t)
+/* as a toolstack makes it: paused, once, beside a device model that goes on */
+static void seeded(struct setup *t, bool hvm)
 {
     char dir[] = "/tmp/colo-replica.XXXXXX", path[64];
     struct colo_hv_xen *hv;
@@ -122,8 +122,11 @@ static void seeded(struct setup *t)
     t->ops = colo__hv_ops(t->hv);
     colo__bitmap_init(&t->bm);
     fake.paused = fake.incoming = true;
+    fake.hvm_no_pv = fake.emulated = hvm;
     ck_assert_ptr_nonnull(mkdtemp(dir));
     hv = colo__hv_xen(t->hv);
+    t->model = (struct model){ .ops = &model_ops, .runs = true };
+    hv->devices.dm = (struct colo_dm *)&t->model;
     free(hv->libexecdir);
     hv->libexecdir = strdup(dir);
     snprintf(path, sizeof(path), "%s/colo-toolstack", dir);
@@ -352,6 +355,20 @@ START_TEST(test_start)
 }
 END_TEST
 
+/* A card that goes on would write into the memory of a guest that stands still:
+ * also in mode remus, where nothing of it runs before a takeover. */
+START_TEST(test_devices_stand_still)
+{
+    struct setup t;
+
+    seeded(&t, true);
+    ck_assert(!t.model.runs);
+    ck_assert_int_eq(t.ops->life->start(t.hv, &t.err), 0);
+    ck_assert(t.model.runs);
+    end(&t);
+}
+END_TEST
+
 /* An operator takes the paused replica for a guest: what he can undo is one
  * pause, and the replica has more until it is the guest. */
 START_TEST(test_resumed_by_hand)
@@ -359,7 +376,7 @@ START_TEST(test_resumed_by_hand)
     struct setup t;
 
     for (int resumes = -1; resumes <= 1; resumes++) {
-        seeded(&t);
+        seeded(&t, false);
         ck_assert_int_eq(state(&t), COLO_HV_PAUSED);
         if (resumes > 0)
             ck_assert_int_eq(xc_domain_unpause(NULL, FAKE_DOMID), 0);
@@ -372,7 +389,7 @@ START_TEST(test_resumed_by_hand)
         end(&t);
     }
     /* more often: this can be seen */
-    seeded(&t);
+    seeded(&t, false);
     ck_assert_int_eq(xc_domain_unpause(NULL, FAKE_DOMID), 0);
     ck_assert_int_eq(xc_domain_unpause(NULL, FAKE_DOMID), 0);
     ck_assert_int_eq(state(&t), COLO_HV_RUNNING);
@@ -386,7 +403,7 @@ START_TEST(test_shutdown_by_hand)
 {
     struct setup t;
 
-    seeded(&t);
+    seeded(&t, false);
     strcpy(fake.control, "poweroff");
     ck_assert_int_eq(t.ops->life->start(t.hv, &t.err), 0);
     ck_assert_str_eq(fake.control, "");
@@ -466,5 +483,6 @@ END_TEST
 PURE_MAIN("hv-xen-replica", test_who_can_be_copied, test_cycle,
           test_grows, test_shut_down,
           test_pv_drivers, test_no_devices, test_start,
-          test_resumed_by_hand, test_shutdown_by_hand, test_dropped,
+          test_devices_stand_still, test_resumed_by_hand,
+          test_shutdown_by_hand, test_dropped,
           test_own_name)
