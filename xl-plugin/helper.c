@@ -71,7 +71,8 @@ static int start(const char *const *args, int life, int report, int send_fd,
 /* ---- what it reports --------------------------------------------------- */
 
 struct reports {
-    const struct xl_listener *listener;
+    xl_say_fn *say;
+    void *user;
     bool ended;
     int code;
     char text[XL_LINE_MAX];
@@ -79,7 +80,6 @@ struct reports {
 
 static void take_line(struct reports *reports, const char *line)
 {
-    const struct xl_listener *listener = reports->listener;
     char *rest = NULL;
     long number;
 
@@ -87,10 +87,7 @@ static void take_line(struct reports *reports, const char *line)
         number = strtol(line + 4, &rest, 10);
         if (*rest == ' ' && number >= COLO_LOG_DEBUG &&
             number <= COLO_LOG_ERROR)
-            listener->say(listener->user, (int)number, rest + 1);
-    } else if (!strcmp(line, "made 0")) {
-        if (listener->made)
-            listener->made(listener->user);
+            reports->say(reports->user, (int)number, rest + 1);
     } else if (!strncmp(line, "end ", 4)) {
         number = strtol(line + 4, &rest, 10);
         if ((*rest == ' ' || !*rest) && number <= XL_TAKEN_OVER &&
@@ -152,10 +149,10 @@ static int finish(pid_t pid, const struct reports *reports,
 }
 
 int xl_helper_run(const char *const *argv, int send_fd, int recv_fd,
-                  int config_fd, const struct xl_listener *listener,
+                  int config_fd, xl_say_fn *say, void *user,
                   struct colo_error *err)
 {
-    struct reports reports = { .listener = listener };
+    struct reports reports = { .say = say, .user = user };
     int life[2] = { -1, -1 }, report[2] = { -1, -1 }, rc;
     pid_t pid = -1;
 

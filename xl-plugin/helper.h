@@ -11,8 +11,7 @@
  * XL_RECV_FD from it, XL_CONFIG_FD the guest's configuration for those that
  * need one (a list of processes shows words to everybody, and it may hold a
  * password).  A report is a line of at most XL_LINE_MAX bytes:
- * "log LEVEL TEXT" (COLO_LOG_*), at a backup "made 0" once the replica is there
- * with all its memory, at its end "end CODE TEXT" (0, COLO_E_*, or
+ * "log LEVEL TEXT" (COLO_LOG_*), at its end "end CODE TEXT" (0, COLO_E_*, or
  * XL_TAKEN_OVER).
  */
 #ifndef XL_HELPER_H
@@ -38,20 +37,16 @@ static inline bool xl_program(char *buf, size_t cap, const char *name)
            (int)cap;
 }
 
-/* xl_listener - told what it reports; made: NULL if nobody wants to know */
-struct xl_listener {
-    void (*say)(void *user, int level, const char *text);
-    void (*made)(void *user);
-    void *user;
-};
+typedef void xl_say_fn(void *user, int level, const char *text);
 
 /* xl_helper_run - until it has ended.
  * argv     the words behind its name; ends with NULL
  * config_fd  its XL_CONFIG_FD; -1: none
+ * say      told what it reports
  * Returns  0 or XL_TAKEN_OVER, or < 0: a COLO_E_*
  * Blocks   as long as protection lasts. */
 int xl_helper_run(const char *const *argv, int send_fd, int recv_fd,
-                  int config_fd, const struct xl_listener *listener,
+                  int config_fd, xl_say_fn *say, void *user,
                   struct colo_error *err);
 
 #endif

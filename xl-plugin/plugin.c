@@ -140,7 +140,6 @@ static int protect(libxl_ctx *ctx, const struct xl_request *request,
                    uint32_t domid, const char *host, int send_fd, int recv_fd,
                    struct colo_error *err)
 {
-    const struct xl_listener listener = { on_say, NULL, ctx };
     char id[16], interval[16];
 
     snprintf(id, sizeof(id), "%u", domid);
@@ -151,7 +150,7 @@ static int protect(libxl_ctx *ctx, const struct xl_request *request,
         request->network_buffer ? "buffer" : "no-buffer",
         request->disks ? "disks" : "no-disks",
         request->compress ? "compress" : "no-compress", NULL
-    }, send_fd, recv_fd, -1, &listener, err);
+    }, send_fd, recv_fd, -1, on_say, ctx, err);
 }
 
 int libxl_domain_remus_start(libxl_ctx *ctx, libxl_domain_remus_info *info,
@@ -222,16 +221,16 @@ static int receive_end(libxl_ctx *ctx, int rc, const struct colo_error *err)
 
 /* xl takes a lock of this host's before it makes room for a domain and creates
  * it, and gives it up when we return, which is when protection ends: every
- * other xl that creates, receives or restarts a guest would wait for that.  Not
- * before the replica has its memory: another xl would give what was made room
- * for to its own guest.  Then xl has no domain to create any more, and its own
- * release later does nothing. */
-static void give_up_lock(void *user)
+ * other xl that creates, receives or restarts a guest would wait for that.  Nor
+ * is it held until the replica has its memory: a second receiver would wait for
+ * all of the first copy, and its sender take it for one of stock Xen.  What was
+ * made room for may so be given to another guest: then one of both is refused,
+ * and says why.  xl's own release later does nothing. */
+static void give_up_lock(void)
 {
     static const struct flock none = { .l_type = F_UNLCK,
                                        .l_whence = SEEK_SET };
 
-    (void)user;
     for (int fd = STDERR_FILENO + 1; fd < LOCK_FDS; fd++) {
         char link[32], path[256];
         ssize_t n;
@@ -246,12 +245,12 @@ static void give_up_lock(void *user)
 
 static int receive(libxl_ctx *ctx, int restore_fd, int send_back_fd)
 {
-    const struct xl_listener listener = { on_say, give_up_lock, ctx };
     struct colo_error err;
     int rc;
 
+    give_up_lock();
     rc = xl_helper_run((const char *const[]){ "secondary", NULL },
-                       send_back_fd, restore_fd, -1, &listener, &err);
+                       send_back_fd, restore_fd, -1, on_say, ctx, &err);
     return receive_end(ctx, rc, &err);
 }
 
@@ -318,7 +317,6 @@ static int config_file(const char *json)
 static int receive_stock(libxl_ctx *ctx, const struct guest *guest,
                          int restore_fd, int send_back_fd)
 {
-    const struct xl_listener listener = { on_say, give_up_lock, ctx };
     int rc, config_fd = config_file(guest->json);
     struct colo_error err;
 
@@ -326,11 +324,12 @@ static int receive_stock(libxl_ctx *ctx, const struct guest *guest,
         rc = colo__fail(&err, COLO_E_SYS, errno, "xl", "a file in memory");
         return fail(ctx, rc, &err);
     }
+    give_up_lock();
     say(ctx, COLO_LOG_NOTICE, "the sender has only stock Xen: its checkpoints "
         "are held by libcolo");
     rc = xl_helper_run((const char *const[]){
         "stock-secondary", guest->name, guest->uuid, NULL
-    }, send_back_fd, restore_fd, config_fd, &listener, &err);
+    }, send_back_fd, restore_fd, config_fd, on_say, ctx, &err);
     close(config_fd);
     return receive_end(ctx, rc, &err);
 }

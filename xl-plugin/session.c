@@ -89,10 +89,6 @@ static void on_event(void *user, const struct colo_event *event)
         report("log", COLO_LOG_WARNING, event->text);
     if (event->type == COLO_EVENT_STATE) {
         seen->active |= event->state == COLO_STATE_ACTIVE;
-        /* only a backup is ever ready, and first when its seed is loaded */
-        if (event->old_state == COLO_STATE_SEEDING &&
-            event->state == COLO_STATE_READY)
-            report("made", 0, "");
         report("log", COLO_LOG_INFO, colo_state_name(event->state));
     }
     if (event->type == COLO_EVENT_CHECKPOINT && !seen->checkpoint) {
