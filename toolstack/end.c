@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "disk-script.h"
 #include "libvirt.h"
 
 #define DUMP_DIR "/var/lib/xen/dump"
@@ -67,10 +68,16 @@ static int preserve(libxl_ctx *ctx, uint32_t domid,
     return libxl_domain_preserve(ctx, domid, &config->c_info, suffix, uuid);
 }
 
+/* With the end of a guest of libvirt's its hook has taken the guest's devices
+ * away, or does so once libvirtd is back. */
 static int64_t create(libxl_ctx *ctx, libxl_domain_config *config)
 {
     uint32_t domid = INVALID_DOMID;
 
+    if (disk_script_use(config)) {
+        report("error", "no memory");
+        return -1;
+    }
     for (int i = 0; i < CREATE_TRIES; i++) {
         sleep(CREATE_PAUSE_S);
         domid = INVALID_DOMID;

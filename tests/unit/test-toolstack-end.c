@@ -123,6 +123,11 @@ int libxl_retrieve_domain_configuration(libxl_ctx *ctx, uint32_t domid,
 {
     (void)ctx, (void)domid, (void)how;
     config->on_reboot = world.on_reboot;
+    config->disks = calloc(1, sizeof(*config->disks));
+    config->num_disks = 1;
+    libxl_device_disk_init(config->disks);
+    config->disks->backend = LIBXL_DISK_BACKEND_PHY;
+    config->disks->pdev_path = strdup("/dev/mapper/colo-dev-vg-web");
     return 0;
 }
 
@@ -158,8 +163,11 @@ int libxl_domain_create_new(libxl_ctx *ctx, libxl_domain_config *config,
                             uint32_t *ret_domid, const libxl_asyncop_how *how,
                             const libxl_asyncprogress_how *console)
 {
-    (void)ctx, (void)config, (void)how, (void)console;
+    (void)ctx, (void)how, (void)console;
     ck_assert(!world.anew);
+    /* the device has gone with the domain */
+    ck_assert_pstr_eq(config->disks->script, "block-colo");
+    ck_assert_pstr_eq(config->disks->pdev_path, "/dev/vg/web");
     world.creates++;
     *ret_domid = NEXT;
     return 0;
