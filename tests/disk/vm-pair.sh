@@ -284,7 +284,7 @@ dd if=$disk of=/dev/null bs=4k count=1 iflag=direct 2>/dev/null &&
     bad "takeover: the old side may still be used"
 colo detach /dev/mapper/one
 colo attach /dev/mapper/one 2>/tmp/err && bad "takeover: the old side starts"
-grep -q "has taken over" /tmp/err || bad "attach says $(cat /tmp/err)"
+grep -q "went on at the other host" /tmp/err || bad "attach says $(cat /tmp/err)"
 colo attach /dev/mapper/two >/dev/null || bad "takeover: the new side does not start"
 fsck.ext4 -fn /dev/mapper/colo-dev-mapper-two >/tmp/fsck 2>&1 || { bad fsck; cat /tmp/fsck; }
 colo force /dev/mapper/one || bad "force"
