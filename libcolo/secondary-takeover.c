@@ -178,8 +178,9 @@ void colo__secondary_start(struct colo_session *s)
     if (s->failover != COLO_FAILOVER_ACTIVE || !s->s.replica)
         return;
     rc = colo__followers_pending(s, &err);
-    /* that may have taken longer than the primary was held up */
-    if (!rc && has_gone_on(s))
+    /* that may have taken longer than the primary was held up, and be over
+     * because of a disk that cannot */
+    if (rc <= 0 && has_gone_on(s))
         return;
     if (!rc)
         rc = start_guest(s, &err);
