@@ -68,6 +68,7 @@ struct colo_disk {
     bool stopping;        /* threads of the twin shall end */
     _Atomic bool unmarked; /* a write passed that the bits do not know; written
                               with lock held */
+    struct timespec unmarked_until; /* how long it waits for protection's end */
     uint64_t start_seq, verify_seq; /* unanswered, 0: none */
     uint64_t wait_seq, wait_epoch;  /* secondary: unanswered checkpoint */
     bool undone;          /* secondary: it took over, and does not go on */

@@ -20,6 +20,7 @@
 
 #define CLOSE_MS 60000 /* for what is still applied */
 #define CLEAR_MS 1000  /* for the log, before its applier is looked at */
+#define UNMARKED_MS 3000 /* for the end of protection */
 
 void colo__disk_set_phase(struct colo_disk *d, int phase)
 {
@@ -351,12 +352,30 @@ static int pass_unmarked(struct colo_disk *d, const struct colo_error *why)
     }
     colo__dirty_spoil(&d->dirty);
     pthread_mutex_lock(&d->lock);
-    d->unmarked = true;
+    if (!d->unmarked) {
+        colo__elog_deadline(&d->unmarked_until, UNMARKED_MS);
+        d->unmarked = true;
+    }
     pthread_mutex_unlock(&d->lock);
     colo__fail(&err, COLO_E_SYS, why->sys_errno, WHERE_DISK,
                "what the guest changes is not noted any more: %s", why->text);
     colo__disk_lose(d, &err);
     return 0;
+}
+
+/* A host that dies before the backup has heard that protection is over leaves
+ * a disk whose bits pass for all that it wrote.  So such a write waits for that
+ * end, which is a matter of milliseconds; not for ever, for the guest's sake.
+ */
+static int let_protection_end(struct colo_disk *d)
+{
+    int w = 0;
+
+    pthread_mutex_lock(&d->lock);
+    while (d->phase == PHASE_PROTECTED && !w)
+        w = pthread_cond_timedwait(&d->cond, &d->lock, &d->unmarked_until);
+    pthread_mutex_unlock(&d->lock);
+    return may_write(d);
 }
 
 /* all that comes before a write of any kind */
@@ -376,6 +395,8 @@ static int begin_change(struct colo_disk *d, struct change *c,
         return r;
     if (!d->unmarked && colo__meta_mark(d->meta, offset, len, &err))
         r = pass_unmarked(d, &err);
+    if (!r && d->unmarked)
+        r = let_protection_end(d);
     if (r)
         return r;
     if (d->phase == PHASE_DRAINING &&

@@ -608,6 +608,7 @@ START_TEST(test_no_marks)
     struct end p, s;
     struct colo_error err;
     char text[256];
+    time_t began;
 
     end_make(&p, COLO_DISK_PRIMARY);
     end_make(&s, COLO_DISK_SECONDARY);
@@ -619,7 +620,10 @@ START_TEST(test_no_marks)
     start(&p, &s, 1);
     checkpoint(&p, &s, 1, true);
     read_only = &p;
+    /* it waits until nobody takes the bits for all, but not for ever */
+    began = time(NULL);
     put(&p, 65536 * 9, 5);
+    ck_assert_int_ge(time(NULL) - began, 2);
     ck_assert_int_eq(access(p.flag, F_OK), 0);
     ck_assert_ptr_nonnull(strstr(wait_event(&p, "error ", text),
                                  "not noted any more: read-only"));
