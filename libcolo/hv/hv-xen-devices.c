@@ -26,6 +26,7 @@
 #define DEVICES_MS 2500
 #define CONT_TRIES 2
 #define CONT_PAUSE_MS 50
+#define STILL_TRIES 3 /* fewer than make the peer take us for dead */
 #define DEVICES_FIRST (64u << 10) /* room for a state whose size is unknown */
 
 /* What PVH has of emulated devices is in Xen. */
@@ -163,6 +164,19 @@ int colo__hv_xen_devices_stop(struct colo_hv_xen *hv, struct colo_error *err)
 
     if (!rc && hv->devices.dm)
         rc = colo__dm_ops(hv->devices.dm)->stop(hv->devices.dm, err);
+    return rc;
+}
+
+int colo__hv_xen_devices_still(struct colo_hv_xen *hv, struct colo_error *err)
+{
+    int rc = colo__hv_xen_devices_stop(hv, err);
+
+    for (int i = 1; rc && hv->devices.has_model && i < STILL_TRIES; i++) {
+        poll(NULL, 0, CONT_PAUSE_MS);
+        rc = reopen(hv, err);
+        if (!rc)
+            rc = colo__hv_xen_devices_stop(hv, err);
+    }
     return rc;
 }
 

@@ -239,7 +239,7 @@ static int child_ended(struct colo_hv_xen *hv, struct colo_hv_event *event,
          * a paused domain: a card of it would write what it hears into the
          * replica's memory. */
         if (!rc && c.what == COLO_XEN_CHILD_RESTORE)
-            rc = colo__hv_xen_devices_stop(hv, err);
+            rc = colo__hv_xen_devices_still(hv, err);
         if (rc)
             guest_must_run(hv);
         else if (c.what == COLO_XEN_CHILD_RESTORE)

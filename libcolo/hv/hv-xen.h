@@ -302,6 +302,8 @@ int colo__hv_xen_devices_dirty_log(struct colo_hv_xen *hv, bool on,
                                    struct colo_error *err);
 /* stop - once the guest stands still, before the dirty record is read */
 int colo__hv_xen_devices_stop(struct colo_hv_xen *hv, struct colo_error *err);
+/* still - stop for a replica that was just made, tried again: nobody waits */
+int colo__hv_xen_devices_still(struct colo_hv_xen *hv, struct colo_error *err);
 /* cont - before the guest goes on */
 int colo__hv_xen_devices_cont(struct colo_hv_xen *hv, struct colo_error *err);
 /* get - as machine get's; *ret_len 0: there are no devices */
