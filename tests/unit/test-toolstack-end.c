@@ -5,6 +5,7 @@
  * word and all the time that it takes, and a guest that it has ended and cannot
  * start is started without it.
  */
+#include "fake-report.h"
 #include "pure-common.h"
 
 #include <unistd.h>
@@ -49,25 +50,6 @@ int usleep(useconds_t us)
 unsigned sleep(unsigned s)
 {
     world.now_ms += (int)s * 1000;
-    return 0;
-}
-
-void report(const char *word, const char *fmt, ...)
-{
-    (void)word;
-    (void)fmt;
-}
-
-libxl_ctx *report_ctx(void)
-{
-    static int ctx;
-
-    return (libxl_ctx *)&ctx;
-}
-
-int libxl_ctx_free(libxl_ctx *ctx)
-{
-    (void)ctx;
     return 0;
 }
 

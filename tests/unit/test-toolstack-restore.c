@@ -4,6 +4,7 @@
  * A restore through libvirtd that is given up: the helper and what feeds the
  * FIFO are killed, and nobody may be left waiting at it.
  */
+#include "fake-report.h"
 #include "pure-common.h"
 
 #include <fcntl.h>
@@ -21,26 +22,7 @@
 #define HELPER COLO_LIBEXECDIR "/colo-toolstack-libvirt"
 #define CONFIG "{}\0<domain/>"
 
-/* ---- in place of report.c and libxl ---- */
-
-void report(const char *word, const char *fmt, ...)
-{
-    (void)word;
-    (void)fmt;
-}
-
-libxl_ctx *report_ctx(void)
-{
-    static int ctx;
-
-    return (libxl_ctx *)&ctx;
-}
-
-int libxl_ctx_free(libxl_ctx *ctx)
-{
-    (void)ctx;
-    return 0;
-}
+/* ---- in place of libxl ---- */
 
 int libxl_domain_config_from_json(libxl_ctx *ctx, libxl_domain_config *config,
                                   const char *json)

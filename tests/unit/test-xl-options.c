@@ -167,6 +167,17 @@ START_TEST(test_mode_colo)
 }
 END_TEST
 
+/* what -b, -n and -d ask for, one of them */
+static void give_up(libxl_domain_remus_info *info, int which)
+{
+    if (which == 0)
+        info->blackhole = yes;
+    else if (which == 1)
+        info->netbuf = no;
+    else
+        info->diskbuf = no;
+}
+
 /* Two guests with one address, or on one disk: not even with -F. */
 START_TEST(test_mode_colo_alone)
 {
@@ -176,12 +187,7 @@ START_TEST(test_mode_colo_alone)
 
         info.interval = 0;
         info.colo = info.allow_unsafe = yes;
-        if (i == 0)
-            info.blackhole = yes;
-        else if (i == 1)
-            info.netbuf = no;
-        else
-            info.diskbuf = no;
+        give_up(&info, i);
         ck_assert_int_eq(xl_request_from(&info, &request, &err),
                          COLO_E_REFUSED);
         ck_text(err, "not with -b, -n or -d");
@@ -201,12 +207,7 @@ START_TEST(test_refused)
     ck_assert_int_eq(xl_request_from(&info, &request, &err), COLO_E_INVAL);
     for (int i = 0; i < 3; i++) {
         info = as_xl();
-        if (i == 0)
-            info.blackhole = yes;
-        else if (i == 1)
-            info.netbuf = no;
-        else
-            info.diskbuf = no;
+        give_up(&info, i);
         ck_assert_int_eq(xl_request_from(&info, &request, &err),
                          COLO_E_REFUSED);
         ck_text(err, "-F");
