@@ -30,8 +30,7 @@ int colo__dm_name(const char *target, char name[COLO_DM_NAME_MAX],
     if (target[0] != '/' || !target[1])
         return colo__fail(err, COLO_E_INVAL, 0, "disk",
                           "target '%s' is not an absolute path", target);
-    n = (size_t)snprintf(name, COLO_DM_NAME_MAX,
-                         COLO_DM_PREFIX);
+    n = (size_t)snprintf(name, COLO_DM_NAME_MAX, COLO_DM_PREFIX);
     for (const char *p = target + 1; *p && all; p++) {
         char part[4] = { *p, 0 };
 
