@@ -150,7 +150,7 @@ static void protect(struct model *m, uint8_t *piece)
 {
     int p = m->primary, s = !p;
     uint64_t qp, qs;
-    char why[256] = "nothing came";
+    char why[256];
 
     for (int i = 0; i < 2; i++)
         if (m->side[i].control < 0)
@@ -176,7 +176,7 @@ static void checkpoint(struct model *m, unsigned racing)
     unsigned n = guest_launch(m, m->primary, f, racing);
     int p = m->primary, s = !p;
     uint64_t qp, qs;
-    char why[256] = "nothing came";
+    char why[256];
 
     m->epoch++;
     qp = side_send(m, p, "checkpoint", m->epoch);

@@ -154,7 +154,7 @@ static void refused(struct model *m)
     int p = m->primary, s = other(m), state = 0;
     struct image theirs;
     uint64_t qp, qs;
-    char meta[128], why[256] = "nothing came";
+    char meta[128], why[256];
 
     side_path(m, s, "meta", meta);
     if (m->side[s].pid || colo__meta_peek(meta, NULL, NULL) != COLO_META_ALONE)
@@ -213,7 +213,6 @@ static void protect(struct model *m)
         ready(m);
         check_guest(m, p, &m->now, "primary killed in the first copy");
     }
-    strcpy(why, "nothing came");
     if (side_answer(m, m->primary, qp, 20000, why) != 1)
         lost(m, "start of the primary: %s", why);
     if (side_answer(m, other(m), qs, 20000, why) != 1)
@@ -246,7 +245,7 @@ static void checkpoint(struct model *m)
     struct flight f[MAX_FLIGHT];
     unsigned n = 0;
     uint64_t qp, qs;
-    char why[256] = "nothing came";
+    char why[256];
 
     if (rnd(m, 2))
         n = guest_launch(m, m->primary, f, 1 + (unsigned)rnd(m, 6));

@@ -100,7 +100,7 @@ void side_connect(struct model *m, int i); /* control */
 void side_leave(struct model *m, int i);   /* control and nbd, abruptly */
 void side_nbd(struct model *m, int i);     /* connect the guest */
 uint64_t side_send(struct model *m, int i, const char *verb, uint64_t arg);
-/* 1 ok, 0 an error (in ret), -1 gone or nothing came in time */
+/* 1 ok, 0 an error, -1 gone or no answer in time; what it was is in ret */
 int side_answer(struct model *m, int i, uint64_t seq, int ms, char *ret);
 /* the same for what must succeed */
 void side_must(struct model *m, int i, const char *verb, uint64_t arg);

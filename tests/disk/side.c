@@ -212,6 +212,14 @@ static void take_event(struct side *s, const char *text)
     }
 }
 
+/* Returns -1, for it to be passed on. */
+static int no_answer(char *ret, const char *why)
+{
+    if (ret)
+        snprintf(ret, 256, "%s", why);
+    return -1;
+}
+
 int side_answer(struct model *m, int i, uint64_t seq, int ms, char *ret)
 {
     struct side *s = &m->side[i];
@@ -229,13 +237,15 @@ int side_answer(struct model *m, int i, uint64_t seq, int ms, char *ret)
 
         clock_gettime(CLOCK_MONOTONIC, &ts);
         now = (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-        if (now > until || poll(&pfd, 1, (int)(until - now)) < 0)
-            return -1;
+        if (now > until)
+            return no_answer(ret, "no answer in time");
+        if (poll(&pfd, 1, (int)(until - now)) < 0)
+            return no_answer(ret, strerror(errno));
         r = recv(s->control, text, sizeof(text) - 1, MSG_DONTWAIT);
         if (r < 0 && errno == EAGAIN)
             continue;
         if (r <= 0)
-            return -1;
+            return no_answer(ret, r < 0 ? strerror(errno) : "it has gone");
         text[r] = '\0';
         if (!strncmp(text, "event ", 6)) {
             take_event(s, text + 6);
@@ -252,8 +262,8 @@ int side_answer(struct model *m, int i, uint64_t seq, int ms, char *ret)
 
 void side_must(struct model *m, int i, const char *verb, uint64_t arg)
 {
-    char why[256] = "nothing came";
+    char why[256];
 
-    if (side_answer(m, i, side_send(m, i, verb, arg), 20000, why) != 1)
+    if (side_answer(m, i, side_send(m, i, verb, arg), 60000, why) != 1)
         lost(m, "%c: %s: %s", 'a' + i, verb, why);
 }
