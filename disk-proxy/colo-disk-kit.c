@@ -69,9 +69,9 @@ static void build_args(struct args *args, const struct disk_options *options,
     memset(args, 0, sizeof(*args));
     add_arg(args, "%s", options->nbdkit ? options->nbdkit : "nbdkit");
     add_arg(args, "--single");
-    add_arg(args, "--swap");
     add_arg(args, "%s",
             options->plugin ? options->plugin : COLO_DISK_PLUGIN);
+    add_arg(args, "lock=true");
     add_value(args, "backing", backing->path);
     add_value(args, "role", options->role);
     add_value(args, "domain", options->domain);

@@ -223,6 +223,14 @@ done
 wait $io || bad "I/O failed"
 state /dev/mapper/one | grep -q " primary " || bad "state of the primary"
 state /dev/mapper/two | grep -q " secondary " || bad "state of the secondary"
+# what it uses is locked, and what nbdkit might use is not there: 430 MiB of it
+for name in one two; do
+    awk '/^VmLck/ { lck = $2 } /^VmRSS/ { rss = $2 }
+         END { exit !(lck > rss / 2 && rss > 1000 && rss < 200000) }' \
+        "/proc/$(server_of $name)/status" ||
+        bad "memory of $name: $(grep -E 'VmLck|VmRSS' \
+            "/proc/$(server_of $name)/status")"
+done
 
 say "the primary's proxy is killed: the guest goes on, the copy stays"
 some_io 10 &
