@@ -18,7 +18,6 @@
 #include "session-internal.h"
 
 #define WHERE "disks"
-#define CLASS "disk"
 #define SCRIPT "/block-colo"
 
 /* what colo_config says of them by default */
@@ -211,8 +210,8 @@ static int start_one(struct colo_session *s, struct colo_disk *d,
     snprintf(spill, sizeof(spill), "%" PRIu32 "M",
              c->disk_spill_mib ? c->disk_spill_mib : SPILL_MIB);
     colo__uuid_text(s->info.uuid, uuid);
-    return colo__proxy_process_start(s, &d->process, CLASS, d->name.vdev,
-                                     argv, err);
+    return colo__proxy_process_start(s, &d->process, COLO_XS_CLASS_DISK,
+                                     d->name.vdev, argv, err);
 }
 
 int colo__disks_start(struct colo_session *s, struct colo_error *err)

@@ -111,14 +111,6 @@ void colo__followers_undone(struct colo_session *s)
     }
 }
 
-static void stop_one(struct colo_session *s, struct colo_replication *r)
-{
-    struct colo_error err;
-
-    if (colo__replication_ops(r)->stop(r, &err))
-        colo__session_warn(s, err.text);
-}
-
 int colo__followers_pending(struct colo_session *s, struct colo_error *err)
 {
     int waiting = 0;
@@ -179,7 +171,7 @@ int colo__followers_settle(struct colo_session *s, uint32_t limit_ms,
     return rc;
 }
 
-/* Until all but the buffer have answered stop, or failed, or time is over. */
+/* Until all have answered stop, or failed, or time is over. */
 static void wait_stopped(struct colo_session *s)
 {
     uint64_t until = colo__now_us(s->clock) + STOP_MS * 1000;
@@ -192,7 +184,7 @@ static void wait_stopped(struct colo_session *s)
             bool diverged = false;
             int rc = colo__replication_ops(r)->pending(r, &diverged, &ignored);
 
-            waiting |= rc > 0 && r != s->network.buffer;
+            waiting |= rc > 0 && colo__replication_ops(r)->stop;
         }
         if (!waiting || colo__now_us(s->clock) >= until)
             return;
@@ -206,19 +198,26 @@ static void wait_stopped(struct colo_session *s)
  * was undone must have heard of it before their processes are let go. */
 void colo__followers_stop(struct colo_session *s)
 {
-    struct colo_replication *buffer = s->network.buffer;
-    bool wait = s->role == COLO_ROLE_PRIMARY ? buffer && !s->guest_gone
-                                             : s->s.undone;
+    bool holds = false;
 
     /* every one of them, whatever the others say */
     FOR_EACH(s, r) {
-        if (r != buffer)
-            stop_one(s, r);
+        const struct colo_replication_ops *ops = colo__replication_ops(r);
+        struct colo_error err;
+
+        holds |= ops->release != NULL;
+        if (ops->stop && ops->stop(r, &err))
+            colo__session_warn(s, err.text);
     }
-    if (wait)
+    if (s->role == COLO_ROLE_PRIMARY ? holds && !s->guest_gone : s->s.undone)
         wait_stopped(s);
-    if (buffer)
-        stop_one(s, buffer);
+    FOR_EACH(s, r) {
+        const struct colo_replication_ops *ops = colo__replication_ops(r);
+        struct colo_error err;
+
+        if (ops->release && ops->release(r, &err))
+            colo__session_warn(s, err.text);
+    }
 }
 
 bool colo__followers_in_step(struct colo_session *s)

@@ -17,7 +17,6 @@
 #include "session-internal.h"
 
 #define WHERE "nets"
-#define CLASS "net"
 #define EMULATED "-emu"
 #define NAME_MAX_VIF 24 /* more than an interface's may have */
 
@@ -226,7 +225,8 @@ static int start_one(struct colo_session *s, struct colo_net *net,
     colo__uuid_text(s->info.uuid, uuid);
     vif_of(s->parts.store, s->info.domid, &net->name, vif);
     snprintf(hold, sizeof(hold), "%u", s->config.hold_ms);
-    return colo__proxy_process_start(s, &net->process, CLASS, net->id, argv,
+    return colo__proxy_process_start(s, &net->process, COLO_XS_CLASS_NET,
+                                     net->id, argv,
                                      err);
 }
 

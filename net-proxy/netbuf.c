@@ -461,7 +461,7 @@ static int netbuf_failover(struct colo_replication *r, struct colo_error *err)
     return 0;
 }
 
-static int netbuf_stop(struct colo_replication *r, struct colo_error *err)
+static int netbuf_release(struct colo_replication *r, struct colo_error *err)
 {
     struct netbuf *n = to_netbuf(r);
     bool diverged;
@@ -515,7 +515,7 @@ static const struct colo_replication_ops netbuf_ops = {
     .checkpoint = netbuf_checkpoint,
     .commit = netbuf_commit,
     .failover = netbuf_failover,
-    .stop = netbuf_stop,
+    .release = netbuf_release,
     .pending = netbuf_pending,
 };
 

@@ -9,11 +9,9 @@
 #include "publish.h"
 #include "replication-internal.h"
 
-#define DISK "disk"
-
 static bool is_disk(const struct colo_peer *p)
 {
-    return p->counts && strcmp(p->class_name, DISK) == 0;
+    return p->counts && strcmp(p->class_name, COLO_XS_CLASS_DISK) == 0;
 }
 
 int colo__replication_xenstore_verify(struct colo_replication *replication,

@@ -351,8 +351,17 @@ static int end_one(struct replication_xenstore *rx, struct colo_peer *p,
     return colo__peer_ask_now(&rx->place, p, verb, arg, err);
 }
 
-/* All are asked, even if one cannot be: the first error is the one told. */
-static int end_all(struct replication_xenstore *rx, int verb,
+/* Those that compare the guest's output, and hold it until then. */
+static bool holds_output(const struct colo_peer *p)
+{
+    return !strcmp(p->class_name, COLO_XS_CLASS_NET);
+}
+
+enum whom { ALL, HOLDERS, OTHERS };
+
+/* All of them are asked, even if one cannot be: the first error is the one
+ * told. */
+static int end_all(struct replication_xenstore *rx, int verb, enum whom whom,
                    struct colo_error *err)
 {
     struct colo_error why;
@@ -368,9 +377,11 @@ static int end_all(struct replication_xenstore *rx, int verb,
     for (struct colo_peer *p = rx->peers; p; p = p->next) {
         int one;
 
-        if (p->refused)
+        if (p->refused || (whom == HOLDERS && !holds_output(p)))
             continue;
-        p->counts = true;
+        p->counts = whom != OTHERS || !holds_output(p);
+        if (!p->counts)
+            continue;
         one = end_one(rx, p, verb, &why);
         if (one && !rc) {
             rc = one;
@@ -391,7 +402,7 @@ static int rx_failover(struct colo_replication *r, struct colo_error *err)
     if (rx->failure.code && rx->unusable && !rx->gives)
         return give_failure(rx, err);
     rx->failing_over = true;
-    return end_all(rx, COLO_PROXY_FAILOVER, err);
+    return end_all(rx, COLO_PROXY_FAILOVER, ALL, err);
 }
 
 void colo__replication_xenstore_gives(struct colo_replication *replication)
@@ -407,7 +418,12 @@ static void rx_undone(struct colo_replication *r)
 static int rx_stop(struct colo_replication *r, struct colo_error *err)
 {
     to_rx(r)->failing_over = false;
-    return end_all(to_rx(r), COLO_PROXY_STOP, err);
+    return end_all(to_rx(r), COLO_PROXY_STOP, OTHERS, err);
+}
+
+static int rx_release(struct colo_replication *r, struct colo_error *err)
+{
+    return end_all(to_rx(r), COLO_PROXY_STOP, HOLDERS, err);
 }
 
 /* Has somebody not come yet? */
@@ -523,6 +539,7 @@ static const struct colo_replication_ops rx_ops = {
     .failover = rx_failover,
     .undone = rx_undone,
     .stop = rx_stop,
+    .release = rx_release,
     .pending = rx_pending,
 };
 

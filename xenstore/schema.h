@@ -44,6 +44,10 @@
 #define COLO_XS_STREAM        "stream"        /* directory: CLASS/ID = name of
                                                  an abstract socket */
 
+/* Classes of proxies that mean something to us. */
+#define COLO_XS_CLASS_DISK    "disk"    /* compares on verify */
+#define COLO_XS_CLASS_NET     "net"     /* holds output: told of the end last */
+
 /* Nodes of a proxy. */
 #define COLO_XS_FAST          "fast"    /* name of an abstract socket */
 #define COLO_XS_REQUEST       "request" /* SEQ VERB [ARGUMENT] */

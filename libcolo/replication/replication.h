@@ -51,7 +51,11 @@ struct colo_replication_ops {
     int (*failover)(struct colo_replication *r, struct colo_error *err);
     /* undone - NULL: nothing to do.  Asks for nothing yet: stop does. */
     void (*undone)(struct colo_replication *r);
+    /* stop, release - one may be NULL.  What holds the guest's output lets it
+     * out in release, which is called when all have answered stop, or have
+     * had time to: by then the disks know durably that they go on alone. */
     int (*stop)(struct colo_replication *r, struct colo_error *err);
+    int (*release)(struct colo_replication *r, struct colo_error *err);
     /* pending - 1 still waiting for answers, 0 all answered ok, < 0 somebody
      * said no or has gone: protection ends, *err says who and why.
      * *ret_diverged: somebody asked for a checkpoint; say it once for each

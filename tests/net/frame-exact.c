@@ -225,7 +225,7 @@ static void end(void)
 {
     struct colo_error error = { 0 };
 
-    CHECK(!colo__replication_ops(net)->stop(net, &error), "%s", error.text);
+    CHECK(!colo__replication_ops(net)->release(net, &error), "%s", error.text);
     colo__replication_ops(net)->close(net);
     net = NULL;
 }

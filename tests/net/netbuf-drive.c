@@ -78,8 +78,8 @@ int main(int argc, char **argv)
         step(ops->commit, epoch);
         follow_until(begun + (uint64_t)epoch_us);
     }
-    if (ops->stop(net, &error))
-        errx(1, "stop: %s", error.text);
+    if (ops->release(net, &error))
+        errx(1, "release: %s", error.text);
     colo__netbuf_status(net, &s);
     printf("epochs=%llu held_max=%u drops=%llu asked=%u learned=%u\n",
            (unsigned long long)s.epochs, s.held_max,

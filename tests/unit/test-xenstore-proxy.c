@@ -93,6 +93,14 @@ static int pending(void)
     return rc;
 }
 
+/* As a session does it. */
+static int told_to_stop(void)
+{
+    int rc = ops->stop(rep, &err);
+
+    return rc ? rc : ops->release(rep, &err);
+}
+
 /* The next request of p; verb 0: none. */
 static struct colo_proxy_request next(struct colo_proxy *p)
 {
@@ -142,7 +150,7 @@ START_TEST(nobody)
     ck_assert_int_eq(ops->checkpoint(rep, 1, &err), 0);
     ck_assert_int_eq(ops->commit(rep, 1, &err), 0);
     ck_assert_int_eq(pending(), 0);
-    ck_assert_int_eq(ops->stop(rep, &err), 0);
+    ck_assert_int_eq(told_to_stop(), 0);
     ck_assert_int_eq(pending(), 0);
 }
 END_TEST
@@ -166,7 +174,7 @@ START_TEST(one_round)
         ck_assert_uint_eq(fake_store_calls(store, FAKE_WRITE) - before,
                           _i ? 0 : 2);
     }
-    ck_assert_int_eq(ops->stop(rep, &err), 0);
+    ck_assert_int_eq(told_to_stop(), 0);
     ck_assert_int_eq(pending(), 1);
     answer(net, COLO_PROXY_STOP, 0, NULL);
     ck_assert_int_eq(pending(), 0);
@@ -198,7 +206,7 @@ START_TEST(several_wait_for_all)
     ck_assert_int_eq(pending(), COLO_E_PEER_SAID);
     ck_assert_int_eq(ops->checkpoint(rep, 2, &err), COLO_E_PEER_SAID);
     ck_assert_int_eq(ops->commit(rep, 1, &err), COLO_E_PEER_SAID);
-    ck_assert_int_eq(ops->stop(rep, &err), 0);
+    ck_assert_int_eq(told_to_stop(), 0);
     answer(net, COLO_PROXY_STOP, 0, NULL);
     answer(disk, COLO_PROXY_STOP, 0, NULL);
     ck_assert_int_eq(pending(), 0);
@@ -273,7 +281,7 @@ START_TEST(yields_after_commit)
     ck_assert_int_eq(ops->failover(rep, &err), 0);
     if (answered)
         answer(net, COLO_PROXY_COMMIT, 1, NULL);
-    ck_assert_int_eq(ops->stop(rep, &err), 0);
+    ck_assert_int_eq(told_to_stop(), 0);
     if (!answered && fast) /* the socket keeps what was sent before */
         answer(net, COLO_PROXY_COMMIT, 1, NULL);
     answer(net, COLO_PROXY_FAILOVER, 0, NULL);
@@ -306,7 +314,7 @@ START_TEST(undone)
         ck_assert_int_eq(pending(), 0);
     }
     ops->undone(rep);
-    ck_assert_int_eq(ops->stop(rep, &err), 0);
+    ck_assert_int_eq(told_to_stop(), 0);
     if (waits) {
         answer(net, COLO_PROXY_COMMIT, 1, NULL);
         ck_assert_int_eq(pending(), 1);
@@ -317,7 +325,7 @@ START_TEST(undone)
     /* and only that one */
     ck_assert_int_eq(ops->prepare(rep, COLO_MODE_REMUS, &err), 0);
     answer(net, COLO_PROXY_START, COLO_MODE_REMUS, NULL);
-    ck_assert_int_eq(ops->stop(rep, &err), 0);
+    ck_assert_int_eq(told_to_stop(), 0);
     answer(net, COLO_PROXY_STOP, 0, NULL);
 }
 END_TEST
@@ -398,7 +406,7 @@ START_TEST(dies)
     /* its node is cleaned, its descriptor no longer wakes us */
     ck_assert_uint_eq(fake_tree_count(tree, DISK), 0);
     ck_assert(!readable(ops->fd(rep)));
-    ck_assert_int_eq(ops->stop(rep, &err), 0);
+    ck_assert_int_eq(told_to_stop(), 0);
     answer(net, COLO_PROXY_STOP, 0, NULL);
     ck_assert_int_eq(pending(), 0);
 }
@@ -429,7 +437,7 @@ START_TEST(gone_after_stop_is_fine)
     pid_t child = make_owner(tree, DISK "/owner");
 
     ck_assert_int_eq(ops->prepare(rep, COLO_MODE_REMUS, &err), 0);
-    ck_assert_int_eq(ops->stop(rep, &err), 0);
+    ck_assert_int_eq(told_to_stop(), 0);
     ck_assert_int_eq(pending(), 1);
     end_owner(child);
     ck_assert_int_eq(pending(), 0);
@@ -593,7 +601,7 @@ START_TEST(session_ends)
     struct colo_proxy_request r = { .size = sizeof(r) };
 
     started(_i);
-    ops->stop(rep, &err);
+    told_to_stop();
     r = next(net);
     ck_assert_int_eq(r.verb, COLO_PROXY_STOP);
     colo__publish_close(pub);
@@ -606,6 +614,35 @@ START_TEST(session_ends)
                          COLO_E_NOTFOUND);
     ck_assert_int_eq(colo_proxy_next(net, &r, &err), COLO_E_NOTFOUND);
     ck_assert_uint_eq(fake_tree_count(tree, DIR), 0);
+}
+END_TEST
+
+/* What holds output keeps it until the disks go on alone. */
+START_TEST(output_is_let_out_last)
+{
+    struct colo_proxy *other = join("disk", "xvda", _i);
+
+    net = join("net", "vif0", _i);
+    session();
+    ck_assert_int_eq(ops->prepare(rep, COLO_MODE_COLO, &err), 0);
+    answer(other, COLO_PROXY_START, COLO_MODE_COLO, NULL);
+    answer(net, COLO_PROXY_START, COLO_MODE_COLO, NULL);
+    ck_assert_int_eq(pending(), 0);
+    ck_assert_int_eq(ops->checkpoint(rep, 1, &err), 0);
+    answer(other, COLO_PROXY_CHECKPOINT, 1, NULL);
+    ck_assert_int_eq(ops->stop(rep, &err), 0);
+    /* one that is silent is not waited for here */
+    ck_assert_int_eq(next(net).verb, COLO_PROXY_CHECKPOINT);
+    ck_assert_int_eq(next(net).verb, 0);
+    ck_assert_int_eq(pending(), 1);
+    answer(other, COLO_PROXY_STOP, 0, NULL);
+    ck_assert_int_eq(pending(), 0);
+    ck_assert_int_eq(next(net).verb, 0);
+    ck_assert_int_eq(ops->release(rep, &err), 0);
+    ck_assert_int_eq(pending(), 1);
+    answer(net, COLO_PROXY_STOP, 0, NULL);
+    ck_assert_int_eq(pending(), 0);
+    colo_proxy_close(other);
 }
 END_TEST
 
@@ -640,7 +677,7 @@ START_TEST(session_store_failures)
             session();
             ck_assert_int_eq(colo_proxy_next(net, &r, &err), 1);
         }
-        ck_assert_int_eq(ops->stop(rep, &err), 0);
+        ck_assert_int_eq(told_to_stop(), 0);
         colo_proxy_close(net);
         net = NULL;
         session();
@@ -723,6 +760,7 @@ int main(void)
     tcase_add_test(tc, join_errors);
     tcase_add_loop_test(tc, join_after_a_dead_one, 0, 2);
     tcase_add_loop_test(tc, session_ends, 0, 2);
+    tcase_add_loop_test(tc, output_is_let_out_last, 0, 2);
     tcase_add_loop_test(tc, session_dies, 0, 2);
     tcase_add_loop_test(tc, session_store_failures, 0, 2);
     tcase_add_loop_test(tc, proxy_store_failures, 0, 2);
