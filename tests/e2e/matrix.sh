@@ -12,7 +12,7 @@
 die() { echo "${0##*/}: $*" >&2; exit 1; }
 
 matrix_logs=${COLO_E2E_LOGS:-$(mktemp -d)}
-matrix_cells=0 matrix_passed=0
+matrix_cells=0 matrix_passed=0 matrix_failed=0
 mkdir -p "$matrix_logs"
 
 # wanted NAME PATTERN...: is it one of these?  None: all are.
@@ -38,7 +38,7 @@ run_cell() {
     case $r in
         0) result=passed; matrix_passed=$((matrix_passed + 1)) ;;
         77) result=unsupported ;;
-        *) result=failed ;;
+        *) result=failed; matrix_failed=$((matrix_failed + 1)) ;;
     esac
     matrix_cells=$((matrix_cells + 1))
     echo "cell=$name result=$result seconds=$((SECONDS - begin))$why"
