@@ -58,7 +58,11 @@ int colo__secondary_report(struct colo_session *s, struct colo_error *err)
     int rc;
 
     colo__session_step_hook(s, "halted");
-    /* at once: the primary's guest stops when it hears this */
+    /* first: the primary's guest takes input until it hears the reply, and the
+     * replica is not to be given it any more */
+    rc = colo__followers_checkpoint(s, epoch, err);
+    if (rc)
+        return rc;
     colo__control_send(s, COLO_MSG_CHECKPOINT_REPLY, epoch, 0, NULL, 0);
     rc = colo__report_final(&sec->report, sec->runs, err);
     if (rc)
@@ -70,7 +74,7 @@ int colo__secondary_report(struct colo_session *s, struct colo_error *err)
     if (rc)
         return rc;
     colo__session_step_hook(s, "reply");
-    return colo__followers_checkpoint(s, epoch, err);
+    return 0;
 }
 
 /* The memory of the epoch is in place.  Disks follow before the replica runs:

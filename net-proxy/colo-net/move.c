@@ -141,7 +141,10 @@ static void from_primary(struct net *n, const struct net_msg *m)
             n->dropped++; /* its SYN waits, until a checkpoint */
         break;
     case NET_MSG_INPUT:
-        if (n->way == NET_FOLLOW && n->marked == n->committed) {
+        /* what comes when the replica stands is a part of the checkpoint that
+         * is about to be loaded, or lost: its card would keep it until then,
+         * and the replica be given it twice */
+        if (n->way == NET_FOLLOW && n->marked == n->committed && !n->stands) {
             if (net_flow_to_guest(n, frame, m->len))
                 (void)net_port_to_guest(&n->port, frame, m->len);
         } else {

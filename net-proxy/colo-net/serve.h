@@ -45,7 +45,7 @@ struct net {
     enum net_way way;
     uint8_t card;            /* the N of vifD.N */
     /* epochs */
-    bool stands;             /* primary: checkpoint came, commit did not */
+    bool stands;             /* checkpoint came, commit did not */
     bool twin_waits;         /* what the twin said is of the next epoch */
     uint64_t committed;      /* primary: the newest; secondary: loaded */
     bool has_commit;

@@ -293,6 +293,38 @@ START_TEST(late_input_is_dropped)
 }
 END_TEST
 
+/* The primary's guest still takes input when the replica stands already: that
+ * is in the checkpoint, and must not wait in the replica's card. */
+START_TEST(a_replica_that_stands_is_given_nothing)
+{
+    struct side p, s;
+    uint16_t got[8];
+
+    begin(&p, &s, 8 << 20);
+    checkpoint(&p, &s, 1);
+    turn(&p);
+    turn(&s);
+    ask(&s, COLO_PROXY_CHECKPOINT, 2);
+    from_world(&p, 1);
+    turn(&p);
+    ck_assert_uint_eq(at_guest(&p, got, 8), 1);
+    turn(&p);
+    turn(&s);
+    ck_assert_uint_eq(at_guest(&s, got, 8), 0);
+    ask(&p, COLO_PROXY_CHECKPOINT, 2);
+    ask(&p, COLO_PROXY_COMMIT, 2);
+    from_world(&p, 2);
+    turn(&p);
+    turn(&p);
+    turn(&s);
+    ask(&s, COLO_PROXY_COMMIT, 2);
+    turn(&s);
+    ck_assert_uint_eq(at_guest(&s, got, 8), 1);
+    ck_assert_uint_eq(got[0], 2);
+    end(&p, &s);
+}
+END_TEST
+
 /* Input that has come with the mark of its checkpoint waits for the commit, and
  * for nothing else: there is no more to wake anybody. */
 START_TEST(input_that_waits_goes_with_the_commit)
@@ -446,7 +478,8 @@ START_TEST(none_is_told_after_a_lost_note)
 END_TEST
 
 PURE_MAIN("net-order", both_get_the_same_in_the_same_order,
-          none_crosses_a_checkpoint, late_input_is_dropped,
+          none_crosses_a_checkpoint, a_replica_that_stands_is_given_nothing,
+          late_input_is_dropped,
           input_that_waits_goes_with_the_commit, a_replica_needs_no_twin,
           a_checkpoint_asks_for_no_other, input_before_the_first_load_waits,
           none_is_told_after_a_lost_note)
