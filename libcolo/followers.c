@@ -103,6 +103,42 @@ int colo__followers_failover(struct colo_session *s, struct colo_error *err)
     return rc;
 }
 
+static void warn_it_runs(struct colo_session *s, const struct colo_error *why)
+{
+    struct colo_error err;
+
+    colo__fail(&err, why->code, 0, "followers", "the guest runs here, but: %s",
+               why->text);
+    colo__session_warn(s, err.text);
+}
+
+/* The guest runs already: what cannot let it be heard is a warning. */
+void colo__followers_speak(struct colo_session *s)
+{
+    FOR_EACH(s, r) {
+        struct colo_error err;
+
+        if (colo__replication_ops(r)->speak &&
+            colo__replication_ops(r)->speak(r, &err))
+            warn_it_runs(s, &err);
+    }
+}
+
+bool colo__followers_speaking(struct colo_session *s)
+{
+    struct colo_error err;
+    int rc = colo__followers_pending(s, &err);
+
+    if (rc > 0 && colo__now_us(s->clock) < s->state_deadline_us)
+        return false;
+    if (rc > 0)
+        colo__fail(&err, COLO_E_TIMEOUT, 0, "replication",
+                   "what lets its output out does not answer");
+    if (rc)
+        warn_it_runs(s, &err);
+    return true;
+}
+
 void colo__followers_undone(struct colo_session *s)
 {
     FOR_EACH(s, r) {

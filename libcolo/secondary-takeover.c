@@ -163,6 +163,7 @@ static int start_guest(struct colo_session *s, struct colo_error *err)
     rc = colo__secondary_failover(s, COLO_FAILOVER_COMPLETED, err);
     if (rc)
         return rc;
+    colo__followers_speak(s);
     colo__session_step_hook(s, "started");
     colo__session_raise(s, COLO_EV_STARTED);
     return 0;

@@ -607,7 +607,7 @@ void colo__secondary_poll(struct colo_session *s)
         colo__secondary_start(s);
         break;
     case COLO_STATE_ACTIVE:
-        if (colo__network_announced(s))
+        if (colo__network_announced(s) && colo__followers_speaking(s))
             colo__session_raise(s, COLO_EV_DONE);
         break;
     case COLO_STATE_ENDING:

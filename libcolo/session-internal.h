@@ -280,6 +280,10 @@ int colo__followers_checkpoint(struct colo_session *s, uint64_t epoch,
 int colo__followers_commit(struct colo_session *s, uint64_t epoch,
                            struct colo_error *err);
 int colo__followers_failover(struct colo_session *s, struct colo_error *err);
+/* the guest has been started: what holds its output lets it out */
+void colo__followers_speak(struct colo_session *s);
+/* has it?  True also when it cannot, with a warning */
+bool colo__followers_speaking(struct colo_session *s);
 /* before stop: the guest was not started here, it goes on at the peer */
 void colo__followers_undone(struct colo_session *s);
 /* waits a little for the answers of those that others depend on */

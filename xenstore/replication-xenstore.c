@@ -392,17 +392,44 @@ static int end_all(struct replication_xenstore *rx, int verb, enum whom whom,
     return rc;
 }
 
+/* They are asked in speak, when the others have answered.  Of what they were
+ * asked before, only a commit is waited for. */
+static void put_off_holders(struct replication_xenstore *rx)
+{
+    for (struct colo_peer *p = rx->peers; p; p = p->next) {
+        if (p->refused || !holds_output(p))
+            continue;
+        p->counts = true;
+        p->queued = 0;
+        if (p->asked.verb != COLO_PROXY_COMMIT)
+            p->busy = false;
+    }
+}
+
 /* Who is missing by now, or has said no, does not have the last epoch: that is
  * an error, and stays one until all have answered.  Who only lost its twin, or
  * waited for a mark that did not come, is asked. */
 static int rx_failover(struct colo_replication *r, struct colo_error *err)
 {
     struct replication_xenstore *rx = to_rx(r);
+    int rc;
 
     if (rx->failure.code && rx->unusable && !rx->gives)
         return give_failure(rx, err);
     rx->failing_over = true;
-    return end_all(rx, COLO_PROXY_FAILOVER, ALL, err);
+    rc = end_all(rx, COLO_PROXY_FAILOVER, rx->gives ? ALL : OTHERS, err);
+    if (!rx->gives)
+        put_off_holders(rx);
+    return rc;
+}
+
+static int rx_speak(struct colo_replication *r, struct colo_error *err)
+{
+    struct replication_xenstore *rx = to_rx(r);
+
+    if (rx->failure.code && rx->unusable)
+        return give_failure(rx, err);
+    return end_all(rx, COLO_PROXY_FAILOVER, HOLDERS, err);
 }
 
 void colo__replication_xenstore_gives(struct colo_replication *replication)
@@ -537,6 +564,7 @@ static const struct colo_replication_ops rx_ops = {
     .checkpoint = rx_checkpoint,
     .commit = rx_commit,
     .failover = rx_failover,
+    .speak = rx_speak,
     .undone = rx_undone,
     .stop = rx_stop,
     .release = rx_release,

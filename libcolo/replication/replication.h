@@ -5,7 +5,8 @@
  * process or in a process of their own (the seed's replication_*_all).
  *
  * Each call begins something; pending() says when it is answered.  Order:
- * prepare, start, (checkpoint N, commit N)*, then failover or stop.  prepare
+ * prepare, start, (checkpoint N, commit N)*, then failover (on the secondary
+ * with speak after it) or stop.  prepare
  * comes when the guest's memory begins to be copied: what has a first copy of
  * its own makes it meanwhile, and start is not called before pending() gives
  * 0.  start comes when epochs begin: output is held from then on.  checkpoint
@@ -49,6 +50,11 @@ struct colo_replication_ops {
     int (*commit)(struct colo_replication *r, uint64_t epoch,
                   struct colo_error *err);
     int (*failover)(struct colo_replication *r, struct colo_error *err);
+    /* speak - NULL: nothing to do.  A secondary's failover is two steps, for
+     * what the world has heard cannot be taken back: what holds the guest's
+     * output lets it out only here, when all have answered failover, the
+     * primary has not come back meanwhile, and the guest has been started. */
+    int (*speak)(struct colo_replication *r, struct colo_error *err);
     /* undone - NULL: nothing to do.  Asks for nothing yet: stop does. */
     void (*undone)(struct colo_replication *r);
     /* stop, release - one may be NULL.  What holds the guest's output lets it

@@ -69,6 +69,9 @@ int net_swap_out(struct colo_nl *nl, const struct net_record *r, bool tap,
 /* net_swap_enter - at a takeover: our TAP goes into the bridge. */
 int net_swap_enter(struct colo_nl *nl, const struct net_record *r,
                    struct colo_error *err);
+/* net_swap_leave - and out of it again. */
+int net_swap_leave(struct colo_nl *nl, const struct net_record *r,
+                   struct colo_error *err);
 /* net_swap_back - the vif is what it was.  with_bridge false: it stays out of
  * the bridge.  What has gone already is fine. */
 int net_swap_back(struct colo_nl *nl, const struct net_record *r,

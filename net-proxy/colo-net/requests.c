@@ -132,18 +132,33 @@ static const char *do_failover(struct net *n, char *text, size_t cap)
     (void)net_record_write(n->record_fd, &n->record, NULL);
     net_flow_alone(n);
     n->way = NET_ALONE;
+    n->stands = false;
     n->said_lost = false; /* no reason to let go of its connections */
     n->said_rounds = 0;
     n->next_say_us = 0;
     return NULL;
 }
 
+/* The takeover did not come about: what this side says would be a second
+ * guest's.  The record first: if we were killed in between, the replica's card
+ * must not go into the bridge. */
+static void be_quiet(struct net *n)
+{
+    struct colo_error err;
+
+    give_up(n);
+    if (net_swap_leave(&n->nl, &n->record, &err))
+        net_say("%s", err.text);
+}
+
 /* Protection ends.  Only a primary has a guest that may speak.  If the session
  * has gone without a word after the twin was lost, it may be the twin that goes
  * on: then what is held was never said, and a client asks again. */
-static void do_stop(struct net *n, bool told)
+static void do_stop(struct net *n, bool told, bool undone)
 {
     net_twin_close(&n->twin);
+    if (undone && n->way == NET_ALONE)
+        be_quiet(n);
     if (n->said_lost && !told) {
         net_flow_free(n->flow);
         n->flow = NULL;
@@ -180,7 +195,7 @@ static void answer(struct net *n, const struct colo_proxy_request *req)
         error = do_failover(n, text, sizeof(text));
         break;
     case COLO_PROXY_STOP:
-        do_stop(n, true);
+        do_stop(n, true, req->arg == 1);
         break;
     default:
         error = "colo-net cannot do that";
@@ -211,5 +226,5 @@ void net_requests(struct net *n)
     net_say("%s", err.text);
     n->joined = false;
     ops(n)->leave(n->source);
-    do_stop(n, false);
+    do_stop(n, false, false);
 }

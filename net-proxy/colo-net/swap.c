@@ -361,6 +361,16 @@ int net_swap_enter(struct colo_nl *nl, const struct net_record *r,
     return rc;
 }
 
+int net_swap_leave(struct colo_nl *nl, const struct net_record *r,
+                   struct colo_error *err)
+{
+    struct colo_link_info dev;
+    int rc = colo__link_get(nl, r->tap, 0, &dev, err);
+
+    return rc ? rc : colo__nl_do(nl, master_msg(dev.index, 0),
+                                 "take a TAP out of the bridge", NULL, err);
+}
+
 int net_swap_back(struct colo_nl *nl, const struct net_record *r,
                   bool with_bridge, struct colo_error *err)
 {

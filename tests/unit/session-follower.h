@@ -23,6 +23,7 @@ struct colo_replication {
     int failovers;
     int failover_says;      /* then pending: 1 waits, 0, or an error */
     int undones;
+    int speaks;
 };
 
 static int maybe(struct colo_replication *r, int what, struct colo_error *err)
@@ -93,6 +94,15 @@ static int f_failover(struct colo_replication *r, struct colo_error *err)
     return 0;
 }
 
+static int f_speak(struct colo_replication *r, struct colo_error *err)
+{
+    (void)err;
+    ck_assert_int_gt(r->failovers, 0);
+    ck_assert_int_eq(r->undones, 0);
+    r->speaks++;
+    return 0;
+}
+
 static void f_undone(struct colo_replication *r)
 {
     ck_assert_int_gt(r->failovers, 0);
@@ -128,6 +138,7 @@ static const struct colo_replication_ops f_ops = {
     .checkpoint = f_checkpoint,
     .commit = f_commit,
     .failover = f_failover,
+    .speak = f_speak,
     .undone = f_undone,
     .stop = f_end,
     .pending = f_pending,

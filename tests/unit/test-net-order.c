@@ -325,6 +325,30 @@ START_TEST(a_replica_that_stands_is_given_nothing)
 }
 END_TEST
 
+/* The primary has gone on: the survivor is none, and says nothing more. */
+START_TEST(an_undone_takeover_is_quiet)
+{
+    struct side p, s;
+    uint8_t buf[NET_VNET + 200] = { 0 };
+    size_t len;
+
+    begin(&p, &s, 8 << 20);
+    checkpoint(&p, &s, 1);
+    s.net.nl.fd = -1; /* no bridge here */
+    s.net.way = NET_ALONE;
+    ck_assert_uint_ne(net_announce(&s.net, net_now_us()), COLO_NEVER);
+    ask(&s, COLO_PROXY_STOP, 1);
+    ck_assert(s.net.record.secondary);
+    ck_assert_uint_eq(net_announce(&s.net, net_now_us()), COLO_NEVER);
+    ck_assert(!net_wants_in(&s.net));
+    len = NET_VNET + put_udp(buf + NET_VNET, false, 4000, "hi", 2);
+    ck_assert_int_eq(write(s.guest, buf, len), (ssize_t)len);
+    turn(&s);
+    ck_assert_int_lt(read(s.world, buf, sizeof(buf)), 0);
+    end(&p, &s);
+}
+END_TEST
+
 /* Input that has come with the mark of its checkpoint waits for the commit, and
  * for nothing else: there is no more to wake anybody. */
 START_TEST(input_that_waits_goes_with_the_commit)
@@ -479,7 +503,7 @@ END_TEST
 
 PURE_MAIN("net-order", both_get_the_same_in_the_same_order,
           none_crosses_a_checkpoint, a_replica_that_stands_is_given_nothing,
-          late_input_is_dropped,
+          an_undone_takeover_is_quiet, late_input_is_dropped,
           input_that_waits_goes_with_the_commit, a_replica_needs_no_twin,
           a_checkpoint_asks_for_no_other, input_before_the_first_load_waits,
           none_is_told_after_a_lost_note)

@@ -116,11 +116,46 @@ START_TEST(the_disks_come_first)
     pair_until(&t, 5000, t.s.rc <= 0 || now_ms() > begin + 300);
     ck_assert_int_eq(t.s.rc, 1);
     ck_assert_uint_eq(sim_hv_calls(t.s.hv, SIM_OP_START), 0);
+    ck_assert_int_eq(r.speaks, 0);
     r.failover_says = 0;
     pair_until(&t, 10000, t.s.rc <= 0);
     ck_assert_int_eq(t.s.rc, 0);
     ck_assert_uint_eq(sim_hv_calls(t.s.hv, SIM_OP_START), 1);
+    ck_assert_int_eq(r.speaks, 1);
     ck_assert_int_eq(r.undones, 0);
+    pair_close(&t);
+}
+END_TEST
+
+static int cannot_speak(struct colo_replication *r, struct colo_error *err)
+{
+    r->speaks++;
+    r->failover_says = 1; /* for ever: it is asked, but not waited for long */
+    return colo__fail(err, COLO_E_SYS, 0, "follower", "no bridge");
+}
+
+/* The guest runs by then, and nowhere else: that is not taken back. */
+START_TEST(a_guest_that_is_not_heard_runs)
+{
+    struct colo_replication_ops ops = f_ops;
+    struct colo_replication r = { .ops = &ops, .refuse = F_NOTHING };
+    struct colo_parts parts = { .replication = { &r } };
+    struct session_pair t;
+
+    ops.speak = cannot_speak;
+    pair_init(&t);
+    pair_open(&t, NULL, &parts);
+    pair_protected(&t, 2);
+    shutdown(t.p.control_fd, SHUT_RDWR);
+    t.p.rc = 0;
+    pair_until(&t, 10000, r.speaks);
+    ck_assert_int_eq(t.s.session->state, COLO_STATE_ACTIVE);
+    ck_assert_ptr_nonnull(strstr(t.s.warning, "runs here, but: no bridge"));
+    t.s.session->state_deadline_us = 1;
+    pair_until(&t, 10000, t.s.rc <= 0);
+    ck_assert_int_eq(t.s.rc, 0);
+    ck_assert_ptr_nonnull(strstr(t.s.warning, "does not answer"));
+    ck_assert_uint_eq(sim_hv_calls(t.s.hv, SIM_OP_DESTROY), 0);
     pair_close(&t);
 }
 END_TEST
@@ -249,4 +284,5 @@ END_TEST
 PURE_MAIN("session-followers", output_waits_for_the_disks, followers_refuse,
           no_epoch_before_the_first_copies, the_guest_waits_for_the_mark,
           no_commit_before_the_followers, the_disks_come_first,
-          no_takeover_without_the_disks, who_is_told_of_a_takeover)
+          no_takeover_without_the_disks, a_guest_that_is_not_heard_runs,
+          who_is_told_of_a_takeover)

@@ -287,6 +287,7 @@ START_TEST(a_takeover_that_comes_late)
     /* or the disk would keep its copy for the newest */
     ck_assert_int_eq(r.undones, 1);
     ck_assert_int_eq(r.stops, 1);
+    ck_assert_int_eq(r.speaks, 0);
     pair_close(&t);
 }
 END_TEST

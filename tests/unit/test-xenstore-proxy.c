@@ -101,6 +101,13 @@ static int told_to_stop(void)
     return rc ? rc : ops->release(rep, &err);
 }
 
+static int told_to_take_over(void)
+{
+    int rc = ops->failover(rep, &err);
+
+    return rc ? rc : ops->speak(rep, &err);
+}
+
 /* The next request of p; verb 0: none. */
 static struct colo_proxy_request next(struct colo_proxy *p)
 {
@@ -238,7 +245,7 @@ START_TEST(failover_overtakes)
     started(_i);
     ck_assert_int_eq(ops->checkpoint(rep, 1, &err), 0);
     ck_assert_int_eq(ops->commit(rep, 1, &err), 0);
-    ck_assert_int_eq(ops->failover(rep, &err), 0);
+    ck_assert_int_eq(told_to_take_over(), 0);
     ck_assert_int_eq(pending(), 1);
     if (_i) /* the socket keeps what was sent before */
         answer(net, COLO_PROXY_CHECKPOINT, 1, NULL);
@@ -258,7 +265,7 @@ START_TEST(failover_after_commit)
     ck_assert_int_eq(pending(), 0);
     ck_assert_int_eq(ops->commit(rep, 1, &err), 0);
     ck_assert_int_eq(ops->checkpoint(rep, 2, &err), 0); /* waits in line */
-    ck_assert_int_eq(ops->failover(rep, &err), 0);
+    ck_assert_int_eq(told_to_take_over(), 0);
     answer(net, COLO_PROXY_COMMIT, 1, NULL);
     ck_assert_int_eq(pending(), 1);
     answer(net, COLO_PROXY_FAILOVER, 0, NULL);
@@ -308,7 +315,7 @@ START_TEST(undone)
         answer(net, COLO_PROXY_COMMIT, 1, NULL);
         ck_assert_int_eq(pending(), 0);
     }
-    ck_assert_int_eq(ops->failover(rep, &err), 0);
+    ck_assert_int_eq(told_to_take_over(), 0);
     if (!waits) {
         answer(net, COLO_PROXY_FAILOVER, 0, NULL);
         ck_assert_int_eq(pending(), 0);
@@ -646,6 +653,58 @@ START_TEST(output_is_let_out_last)
 }
 END_TEST
 
+/* Nobody hears a backup that may yet find that the primary lives. */
+START_TEST(a_takeover_is_heard_last)
+{
+    int fast = _i & 1, called_off = _i & 2;
+    struct colo_proxy *other = join("disk", "xvda", fast);
+
+    net = join("net", "vif0", fast);
+    session();
+    ck_assert_int_eq(ops->prepare(rep, COLO_MODE_COLO, &err), 0);
+    answer(other, COLO_PROXY_START, COLO_MODE_COLO, NULL);
+    answer(net, COLO_PROXY_START, COLO_MODE_COLO, NULL);
+    ck_assert_int_eq(pending(), 0);
+    ck_assert_int_eq(ops->checkpoint(rep, 1, &err), 0);
+    answer(other, COLO_PROXY_CHECKPOINT, 1, NULL);
+    ck_assert_int_eq(ops->failover(rep, &err), 0);
+    /* a mark that it has not answered keeps nobody */
+    ck_assert_int_eq(next(net).verb, COLO_PROXY_CHECKPOINT);
+    ck_assert_int_eq(pending(), 1);
+    ck_assert_int_eq(next(net).verb, 0);
+    answer(other, COLO_PROXY_FAILOVER, 0, NULL);
+    ck_assert_int_eq(pending(), 0);
+    ck_assert_int_eq(next(net).verb, 0);
+    if (called_off) {
+        ops->undone(rep);
+        ck_assert_int_eq(told_to_stop(), 0);
+        answer(net, COLO_PROXY_STOP, 1, NULL);
+        answer(other, COLO_PROXY_STOP, 1, NULL);
+    } else {
+        ck_assert_int_eq(ops->speak(rep, &err), 0);
+        ck_assert_int_eq(pending(), 1);
+        answer(net, COLO_PROXY_FAILOVER, 0, NULL);
+        ck_assert_int_eq(next(other).verb, 0);
+    }
+    ck_assert_int_eq(pending(), 0);
+    colo_proxy_close(other);
+}
+END_TEST
+
+/* Nor is there one without a network card that has gone. */
+START_TEST(who_was_to_be_heard_has_gone)
+{
+    started(_i);
+    ck_assert_int_eq(ops->failover(rep, &err), 0);
+    ck_assert_int_eq(pending(), 0);
+    colo_proxy_close(net);
+    net = NULL;
+    ck_assert_int_eq(pending(), COLO_E_NOTFOUND);
+    ck_assert_int_eq(ops->speak(rep, &err), COLO_E_NOTFOUND);
+    ck_assert_ptr_nonnull(strstr(err.text, "net/vif0"));
+}
+END_TEST
+
 START_TEST(session_dies)
 {
     struct colo_proxy_request r = { .size = sizeof(r) };
@@ -761,6 +820,8 @@ int main(void)
     tcase_add_loop_test(tc, join_after_a_dead_one, 0, 2);
     tcase_add_loop_test(tc, session_ends, 0, 2);
     tcase_add_loop_test(tc, output_is_let_out_last, 0, 2);
+    tcase_add_loop_test(tc, a_takeover_is_heard_last, 0, 4);
+    tcase_add_loop_test(tc, who_was_to_be_heard_has_gone, 0, 2);
     tcase_add_loop_test(tc, session_dies, 0, 2);
     tcase_add_loop_test(tc, session_store_failures, 0, 2);
     tcase_add_loop_test(tc, proxy_store_failures, 0, 2);
