@@ -6,7 +6,15 @@
  * the replica is only read, so that at any moment it can go on by itself from
  * where it is.  Session's thread; the worker owns the replica while it is busy.
  */
+#include <poll.h>
+#include <stdio.h>
+
 #include "secondary-internal.h"
+
+/* A device model that was slow once takes its state the next time; each may
+ * take as long as hv lets it. */
+#define RELAUNCH_TRIES 5
+#define RELAUNCH_PAUSE_MS 100
 
 static int submit(struct colo_session *s, int job, colo_job_fn *fn,
                   struct colo_error *err)
@@ -111,16 +119,51 @@ void colo__secondary_check_loaded(struct colo_session *s)
     }
 }
 
+/* The primary is lost, or has ended its guest: this is the only copy. */
+static void keep_unloaded(struct colo_session *s)
+{
+    char text[256];
+
+    if ((!s->link_dead && !s->s.primary_ended) || colo__control_look_back(s))
+        return;
+    s->s.kept = true;
+    snprintf(text, sizeof(text), "the replica (domain %u) cannot be given its "
+             "state; it is left standing still with the memory and disks of "
+             "epoch %llu, until the next `colo` command: `xl dump-core` saves "
+             "what it has", s->info.domid,
+             (unsigned long long)s->s.receive.expect);
+    colo__session_warn(s, text);
+}
+
+/* Memory is that of the epoch by now, so there is nothing to go back to.  While
+ * the primary lives, it goes on; else there is only this. */
+static int load(struct colo_session *s, struct colo_error *err)
+{
+    const struct colo_epoch *e = &s->s.receive.epoch;
+    bool relaunch = s->failover == COLO_FAILOVER_RELAUNCH;
+    int rc;
+
+    for (int i = 1;; i++) {
+        rc = colo__session_hv(s)->machine->set(s->parts.hv, e->state,
+                                               e->state_len, err);
+        if (!rc || !relaunch || i == RELAUNCH_TRIES)
+            break;
+        colo__session_beat(s);
+        (void)poll(NULL, 0, RELAUNCH_PAUSE_MS);
+    }
+    if (rc && relaunch)
+        keep_unloaded(s);
+    return rc;
+}
+
 int colo__secondary_bring_up(struct colo_session *s, struct colo_error *err)
 {
     const struct colo_hv_ops *ops = colo__session_hv(s);
-    const struct colo_epoch *e = &s->s.receive.epoch;
-    int rc;
+    int rc = load(s, err);
 
-    rc = ops->machine->set(s->parts.hv, e->state, e->state_len, err);
     if (rc)
         return rc;
-    if (!s->s.tracking) {
+    if (!s->s.tracking && s->failover != COLO_FAILOVER_RELAUNCH) {
         rc = ops->track(s->parts.hv, 1, err);
         if (rc)
             return rc;

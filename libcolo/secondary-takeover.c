@@ -235,9 +235,9 @@ void colo__secondary_finish(struct colo_session *s)
 {
     struct colo_error err = { 0 };
 
-    /* A replica that could not be started is left for a person to look at;
-     * any other that is still here is of no use. */
-    if (s->s.replica && s->failover != COLO_FAILOVER_ACTIVE) {
+    /* A replica that could not be started, or loaded, is left for a person to
+     * look at; any other that is still here is of no use. */
+    if (s->s.replica && s->failover != COLO_FAILOVER_ACTIVE && !s->s.kept) {
         if (colo__session_hv(s)->life->destroy(s->parts.hv, &err))
             colo__session_warn(s, err.text);
         s->s.replica = false;

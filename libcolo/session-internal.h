@@ -98,6 +98,8 @@ struct colo_secondary {
     bool tracking;                      /* its writes are tracked */
     bool applied;                       /* LOADING waits for followers only */
     bool told_end;                      /* it shut down by itself: known */
+    bool kept;                          /* it is the only copy, and cannot be
+                                           given its state */
 };
 
 /* HASH and EPOCH read the replica, APPLY writes it */

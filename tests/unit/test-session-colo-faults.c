@@ -402,9 +402,42 @@ START_TEST(a_replica_with_a_card_that_nobody_told_of)
 }
 END_TEST
 
+/* The primary is lost while an epoch is loaded, and the devices do not take
+ * their state: not at once, or not at all. */
+START_TEST(a_load_that_fails_in_a_takeover)
+{
+    for (int always = 0; always < 2; always++) {
+        struct colo_pair c;
+        struct colo_replication_ops ops = f_ops;
+        struct colo_replication s = { .ops = &ops, .c = &c };
+
+        ops.pending = pending_until_lost;
+        colo_init(&c);
+        c.parts[1].replication[0] = &s;
+        colo_open(&c);
+        pair_protected(&c.t, 3);
+        pair_until(&c.t, 10000, c.t.s.session->state == COLO_STATE_LOADING);
+        c.broken = true;
+        c.t.p.rc = 0;
+        sim_hv_fail(c.t.s.hv, SIM_OP_SET, 1, COLO_E_HV, always);
+        pair_until(&c.t, 15000, c.t.s.rc <= 0);
+        ck_assert_uint_eq(sim_hv_calls(c.t.s.hv, SIM_OP_DESTROY), 0);
+        if (always) {
+            ck_assert_int_lt(c.t.s.rc, 0);
+            ck_assert_ptr_nonnull(strstr(c.t.s.warning, "left standing"));
+            ck_assert_int_eq(guest_state(replica(&c)), COLO_HV_STOPPED);
+        } else {
+            ck_assert_msg(c.t.s.rc == 0, "%s", c.t.s.err.text);
+            is_whole(&c, replica(&c));
+        }
+        pair_close(&c.t);
+    }
+}
+END_TEST
+
 PURE_MAIN("session-colo-faults", primary_calls_fail, secondary_calls_fail,
           followers_are_told_in_order, divergence_asks_for_a_checkpoint,
           the_audit_finds_and_repairs, live_rounds, one_does_not_stop,
           somebody_suspends_one, the_replica_is_destroyed,
-          a_twin_lost_while_loading,
+          a_twin_lost_while_loading, a_load_that_fails_in_a_takeover,
           a_replica_with_a_card_that_nobody_told_of)
