@@ -172,6 +172,7 @@ int colo__secondary_bring_up(struct colo_session *s, struct colo_error *err)
     colo__session_step_hook(s, "set");
     s->s.halting = false;
     s->s.told_end = false;
+    s->s.fresh = true;
     /* what takes over is started by that, when its disks are there */
     if (s->failover == COLO_FAILOVER_RELAUNCH)
         return 0;
@@ -179,6 +180,7 @@ int colo__secondary_bring_up(struct colo_session *s, struct colo_error *err)
     if (rc)
         return rc;
     s->s.runs = true;
+    s->s.fresh = false;
     return 0;
 }
 
@@ -198,6 +200,23 @@ int colo__secondary_let_run(struct colo_session *s, struct colo_error *err)
     if (!rc)
         s->s.halting = false;
     return rc;
+}
+
+/* A guest whose processors went on after its own power-off would be no guest. */
+int colo__secondary_check_ended(struct colo_session *s, struct colo_error *err)
+{
+    struct colo_hv_info info;
+    int rc;
+
+    if (!colo__both_run(s) || s->s.fresh)
+        return 0;
+    rc = colo__session_hv(s)->info(s->parts.hv, &info, err);
+    if (rc || info.state != COLO_HV_SHUTDOWN)
+        return rc;
+    return colo__fail(err, COLO_E_GUEST, 0, "secondary", "the replica (domain "
+                      "%u) has shut down by itself (reason %d) and is not let "
+                      "go on: `xl destroy` it, and start the guest from its "
+                      "disks here", info.domid, info.reason);
 }
 
 /* It shut down by itself: so did the guest, or it is about to, or the two go

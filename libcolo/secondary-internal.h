@@ -25,6 +25,8 @@ void colo__secondary_applied(struct colo_session *s);
 void colo__secondary_check_loaded(struct colo_session *s);
 int colo__secondary_bring_up(struct colo_session *s, struct colo_error *err);
 int colo__secondary_let_run(struct colo_session *s, struct colo_error *err);
+int colo__secondary_check_ended(struct colo_session *s,
+                                struct colo_error *err);
 void colo__secondary_replica_ended(struct colo_session *s);
 void colo__secondary_tell_diverged(struct colo_session *s);
 void colo__secondary_foreign_stop(struct colo_session *s);

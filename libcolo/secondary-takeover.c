@@ -149,8 +149,10 @@ int colo__secondary_take_over(struct colo_session *s, struct colo_error *err)
 
 static int start_guest(struct colo_session *s, struct colo_error *err)
 {
-    int rc;
+    int rc = colo__secondary_check_ended(s, err);
 
+    if (rc)
+        return rc;
     s->s.tried = true;
     rc = colo__session_hv(s)->life->start(s->parts.hv, err);
     if (rc)

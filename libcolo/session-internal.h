@@ -98,6 +98,7 @@ struct colo_secondary {
     bool tracking;                      /* its writes are tracked */
     bool applied;                       /* LOADING waits for followers only */
     bool told_end;                      /* it shut down by itself: known */
+    bool fresh;                         /* it stands where an epoch put it */
     bool kept;                          /* it is the only copy, and cannot be
                                            given its state */
 };

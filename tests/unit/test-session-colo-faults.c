@@ -435,9 +435,32 @@ START_TEST(a_load_that_fails_in_a_takeover)
 }
 END_TEST
 
+/* It ended by itself, and the primary is lost before a checkpoint undoes it. */
+START_TEST(a_replica_that_has_ended_is_not_started)
+{
+    struct colo_pair c;
+
+    colo_init(&c);
+    c.t.p.config.interval_ms = 600000;
+    colo_open(&c);
+    pair_protected(&c.t, 1);
+    pair_until(&c.t, 5000, c.t.s.session->state == COLO_STATE_READY);
+    sim_guest_shutdown(replica(&c), COLO_HV_POWEROFF);
+    cut(&c);
+    c.t.p.rc = 0;
+    pair_until(&c.t, 15000, c.t.s.rc <= 0);
+    ck_assert_int_eq(c.t.s.rc, COLO_E_GUEST);
+    ck_text(c.t.s.err, "has shut down by itself");
+    ck_assert_uint_eq(sim_hv_calls(c.t.s.hv, SIM_OP_START), 0);
+    ck_assert_int_eq(guest_state(replica(&c)), COLO_HV_SHUTDOWN);
+    pair_close(&c.t);
+}
+END_TEST
+
 PURE_MAIN("session-colo-faults", primary_calls_fail, secondary_calls_fail,
           followers_are_told_in_order, divergence_asks_for_a_checkpoint,
           the_audit_finds_and_repairs, live_rounds, one_does_not_stop,
           somebody_suspends_one, the_replica_is_destroyed,
           a_twin_lost_while_loading, a_load_that_fails_in_a_takeover,
+          a_replica_that_has_ended_is_not_started,
           a_replica_with_a_card_that_nobody_told_of)
