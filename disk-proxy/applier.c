@@ -188,17 +188,11 @@ int colo__applier_start(struct colo_disk *d, struct colo_error *err)
 
 int colo__applier_end(struct colo_disk *d, unsigned ms)
 {
-    struct timespec until;
-
     if (!d->have_applier)
         return 0;
     pthread_mutex_lock(&d->lock);
     d->applier_ends = true;
     pthread_mutex_unlock(&d->lock);
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += ms / 1000;
-    if (pthread_timedjoin_np(d->applier, NULL, &until))
-        return COLO_E_TIMEOUT;
-    d->have_applier = false;
-    return 0;
+    d->have_applier = !colo__disk_join(d->applier, ms);
+    return d->have_applier ? COLO_E_TIMEOUT : 0;
 }

@@ -157,8 +157,13 @@ int colo__disk_recv_some(struct colo_disk *d, uint8_t *buf, size_t cap,
                          size_t *ret_n, struct colo_error *err);
 int colo__disk_open_queue(struct colo_disk *d, size_t bytes,
                           struct colo_error *err);
-/* ends the queue, the receiver and the copier */
-void colo__disk_disconnect(struct colo_disk *d);
+/* Ends the queue, the receiver and the copier.  The receiver may be in a read
+ * of a disk that stands still: with ms, and not 0, it is left there after that
+ * time.  It then adds nothing to the log any more, and the next call, by which
+ * the stream is closed, waits for it again. */
+void colo__disk_disconnect(struct colo_disk *d, unsigned ms);
+/* waits at most ms for a thread's end; false: it goes on */
+bool colo__disk_join(pthread_t thread, unsigned ms);
 
 /* ---- dirty.c ---- */
 int colo__dirty_init(struct colo_dirty *t, uint64_t chunks,

@@ -230,14 +230,26 @@ int colo__disk_open(const struct colo_disk_config *config,
     return 0;
 }
 
+/* the threads that a slow disk may still hold; false: it does */
+static bool threads_end(struct colo_disk *d)
+{
+    if (d->have_receiver)
+        colo__disk_disconnect(d, CLOSE_MS);
+    return !d->have_receiver && colo__applier_end(d, CLOSE_MS) == 0;
+}
+
 void colo__disk_close(struct colo_disk *d)
 {
     if (!d)
         return;
     if (d->log)
         colo__disk_gone(d);
-    if (d->have_applier)
-        (void)colo__applier_end(d, CLOSE_MS);
+    if (!threads_end(d)) {
+        /* nothing may be freed beneath them; the process ends with them */
+        colo__disk_say(d, "the local disk does not answer: what is not applied "
+                       "is lost");
+        return;
+    }
     colo__disk_end_usage(d);
     colo__elog_close(d->log);
     colo__overlay_close(d->overlay);

@@ -51,6 +51,7 @@ struct colo_elog {
     uint64_t next_seq;     /* number of the next record */
     uint64_t barrier, barrier_seq, committed, commit_seq, applied;
     bool at_once; /* what comes is committed already */
+    bool ended;   /* nothing comes any more */
 };
 
 

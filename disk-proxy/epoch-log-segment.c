@@ -117,7 +117,7 @@ void colo__elog_reset(struct colo_elog *log)
         (void)colo__elog_free_head(log);
     log->next_seq = log->commit_seq = log->barrier_seq = 0;
     log->barrier = log->committed = log->applied = 0;
-    log->at_once = false;
+    log->at_once = log->ended = false;
     pthread_mutex_unlock(&log->lock);
     pthread_rwlock_unlock(&log->hold);
 }
@@ -226,23 +226,37 @@ static uint8_t *take_mem(struct colo_elog *log)
     return mem;
 }
 
+/* number of the next record to apply; lock is held */
+static uint64_t front(const struct colo_elog *log)
+{
+    return log->head ? log->head->first_seq + log->head->applied : 0;
+}
+
 /* Memory for another segment: free, by spilling, or by waiting for the
- * applier as long as it has something to do. */
+ * applier as long as it has something to do.  What it did since we tried may
+ * have been the last, and have made room. */
 static int find_mem(struct colo_elog *log, uint8_t **ret_mem,
                     struct colo_error *err)
 {
     struct timespec until;
+    uint64_t tried;
+    bool ended;
     int r = 0;
 
     colo__elog_deadline(&until, log->config.wait_ms);
     *ret_mem = NULL;
     for (;;) {
         pthread_mutex_lock(&log->lock);
-        if ((log->nr_mem + 1) * COLO_ELOG_SEGMENT <= log->config.memory_limit)
+        ended = log->ended;
+        tried = front(log);
+        if (!ended && (log->nr_mem + 1) * COLO_ELOG_SEGMENT <=
+            log->config.memory_limit)
             *ret_mem = take_mem(log);
         pthread_mutex_unlock(&log->lock);
         if (*ret_mem)
             return 0;
+        if (ended)
+            return colo__fail(err, COLO_E_PEER, 0, WHERE, "ended");
         if (log->tail) {
             int rc = spill(log, log->tail, ret_mem, err);
 
@@ -250,10 +264,9 @@ static int find_mem(struct colo_elog *log, uint8_t **ret_mem,
                 return rc < 0 ? rc : 0;
         }
         pthread_mutex_lock(&log->lock);
-        if (log->head && log->head->first_seq + log->head->applied <
-            log->commit_seq && !r)
+        if (log->head && front(log) < log->commit_seq && !log->ended)
             r = pthread_cond_timedwait(&log->freed, &log->lock, &until);
-        else
+        else if (front(log) == tried && !log->ended)
             r = ETIMEDOUT;
         pthread_mutex_unlock(&log->lock);
         if (r)

@@ -22,6 +22,10 @@ int colo__elog_add(struct colo_elog *log, uint8_t type, uint64_t offset,
     int rc = 0;
 
     pthread_mutex_lock(&log->lock);
+    if (log->ended) {
+        rc = colo__fail(err, COLO_E_PEER, 0, WHERE, "ended");
+        goto out;
+    }
     if (seg->n == seg->cap) {
         uint32_t cap = seg->cap ? seg->cap * 2 : 64;
         struct rec *recs = realloc(seg->recs, cap * sizeof(*recs));
@@ -110,6 +114,14 @@ int colo__elog_commit(struct colo_elog *log, uint64_t epoch,
     }
     pthread_mutex_unlock(&log->lock);
     return rc;
+}
+
+void colo__elog_interrupt(struct colo_elog *log)
+{
+    pthread_mutex_lock(&log->lock);
+    log->ended = true;
+    pthread_cond_broadcast(&log->freed);
+    pthread_mutex_unlock(&log->lock);
 }
 
 uint64_t colo__elog_drop(struct colo_elog *log)
@@ -210,10 +222,11 @@ void colo__elog_retire(struct colo_elog *log, const struct colo_elog_run *run)
     pthread_rwlock_unlock(&log->hold);
 }
 
-/* one record over buf, which holds [offset, offset + len) */
+/* one record over buf, which holds [offset, offset + len); said, or NULL: which
+ * of the bytes a record has */
 static int overlay(struct colo_elog *log, struct colo_elog_seg *seg,
-                   const struct rec *rec, uint8_t *buf, size_t len,
-                   uint64_t offset)
+                   const struct rec *rec, uint8_t *buf, uint8_t *said,
+                   size_t len, uint64_t offset)
 {
     uint64_t begin = rec->offset > offset ? rec->offset : offset;
     uint64_t end = rec->offset + rec->len < offset + len ?
@@ -221,6 +234,8 @@ static int overlay(struct colo_elog *log, struct colo_elog_seg *seg,
 
     if (begin >= end)
         return 0;
+    if (said)
+        memset(said + (begin - offset), 1, end - begin);
     if (rec->type == COLO_REC_ZERO) {
         memset(buf + (begin - offset), 0, end - begin);
         return 0;
@@ -244,16 +259,14 @@ static uint32_t visible(const struct colo_elog *log,
         (uint32_t)(log->commit_seq - seg->first_seq);
 }
 
-static int read_log(struct colo_elog *log, struct colo_backing *b, void *buf,
-                    size_t len, uint64_t offset, bool committed)
+/* all of it over buf; hold is held, so that nothing retires */
+static int overlay_all(struct colo_elog *log, uint8_t *buf, uint8_t *said,
+                       size_t len, uint64_t offset, bool committed)
 {
     struct colo_elog_seg *seg, *next;
-    int r;
+    int r = 0;
 
-    pthread_rwlock_rdlock(&log->hold);
-    r = colo__backing_read(b, buf, len, offset);
-    /* Nothing retires while hold is taken; lock only guards the list. */
-    pthread_mutex_lock(&log->lock);
+    pthread_mutex_lock(&log->lock); /* only guards the list */
     for (seg = log->head; seg && !r; seg = next) {
         uint32_t n = visible(log, seg, committed);
 
@@ -262,24 +275,47 @@ static int read_log(struct colo_elog *log, struct colo_backing *b, void *buf,
             continue;
         for (uint32_t i = seg->applied; i < n && !r; i++) {
             if (is_data(&seg->recs[i]))
-                r = overlay(log, seg, &seg->recs[i], buf, len, offset);
+                r = overlay(log, seg, &seg->recs[i], buf, said, len, offset);
         }
     }
     pthread_mutex_unlock(&log->lock);
-    pthread_rwlock_unlock(&log->hold);
     return r;
 }
 
+/* The log first, then the disk without a lock: that may stand still, and a
+ * takeover must not wait for it.  What retires meanwhile is laid over itself.
+ */
 int colo__elog_read(struct colo_elog *log, struct colo_backing *b, void *buf,
                     size_t len, uint64_t offset)
 {
-    return read_log(log, b, buf, len, offset, false);
+    uint8_t *out = buf, *over = malloc(len), *said = calloc(1, len);
+    int r = over && said ? 0 : ENOMEM;
+
+    if (!r) {
+        pthread_rwlock_rdlock(&log->hold);
+        r = overlay_all(log, over, said, len, offset, false);
+        pthread_rwlock_unlock(&log->hold);
+    }
+    if (!r)
+        r = colo__backing_read(b, buf, len, offset);
+    for (size_t i = 0; i < len && !r; i++)
+        out[i] = said[i] ? over[i] : out[i];
+    free(over);
+    free(said);
+    return r;
 }
 
 int colo__elog_read_committed(struct colo_elog *log, struct colo_backing *b,
                               void *buf, size_t len, uint64_t offset)
 {
-    return read_log(log, b, buf, len, offset, true);
+    int r;
+
+    pthread_rwlock_rdlock(&log->hold);
+    r = colo__backing_read(b, buf, len, offset);
+    if (!r)
+        r = overlay_all(log, buf, NULL, len, offset, true);
+    pthread_rwlock_unlock(&log->hold);
+    return r;
 }
 
 /* lock is held */

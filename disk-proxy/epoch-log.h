@@ -7,8 +7,8 @@
  * segments go to a file that has a limit of its own.
  *
  * Threads: one receiver (space, filled, add, barrier), one applier (next,
- * load, retire), and any for commit, drop, overlay and stats.  After drop no
- * receiver may come any more before reset.
+ * load, retire), and any for commit, interrupt, drop, overlay and stats.
+ * Before drop the receiver is interrupted.
  */
 #ifndef COLO_DISK_EPOCH_LOG_H
 #define COLO_DISK_EPOCH_LOG_H
@@ -63,7 +63,8 @@ void colo__elog_reset(struct colo_elog *log);
 
 /* colo__elog_space - where to receive the next bytes.
  * Shape    need: bytes that the message at the unparsed place will have.
- * Errors   COLO_E_LIMIT memory and spill file are full; COLO_E_SYS spilling */
+ * Errors   COLO_E_LIMIT memory and spill file are full; COLO_E_SYS spilling;
+ *          COLO_E_PEER interrupted */
 int colo__elog_space(struct colo_elog *log, size_t need, uint8_t **ret_p,
                      size_t *ret_cap, struct colo_error *err);
 void colo__elog_filled(struct colo_elog *log, size_t n);
@@ -71,7 +72,8 @@ void colo__elog_filled(struct colo_elog *log, size_t n);
 const uint8_t *colo__elog_unparsed(struct colo_elog *log, size_t *ret_len);
 void colo__elog_parsed(struct colo_elog *log, size_t n);
 
-/* colo__elog_add - a record; data: of a WRITE, in the unparsed bytes. */
+/* colo__elog_add - a record; data: of a WRITE, in the unparsed bytes.
+ * Errors   COLO_E_NOMEM; COLO_E_PEER interrupted: it was not added */
 int colo__elog_add(struct colo_elog *log, uint8_t type, uint64_t offset,
                    uint64_t len, const uint8_t *data, bool fua, bool trim,
                    struct colo_error *err);
@@ -85,6 +87,10 @@ uint64_t colo__elog_barrier(struct colo_elog *log); /* last one, 0: none */
  * Errors   COLO_E_STATE its barrier has not come */
 int colo__elog_commit(struct colo_elog *log, uint64_t epoch,
                       struct colo_error *err);
+
+/* colo__elog_interrupt - nothing is added any more before reset; whoever waits
+ * for room returns. */
+void colo__elog_interrupt(struct colo_elog *log);
 
 /* colo__elog_drop - forget what is not committed.
  * Returns  records that are left to apply */
@@ -100,6 +106,7 @@ const uint8_t *colo__elog_data(struct colo_elog *log,
 void colo__elog_retire(struct colo_elog *log, const struct colo_elog_run *run);
 
 /* colo__elog_read - what the disk will hold when all of the log is applied.
+ * Nothing may be added meanwhile.  The disk is read without a lock.
  * Returns  0 or an errno value */
 int colo__elog_read(struct colo_elog *log, struct colo_backing *b, void *buf,
                     size_t len, uint64_t offset);

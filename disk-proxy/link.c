@@ -161,10 +161,20 @@ void colo__disk_send_error(struct colo_disk *d, const char *text)
     (void)colo__disk_send(d, &msg);
 }
 
-void colo__disk_disconnect(struct colo_disk *d)
+bool colo__disk_join(pthread_t thread, unsigned ms)
+{
+    struct timespec until;
+
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += ms / 1000;
+    return pthread_timedjoin_np(thread, NULL, &until) == 0;
+}
+
+void colo__disk_disconnect(struct colo_disk *d, unsigned ms)
 {
     struct colo_sendq *q;
 
+    colo__elog_interrupt(d->log);
     pthread_mutex_lock(&d->lock);
     d->stopping = true;
     pthread_cond_broadcast(&d->cond);
@@ -177,9 +187,10 @@ void colo__disk_disconnect(struct colo_disk *d)
     if (d->queue)
         colo__sendq_stop(d->queue);
     pthread_rwlock_unlock(&d->queue_gate);
-    if (d->have_receiver)
-        pthread_join(d->receiver, NULL);
-    d->have_receiver = false;
+    if (d->have_receiver && ms)
+        d->have_receiver = !colo__disk_join(d->receiver, ms);
+    else if (d->have_receiver)
+        d->have_receiver = pthread_join(d->receiver, NULL) != 0;
     pthread_rwlock_rdlock(&d->queue_gate);
     if (d->queue)
         colo__sendq_stop(d->queue);
@@ -192,6 +203,8 @@ void colo__disk_disconnect(struct colo_disk *d)
     d->queue = NULL;
     pthread_rwlock_unlock(&d->queue_gate);
     colo__sendq_close(q);
+    if (d->have_receiver)
+        return;
     if (d->stream >= 0)
         close(d->stream);
     d->stream = -1;

@@ -276,7 +276,7 @@ void colo__primary_stop(struct colo_disk *d)
         colo__disk_event(d, "sent %llu", (unsigned long long)
                          colo__sendq_sent(d->queue));
     pthread_rwlock_unlock(&d->queue_gate);
-    colo__disk_disconnect(d);
+    colo__disk_disconnect(d, 0);
     colo__dirty_off(&d->dirty);
     colo__disk_answer(d, &d->start_seq, "replaced by another request");
     colo__disk_answer(d, &d->verify_seq, "replaced by another request");

@@ -64,7 +64,7 @@ static void become_outdated(struct colo_disk *d)
 
     colo__disk_set_phase(d, PHASE_OUTDATED);
     if (!in_step) {
-        colo__disk_disconnect(d);
+        colo__disk_disconnect(d, 0);
         colo__disk_set_phase(d, PHASE_OUTDATED); /* whatever the receiver did */
         return;
     }

@@ -16,6 +16,7 @@
 #define WHERE "disk secondary"
 #define QUEUE_BYTES (4u * 1024u * 1024u) /* answers only */
 #define DRAIN_MS 10000
+#define RECEIVER_MS 2000 /* a takeover waits no longer for a verify's read */
 #define UNDO_MS 1000 /* the applier's look at whether it is through */
 #define PROGRESS_US 500000
 #define GULP (256u * 1024u)   /* received at once: it is in the cache then */
@@ -469,7 +470,7 @@ void colo__secondary_failover(struct colo_disk *d, uint64_t seq)
         answer_now(d, seq, "the copy was never in step with the twin");
         return;
     }
-    colo__disk_disconnect(d);
+    colo__disk_disconnect(d, RECEIVER_MS);
     colo__disk_answer(d, &d->wait_seq, "replaced by another request");
     rc = colo__replica_take_over(d, &left, &err);
     if (!rc)
@@ -514,7 +515,7 @@ int colo__secondary_stop(struct colo_disk *d, bool undone,
     if (d->phase == PHASE_ALONE || d->phase == PHASE_DRAINING)
         return undone ? undo_takeover(d, err) : 0; /* it took over */
     if (d->stream >= 0)
-        colo__disk_disconnect(d);
+        colo__disk_disconnect(d, 0);
     colo__disk_answer(d, &d->start_seq, "replaced by another request");
     colo__disk_answer(d, &d->wait_seq, "replaced by another request");
     if (d->phase == PHASE_BROKEN)

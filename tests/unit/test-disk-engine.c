@@ -322,6 +322,8 @@ int __wrap_colo__backing_read(struct colo_backing *b, void *buf, size_t len,
                               uint64_t offset);
 static _Atomic(struct end *) racer;
 static _Atomic int reads, raced;
+static _Atomic(struct end *) still; /* its disk answers no read */
+static _Atomic int standing;
 
 static void *race(void *user)
 {
@@ -333,15 +335,20 @@ static void *race(void *user)
 int __wrap_colo__backing_read(struct colo_backing *b, void *buf, size_t len,
                               uint64_t offset)
 {
-    int r = __real_colo__backing_read(b, buf, len, offset);
-    struct end *e = racer;
+    struct timespec ts = { .tv_nsec = 1000000 };
+    struct end *e;
     pthread_t t;
+    int r;
+
+    for (standing++; (e = still) && e->disk->backing == b; )
+        nanosleep(&ts, NULL);
+    standing--;
+    r = __real_colo__backing_read(b, buf, len, offset);
+    e = racer;
 
     /* of the primary: the first read is hashed, the second is sent */
     if (e && e->disk->backing == b && offset == 3 * 65536 &&
         len == 65536 && ++reads == 2) {
-        struct timespec ts = { .tv_nsec = 1000000 };
-
         pthread_create(&t, NULL, race, e);
         pthread_detach(t);
         for (int ms = 0; ms < 200 && !raced; ms++)
@@ -495,6 +502,44 @@ static int state_of(const struct end *e)
 {
     return colo__meta_peek(e->meta, NULL, NULL);
 }
+
+/* A verify reads of a disk that stands still, and the takeover is answered
+ * nevertheless, with the log as it is. */
+START_TEST(test_takeover_in_verify)
+{
+    struct end p, s;
+    time_t began;
+
+    end_make(&p, COLO_DISK_PRIMARY);
+    end_make(&s, COLO_DISK_SECONDARY);
+    for (uint64_t at = 0; at < SIZE; at += 65536)
+        put(&p, at, 1);
+    start(&p, &s, 1);
+    stalled = &s;
+    put(&p, 0, 2);
+    checkpoint(&p, &s, 1, true);
+    put(&p, 0, 3);
+    checkpoint(&p, &s, 2, false);
+    still = &s;
+    ask(&p, 2, COLO_DISK_VERIFY, 0);
+    for (int ms = 0; ms < 5000 && standing < 2; ms++)
+        pause_ms(1);
+    ck_assert_int_ge(standing, 2);
+    began = time(NULL);
+    ask(&s, 3, COLO_PROXY_FAILOVER, 0);
+    ck_assert_str_eq(wait_answer(&s, 3), "");
+    ck_assert_int_le(time(NULL) - began, 5);
+    still = NULL;
+    ck_assert_uint_eq(get(&s, 0), 2);
+    stalled = NULL;
+    ck_assert_int_eq(colo__disk_flush(s.disk), 0);
+    ck_assert_int_eq(state_of(&s), COLO_META_ALONE);
+    ck_assert_uint_eq(get(&s, 0), 2);
+    ck_assert_uint_eq(get(&s, 65536), 1);
+    end_free(&p);
+    end_free(&s);
+}
+END_TEST
 
 /* A takeover that is called off, with the log on the disk or not: the copy must
  * not start a guest any more, nor keep a primary out. */
@@ -675,4 +720,4 @@ PURE_MAIN("disk-engine", test_failover, test_takeover_resync, test_both_ran,
           test_lost_power, test_resync, test_verify_finds, test_lost_twin,
           test_full_log, test_write_in_copy, test_yield, test_refused,
           test_hole_in_the_log, test_takeover_undone, test_takeover_stays,
-          test_no_marks)
+          test_takeover_in_verify, test_no_marks)

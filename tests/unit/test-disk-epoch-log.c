@@ -4,8 +4,10 @@
  * The epoch log: what is kept apart, spilled, read through, applied and
  * dropped; and the ends of its memory.
  */
+#include <pthread.h>
 #include <signal.h>
 #include <sys/resource.h>
+#include <time.h>
 
 #include "disk-common.h"
 
@@ -14,17 +16,23 @@
 
 #define MIB (1024u * 1024u)
 
-static struct colo_elog *open_log(uint64_t memory, uint64_t spill)
+static struct colo_elog *open_patient(uint64_t memory, uint64_t spill,
+                                      unsigned wait_ms)
 {
     struct colo_elog_config config = {
         .memory_limit = memory, .spill_dir = spill ? "/tmp" : NULL,
-        .spill_limit = spill, .wait_ms = 200,
+        .spill_limit = spill, .wait_ms = wait_ms,
     };
     struct colo_elog *log = NULL;
     struct colo_error err;
 
     ck_assert_int_eq(colo__elog_open(&config, &log, &err), 0);
     return log;
+}
+
+static struct colo_elog *open_log(uint64_t memory, uint64_t spill)
+{
+    return open_patient(memory, spill, 200);
 }
 
 /* as if a WRITE of len bytes had come */
@@ -262,6 +270,41 @@ START_TEST(test_limits)
 }
 END_TEST
 
+static void *interrupt(void *user)
+{
+    struct timespec ts = { .tv_nsec = 100000000 };
+
+    nanosleep(&ts, NULL);
+    colo__elog_interrupt(user);
+    return NULL;
+}
+
+/* Nobody applies what is committed, and a takeover does not wait for it. */
+START_TEST(test_interrupt)
+{
+    struct colo_elog *log = open_patient(4 * MIB, 0, 10000);
+    struct timespec begin, end;
+    struct colo_error err;
+    const uint8_t *p;
+    pthread_t t;
+    size_t len;
+
+    colo__elog_at_once(log, true);
+    clock_gettime(CLOCK_MONOTONIC, &begin);
+    ck_assert_int_eq(pthread_create(&t, NULL, interrupt, log), 0);
+    ck_assert_int_eq(fill(log), COLO_E_PEER);
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    ck_assert_int_lt(end.tv_sec - begin.tv_sec, 6);
+    pthread_join(t, NULL);
+    p = colo__elog_unparsed(log, &len);
+    ck_assert_int_eq(colo__elog_add(log, COLO_REC_WRITE, 0, 0, p, false,
+                                    false, &err), COLO_E_PEER);
+    colo__elog_reset(log);
+    ck_assert_int_eq(put_write(log, 0, 4096, 1), 0);
+    colo__elog_close(log);
+}
+END_TEST
+
 START_TEST(test_at_once)
 {
     struct disk_file file;
@@ -287,4 +330,4 @@ END_TEST
 
 PURE_MAIN("disk-epoch-log", test_commit_and_drop, test_spill,
           test_spill_again, test_spill_fails, test_limits,
-          test_at_once)
+          test_interrupt, test_at_once)
