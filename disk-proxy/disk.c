@@ -20,6 +20,7 @@
 
 #define CLOSE_MS 60000 /* for what is still applied */
 #define CLEAR_MS 1000  /* for the log, before its applier is looked at */
+#define ZERO_PIECE (UINT64_C(64) << 20) /* in one message */
 #define UNMARKED_MS 3000 /* for the end of protection */
 
 void colo__disk_set_phase(struct colo_disk *d, int phase)
@@ -496,14 +497,27 @@ int colo__disk_write(struct colo_disk *d, const void *buf, size_t len,
     return r;
 }
 
+/* In pieces, each of which a twin that has to write zeros writes soon: it is
+ * taken for stuck when no record of its log is applied for long. */
+static void send_zero(struct colo_disk *d, uint64_t len, uint64_t offset,
+                      bool trim, bool fua)
+{
+    struct colo_dmsg msg = { .type = COLO_DMSG_ZERO,
+                             .flags = trim ? COLO_DFLAG_TRIM : 0 };
+    int rc = 0;
+
+    for (; len && !rc; offset += msg.value, len -= msg.value) {
+        msg.offset = offset;
+        msg.value = len < ZERO_PIECE ? len : ZERO_PIECE;
+        if (fua && msg.value == len)
+            msg.flags |= COLO_DFLAG_FUA;
+        rc = colo__disk_send(d, &msg);
+    }
+}
+
 int colo__disk_zero(struct colo_disk *d, uint64_t len, uint64_t offset,
                     bool trim, bool fua)
 {
-    struct colo_dmsg msg = {
-        .type = COLO_DMSG_ZERO, .offset = offset, .value = len,
-        .flags = (uint16_t)((fua ? COLO_DFLAG_FUA : 0) |
-                            (trim ? COLO_DFLAG_TRIM : 0)),
-    };
     struct change c = { .begun = false };
     int r;
 
@@ -513,7 +527,7 @@ int colo__disk_zero(struct colo_disk *d, uint64_t len, uint64_t offset,
     if (!r)
         r = colo__backing_zero(d->backing, len, offset, trim, fua);
     if (!r)
-        (void)colo__disk_send(d, &msg);
+        send_zero(d, len, offset, trim, fua);
     if (r == EOPNOTSUPP)
         c.begun = false; /* nothing has changed */
     end_change(d, &c, r);

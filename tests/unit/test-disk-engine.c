@@ -541,6 +541,39 @@ START_TEST(test_takeover_in_verify)
 }
 END_TEST
 
+/* What a twin without holes has to write comes in pieces. */
+START_TEST(test_large_zero)
+{
+    uint64_t size = UINT64_C(200) << 20;
+    struct colo_elog_stats stats;
+    struct end p, s;
+
+    end_make(&p, COLO_DISK_PRIMARY);
+    end_make(&s, COLO_DISK_SECONDARY);
+    colo__disk_close(p.disk);
+    colo__disk_close(s.disk);
+    unlink(p.meta);
+    unlink(s.meta);
+    ck_assert_int_eq(truncate(p.file.path, (off_t)size), 0);
+    ck_assert_int_eq(truncate(s.file.path, (off_t)size), 0);
+    end_open(&p, COLO_DISK_PRIMARY);
+    end_open(&s, COLO_DISK_SECONDARY);
+    put(&p, size - 4096, 1);
+    start(&p, &s, 1);
+    ck_assert_uint_eq(get(&s, size - 4096), 1);
+    ck_assert_int_eq(colo__disk_zero(p.disk, size, 0, true, true), 0);
+    checkpoint(&p, &s, 1, false);
+    colo__elog_stats(s.disk->log, &stats);
+    ck_assert_uint_eq(stats.records, 5); /* one is the barrier */
+    checkpoint(&p, &s, 2, true);
+    ask(&s, 2, COLO_PROXY_FAILOVER, 0);
+    ck_assert_str_eq(wait_answer(&s, 2), "");
+    ck_assert_uint_eq(get(&s, size - 4096), 0);
+    end_free(&p);
+    end_free(&s);
+}
+END_TEST
+
 /* A takeover that is called off, with the log on the disk or not: the copy must
  * not start a guest any more, nor keep a primary out. */
 static void takeover_undone(bool draining)
@@ -720,4 +753,4 @@ PURE_MAIN("disk-engine", test_failover, test_takeover_resync, test_both_ran,
           test_lost_power, test_resync, test_verify_finds, test_lost_twin,
           test_full_log, test_write_in_copy, test_yield, test_refused,
           test_hole_in_the_log, test_takeover_undone, test_takeover_stays,
-          test_takeover_in_verify, test_no_marks)
+          test_takeover_in_verify, test_large_zero, test_no_marks)
