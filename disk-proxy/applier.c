@@ -142,9 +142,11 @@ static void fail(struct colo_disk *d, int r)
 
     colo__fail(&err, COLO_E_SYS, r, WHERE, "cannot write the local copy");
     colo__disk_send_error(d, err.text);
+    /* before a session hears of it, which may ask for a takeover, and before
+     * the metadata: who derives a generation looks at this afterwards */
+    colo__disk_set_phase(d, PHASE_BROKEN);
     colo__disk_lose(d, &err);
     (void)colo__meta_set(d->meta, COLO_META_SYNCING, NULL, &ignored);
-    colo__disk_set_phase(d, PHASE_BROKEN);
 }
 
 static void *applier(void *user)

@@ -206,6 +206,26 @@ int colo__replica_commit(struct colo_disk *d, uint64_t epoch,
     return rc ? rc : colo__replica_forget_cache(d, err);
 }
 
+/* The applier may fail at any time, and what it says of the copy stays. */
+static int begin_draining(struct colo_disk *d, struct colo_error *err)
+{
+    struct colo_error ignored;
+    bool broken;
+
+    pthread_mutex_lock(&d->lock);
+    broken = d->phase == PHASE_BROKEN;
+    if (!broken)
+        d->phase = PHASE_DRAINING; /* the applier ends it */
+    pthread_cond_broadcast(&d->cond);
+    pthread_mutex_unlock(&d->lock);
+    if (!broken)
+        return 0;
+    /* it may have come before the new generation */
+    (void)colo__meta_set(d->meta, COLO_META_SYNCING, NULL, &ignored);
+    return colo__fail(err, COLO_E_SYS, 0, WHERE,
+                      "the local copy could not be written");
+}
+
 int colo__replica_take_over(struct colo_disk *d, uint64_t *ret_left,
                             struct colo_error *err)
 {
@@ -228,11 +248,8 @@ int colo__replica_take_over(struct colo_disk *d, uint64_t *ret_left,
     /* With some of it in memory only, this copy is not whole. */
     rc = colo__meta_derive(d->meta, *ret_left ? COLO_META_APPLYING :
                            COLO_META_ALONE, generation, err);
-    if (!rc && d->phase == PHASE_BROKEN)
-        rc = colo__fail(err, COLO_E_SYS, 0, WHERE,
-                        "the local copy could not be written");
     if (!rc)
-        colo__disk_set_phase(d, PHASE_DRAINING); /* the applier ends it */
+        rc = begin_draining(d, err);
 out:
     pthread_rwlock_unlock(&d->view);
     return rc;

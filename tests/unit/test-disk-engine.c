@@ -541,6 +541,28 @@ START_TEST(test_takeover_in_verify)
 }
 END_TEST
 
+/* The applier fails while a takeover has begun: whatever order, the copy does
+ * not pass for a guest's. */
+START_TEST(test_takeover_broken)
+{
+    struct end p, s;
+    struct colo_error err;
+    uint64_t left;
+
+    end_make(&p, COLO_DISK_PRIMARY);
+    end_make(&s, COLO_DISK_SECONDARY);
+    start(&p, &s, 1);
+    checkpoint(&p, &s, 1, true);
+    colo__disk_set_phase(s.disk, PHASE_BROKEN);
+    ck_assert_int_eq(colo__replica_take_over(s.disk, &left, &err),
+                     COLO_E_SYS);
+    ck_assert_int_eq(s.disk->phase, PHASE_BROKEN);
+    ck_assert_int_eq(state_of(&s), COLO_META_SYNCING);
+    end_free(&p);
+    end_free(&s);
+}
+END_TEST
+
 /* What a twin without holes has to write comes in pieces. */
 START_TEST(test_large_zero)
 {
@@ -753,4 +775,5 @@ PURE_MAIN("disk-engine", test_failover, test_takeover_resync, test_both_ran,
           test_lost_power, test_resync, test_verify_finds, test_lost_twin,
           test_full_log, test_write_in_copy, test_yield, test_refused,
           test_hole_in_the_log, test_takeover_undone, test_takeover_stays,
-          test_takeover_in_verify, test_large_zero, test_no_marks)
+          test_takeover_in_verify, test_takeover_broken, test_large_zero,
+          test_no_marks)
