@@ -27,6 +27,9 @@ int colo__session_publish(struct colo_session *s, struct colo_error *err)
                                         &s->proxies, err);
     if (!rc && s->role == COLO_ROLE_PRIMARY)
         colo__replication_xenstore_gives(s->proxies);
+    else if (!rc)
+        colo__replication_xenstore_marks(
+            s->proxies, (uint64_t)s->config.stop_ms + s->config.commit_ms);
     if (!rc)
         rc = colo__followers_add(s, s->proxies, err);
     if (rc)

@@ -34,6 +34,7 @@ struct replication_xenstore {
     bool unusable;     /* somebody has gone or refused: no takeover */
     bool gives;        /* a primary: its failover is the peer's takeover */
     bool undone;       /* a backup: the takeover did not come about */
+    uint64_t mark_ms;  /* for the answer to a checkpoint */
     struct colo_peer *peers;
     unsigned int count;
     struct colo_rx_expected expected[COLO_RX_MAX_EXPECTED];

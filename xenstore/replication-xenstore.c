@@ -437,6 +437,12 @@ void colo__replication_xenstore_gives(struct colo_replication *replication)
     to_rx(replication)->gives = true;
 }
 
+void colo__replication_xenstore_marks(struct colo_replication *replication,
+                                      uint64_t ms)
+{
+    to_rx(replication)->mark_ms = ms;
+}
+
 static void rx_undone(struct colo_replication *r)
 {
     to_rx(r)->undone = true;
@@ -510,6 +516,18 @@ void colo__replication_xenstore_progress(
     }
 }
 
+static uint64_t limit_of(const struct replication_xenstore *rx, int verb)
+{
+    switch (verb) {
+    case COLO_PROXY_START:
+        return START_MS;
+    case COLO_PROXY_CHECKPOINT:
+        return rx->mark_ms;
+    default:
+        return ANSWER_MS;
+    }
+}
+
 static int rx_pending(struct colo_replication *r, bool *ret_diverged,
                       struct colo_error *err)
 {
@@ -523,10 +541,8 @@ static int rx_pending(struct colo_replication *r, bool *ret_diverged,
     /* after service(), which may have sent requests */
     now = colo__now_us(&colo__clock_monotonic);
     for (struct colo_peer *p = rx->peers; p; p = p->next) {
-        uint64_t limit_ms = p->asked.verb == COLO_PROXY_START ? START_MS
-                                                              : ANSWER_MS;
-
-        if (p->busy && now - p->asked_at_us > limit_ms * 1000)
+        if (p->busy &&
+            now - p->asked_at_us > limit_of(rx, p->asked.verb) * 1000)
             peer_failed(rx, p, COLO_E_TIMEOUT, verb_name(p->asked.verb),
                         NULL);
         if (p->counts && (p->busy || p->queued))
@@ -587,6 +603,7 @@ int colo__replication_xenstore_new(struct colo_store *store, const char *uuid,
     if (!rx)
         return colo__fail(err, COLO_E_NOMEM, 0, "replication", "no memory");
     rx->ops = &rx_ops;
+    rx->mark_ms = ANSWER_MS;
     if (log)
         rx->log = *log;
     strcpy(rx->uuid, uuid);

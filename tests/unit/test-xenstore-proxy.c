@@ -273,6 +273,26 @@ START_TEST(failover_after_commit)
 }
 END_TEST
 
+/* A secondary has a limit of its own for marks, and for nothing else. */
+START_TEST(late_mark)
+{
+    colo__replication_xenstore_marks(rep, 50);
+    started(_i);
+    ck_assert_int_eq(ops->checkpoint(rep, 1, &err), 0);
+    answer(net, COLO_PROXY_CHECKPOINT, 1, NULL);
+    ck_assert_int_eq(pending(), 0);
+    ck_assert_int_eq(ops->commit(rep, 1, &err), 0);
+    poll(NULL, 0, 100);
+    ck_assert_int_eq(pending(), 1);
+    answer(net, COLO_PROXY_COMMIT, 1, NULL);
+    ck_assert_int_eq(pending(), 0);
+    ck_assert_int_eq(ops->checkpoint(rep, 2, &err), 0);
+    poll(NULL, 0, 100);
+    ck_assert_int_eq(pending(), COLO_E_TIMEOUT);
+    ck_assert_ptr_nonnull(strstr(err.text, "a checkpoint"));
+}
+END_TEST
+
 /* A primary that yields asks for failover, later for stop, and takes in no
  * answer: both arrive, whether its commit was answered meanwhile or not. */
 START_TEST(yields_after_commit)
@@ -801,6 +821,7 @@ int main(void)
     tcase_add_loop_test(tc, queued, 0, 2);
     tcase_add_loop_test(tc, failover_overtakes, 0, 2);
     tcase_add_loop_test(tc, failover_after_commit, 0, 2);
+    tcase_add_loop_test(tc, late_mark, 0, 2);
     tcase_add_loop_test(tc, yields_after_commit, 0, 4);
     tcase_add_loop_test(tc, undone, 0, 4);
     tcase_add_loop_test(tc, joins_later, 0, 2);
