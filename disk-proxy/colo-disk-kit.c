@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -216,6 +217,9 @@ static void child_relay(int sock, const struct disk_backing *backing)
     close_range((unsigned int)fds[1] + 1, ~0u, 0);
     close(0);
     close(1);
+    /* what the parent has locked is not inherited; the rest is */
+    if (mlockall(MCL_CURRENT | MCL_FUTURE))
+        disk_say("relay: mlockall: %s", strerror(errno));
     _exit(colo__nbd_relay(sock, backing->fd, backing->size) ? 1 : 0);
 }
 
