@@ -206,17 +206,25 @@ static int take_list(struct netbuf *n, struct colo_error *err)
     return rc;
 }
 
-/* Notifications were lost: compare all that there is. */
+/* Notifications were lost: compare all that there is.  An answer that did not
+ * come says nothing of an interface: what is held there stays, and we ask again.
+ */
 static void look_at_all(struct netbuf *n)
 {
     struct colo_link_info info;
+    struct colo_error err;
+    bool known = true;
 
     for (unsigned int i = n->count; i-- > 0;) {
-        if (colo__link_get(&n->nl, NULL, n->port[i].dev, &info, NULL))
+        if (!colo__link_get(&n->nl, NULL, n->port[i].dev, &info, &err))
+            continue;
+        if (err.sys_errno == ENODEV)
             link_went(n, n->port[i].dev);
+        else
+            known = false;
     }
     if (take_list(n, &n->failure) == 0)
-        n->rescan = false;
+        n->rescan = !known;
 }
 
 static void take_events(struct netbuf *n)
