@@ -19,6 +19,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -305,16 +306,43 @@ static uint64_t run_nbd(struct bench *b, int kind, unsigned load,
     }
 }
 
+struct raw {
+    struct bench *b;
+    unsigned load;
+    uint64_t until;
+    _Atomic uint64_t next;
+    _Atomic int error;
+};
+
+static void *write_raw(void *user)
+{
+    struct raw *raw = user;
+    struct bench *b = raw->b;
+
+    while (!raw->error && now_ns() < raw->until) {
+        if (pwrite(b->raw, b->data, loads[raw->load].len,
+                   (off_t)place(raw->load, raw->next++)) < 0)
+            raw->error = errno;
+    }
+    return NULL;
+}
+
+/* a thread for each request that the others have under way */
 static uint64_t run_raw(struct bench *b, unsigned load, uint64_t until)
 {
-    uint64_t i = 0;
+    struct raw raw = { .b = b, .load = load, .until = until };
+    pthread_t threads[MAX_DEPTH];
+    unsigned n = 0;
 
-    while (now_ns() < until) {
-        if (pwrite(b->raw, b->data, loads[load].len,
-                   (off_t)place(load, i++)) < 0)
-            die(b, "raw: %s", strerror(errno));
+    while (n < loads[load].depth && !raw.error) {
+        raw.error = pthread_create(&threads[n], NULL, write_raw, &raw);
+        n += !raw.error;
     }
-    return i;
+    while (n)
+        pthread_join(threads[--n], NULL);
+    if (raw.error)
+        die(b, "raw: %s", strerror(raw.error));
+    return raw.next;
 }
 
 /* what the threads of a process have run so far: on a busy machine this says
