@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "check-peer.h"
+#include "check-waived.h"
 #include "process.h"
 #include "progress.h"
 
@@ -211,14 +212,10 @@ struct own_check {
 /* What somebody said he can do without is told and refuses nothing. */
 static void take_item(void *user, const struct colo_check_item *item)
 {
-    static const char disks[] = "disk-", net[] = "net-";
     const struct own_check *own = user;
-    const struct colo_config *config = &own->protect->config;
     struct colo_check_item mine = *item;
 
-    if (item->result == COLO_CHECK_REFUSED &&
-        ((!config->disks && !strncmp(item->id, disks, strlen(disks))) ||
-         (!config->network_buffer && !strncmp(item->id, net, strlen(net))))) {
+    if (check_waived(&own->protect->config, item)) {
         mine.result = COLO_CHECK_WARNING;
         mine.advice = "";
     }

@@ -24,6 +24,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "check-waived.h"
 #include "colo.h"
 #include "helper.h"
 #include "relay.h"
@@ -146,12 +147,52 @@ static int run(struct colo_config *config)
     return rc ? 1 : 0;
 }
 
+/* ---- before it ---------------------------------------------------------- */
+
+struct preflight {
+    const struct colo_config *config;
+    unsigned refused;
+};
+
+static void take_item(void *user, const struct colo_check_item *item)
+{
+    struct preflight *preflight = user;
+    bool waived = check_waived(preflight->config, item);
+    bool refused = item->result != COLO_CHECK_WARNING && !waived;
+    const char *advice = waived ? "" : item->advice;
+    char line[XL_LINE_MAX];
+
+    if (item->result == COLO_CHECK_OK)
+        return;
+    snprintf(line, sizeof(line), "%s: %s%s%s", refused ? "refused" : "warning",
+             item->text, *advice ? ": " : "", advice);
+    report("log", refused ? COLO_LOG_ERROR : COLO_LOG_WARNING, line);
+    preflight->refused += refused;
+}
+
+/* What `colo protect` refuses is refused: a disk that cannot be kept in step,
+ * or output that cannot be held, would be found missing at the takeover. */
+static int check(const struct colo_config *config, struct colo_error *err)
+{
+    struct preflight preflight = { .config = config };
+    int rc = colo_check_domain(config->domain, config->mode, take_item,
+                               &preflight, err);
+
+    if (rc < 0 || !preflight.refused)
+        return rc < 0 ? rc : 0;
+    return colo__fail(err, COLO_E_UNSUPPORTED, 0, "xl", "not protected (%u "
+                      "reason%s above); the guest runs on here as before",
+                      preflight.refused, preflight.refused == 1 ? "" : "s");
+}
+
 /* ---- both sides --------------------------------------------------------- */
 
 static int run_primary(char **words, bool nowhere)
 {
     struct colo_config config;
+    struct colo_error err = { 0 };
     char ssh[600];
+    int rc;
 
     colo_config_init(&config, sizeof(config));
     config.role = COLO_ROLE_PRIMARY;
@@ -171,6 +212,11 @@ static int run_primary(char **words, bool nowhere)
         config.peer_kind = COLO_PEER_STOCK;
         if (!xl_program(ssh, sizeof(ssh), "colo-stock nowhere"))
             return 2;
+    }
+    rc = check(&config, &err);
+    if (rc) {
+        report_end(rc, err.text);
+        return 1;
     }
     return run(&config);
 }

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Copyright (C) libcolo developers
+ *
+ * What colo-xl-session does before its session begins, and what it asks of it.
+ * The library is made up here.
+ */
+int session_main(int argc, char **argv);
+#define main session_main
+#include "../../xl-plugin/session.c"
+#undef main
+
+#include <sys/wait.h>
+
+#include "pure-common.h"
+
+/* ---- the library, in the child ------------------------------------------ */
+
+static const char *finds;       /* the check: an id that is refused */
+
+int colo_config_init(struct colo_config *config, size_t size)
+{
+    memset(config, 0, size);
+    config->size = (uint32_t)size;
+    config->heartbeat_ms = 100;
+    config->dead_ms = 1000;
+    return 0;
+}
+
+int colo_check_domain(const char *domain, int mode, colo_check_fn *fn,
+                      void *user, struct colo_error *err)
+{
+    struct colo_check_item item = {
+        COLO_CHECK_OK, "memory-needed", "1 page", ""
+    };
+
+    (void)err;
+    ck_assert_str_eq(domain, "7");
+    ck_assert_int_eq(mode, COLO_MODE_REMUS);
+    fn(user, &item);
+    if (!finds)
+        return 0;
+    item = (struct colo_check_item){
+        COLO_CHECK_REFUSED, finds, "it has one", "detach it"
+    };
+    fn(user, &item);
+    return 1;
+}
+
+int colo_session_open(const struct colo_config *config,
+                      struct colo_session **ret_session,
+                      struct colo_error *err)
+{
+    *ret_session = NULL;
+    return colo__fail(err, COLO_E_STATE, 0, "test", "dead after %u ms",
+                      config->dead_ms);
+}
+
+int session_wait(struct colo_session *session, int fd, bool *ret_ready,
+                 struct colo_error *err)
+{
+    (void)session;
+    (void)fd;
+    (void)ret_ready;
+    (void)err;
+    return COLO_E_STATE;
+}
+
+int colo_session_process(struct colo_session *session, struct colo_error *err)
+{
+    (void)session;
+    (void)err;
+    return 0;
+}
+
+int colo_session_stop(struct colo_session *session, struct colo_error *err)
+{
+    (void)session;
+    (void)err;
+    return 0;
+}
+
+void colo_session_close(struct colo_session *session)
+{
+    (void)session;
+}
+
+int relay_run(const char *pid)
+{
+    (void)pid;
+    return 1;
+}
+
+/* ---- xl ------------------------------------------------------------------ */
+
+static char reports[2048];
+
+/* Its words, one string; what it reports is in reports. */
+static void run_session(const char *text)
+{
+    char words[200], *argv[16] = { words }, *save = NULL, *word;
+    int report_pipe[2], fds[2], argc = 1, status;
+    size_t n = 0;
+    ssize_t r;
+    pid_t pid;
+
+    snprintf(words, sizeof(words), "colo-xl-session %s", text);
+    (void)strtok_r(words, " ", &save);
+    while ((word = strtok_r(NULL, " ", &save)))
+        argv[argc++] = word;
+    ck_assert_int_eq(pipe2(report_pipe, O_CLOEXEC), 0);
+    ck_assert_int_eq(pipe2(fds, O_CLOEXEC), 0);
+    pid = fork();
+    ck_assert_int_ge(pid, 0);
+    if (!pid) {
+        dup2(report_pipe[1], REPORT_FD);
+        for (int fd = XL_SEND_FD; fd < 30; fd++)
+            dup2(fds[0], fd);
+        _exit(session_main(argc, argv));
+    }
+    close(report_pipe[1]);
+    while ((r = read(report_pipe[0], reports + n, sizeof(reports) - 1 - n)) >
+           0)
+        n += (size_t)r;
+    reports[n] = '\0';
+    close(report_pipe[0]);
+    close(fds[0]);
+    close(fds[1]);
+    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+    ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 1, "%s",
+                  reports);
+}
+
+static void primary(const char *kind, const char *network, const char *disks)
+{
+    char text[120];
+
+    snprintf(text, sizeof(text), "%s 7 peer remus 200 %s %s compress", kind,
+             network, disks);
+    run_session(text);
+}
+
+#define SAYS(words) ck_assert_msg(strstr(reports, words), "%s", reports)
+#define SAYS_NOT(words) ck_assert_msg(!strstr(reports, words), "%s", reports)
+#define OPENED "end -2 "   /* by colo_session_open: COLO_E_STATE */
+#define REFUSED "end -12 " /* COLO_E_UNSUPPORTED */
+
+/* What `colo protect` refuses, but for what is not wanted anyway. */
+START_TEST(test_check)
+{
+    static const struct {
+        const char *id, *kind, *network, *disks;
+        bool refused;
+    } cases[] = {
+        { NULL, "primary", "buffer", "disks", false },
+        { "disk-not-replicated", "primary", "buffer", "disks", true },
+        { "disk-not-replicated", "primary", "no-buffer", "disks", true },
+        { "disk-not-replicated", "primary", "buffer", "no-disks", false },
+        { "disk-not-replicated", "nowhere", "buffer", "disks", false },
+        { "net-modules", "primary", "buffer", "no-disks", true },
+        { "net-modules", "primary", "no-buffer", "disks", false },
+        { "driver-domain", "primary", "no-buffer", "no-disks", true },
+    };
+
+    for (size_t i = 0; i < COLO_ARRAY_LEN(cases); i++) {
+        finds = cases[i].id;
+        primary(cases[i].kind, cases[i].network, cases[i].disks);
+        SAYS_NOT("1 page");
+        if (cases[i].refused) {
+            SAYS("log 4 refused: it has one: detach it\n" REFUSED
+                 "not protected (1 reason above)");
+        } else {
+            SAYS(OPENED);
+            if (finds)
+                SAYS("log 3 warning: it has one\n");
+        }
+    }
+}
+END_TEST
+
+PURE_MAIN("xl-begin", test_check)
