@@ -149,6 +149,30 @@ static int run(struct colo_config *config)
 
 /* ---- before it ---------------------------------------------------------- */
 
+/* A session that was killed leaves a guest perhaps stopped, or a replica in the
+ * way of the next: that is put right first, as by every `colo`.  No reason not
+ * to begin. */
+static void recover(void)
+{
+    struct colo_log log = { on_log, NULL, COLO_LOG_WARNING };
+    struct colo_error err;
+    char line[XL_LINE_MAX];
+    int rc = colo_recover(&log, &err);
+
+    if (rc > 0) {
+        snprintf(line, sizeof(line), "put right what %d killed session%s had "
+                 "left", rc, rc == 1 ? "" : "s");
+        report("log", COLO_LOG_WARNING, line);
+    }
+    /* without xenstore nothing is known to be left, and the session itself
+     * says that it is not there */
+    if (rc < 0 && rc != COLO_E_STORE) {
+        snprintf(line, sizeof(line), "what a killed session left could not be "
+                 "put right: %s; see `colo recover -v`", err.text);
+        report("log", COLO_LOG_WARNING, line);
+    }
+}
+
 struct preflight {
     const struct colo_config *config;
     unsigned refused;
@@ -194,6 +218,7 @@ static int run_primary(char **words, bool nowhere)
     char ssh[600];
     int rc;
 
+    recover();
     colo_config_init(&config, sizeof(config));
     config.role = COLO_ROLE_PRIMARY;
     config.domain = words[0];
@@ -225,6 +250,7 @@ static int run_secondary(void)
 {
     struct colo_config config;
 
+    recover();
     colo_config_init(&config, sizeof(config));
     config.role = COLO_ROLE_SECONDARY;
     config.boot_in_fd = XL_RECV_FD;
@@ -256,6 +282,7 @@ static int run_stock_secondary(char **words)
     struct colo_error err = { 0 };
     int control[2] = { -1, -1 }, bulk[2] = { -1, -1 }, rc;
 
+    recover();
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, control) < 0 ||
         socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, bulk) < 0)
         rc = colo__fail(&err, COLO_E_SYS, errno, "xl", "socketpair");

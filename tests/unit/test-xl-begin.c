@@ -15,6 +15,7 @@ int session_main(int argc, char **argv);
 
 /* ---- the library, in the child ------------------------------------------ */
 
+static int recovers;            /* what colo_recover returns */
 static const char *finds;       /* the check: an id that is refused */
 
 int colo_config_init(struct colo_config *config, size_t size)
@@ -24,6 +25,13 @@ int colo_config_init(struct colo_config *config, size_t size)
     config->heartbeat_ms = 100;
     config->dead_ms = 1000;
     return 0;
+}
+
+int colo_recover(struct colo_log *log, struct colo_error *err)
+{
+    log->fn(log->user, COLO_LOG_WARNING, -1, "recover", "looked");
+    return recovers < 0 ? colo__fail(err, recovers, 0, "test", "stuck") :
+           recovers;
 }
 
 int colo_check_domain(const char *domain, int mode, colo_check_fn *fn,
@@ -177,4 +185,29 @@ START_TEST(test_check)
 }
 END_TEST
 
-PURE_MAIN("xl-begin", test_check)
+/* Every kind of session looks first for what a killed one has left. */
+START_TEST(test_recover)
+{
+    static const char *const kinds[] = {
+        "primary 7 peer remus 200 buffer disks compress", "secondary",
+        "stock-secondary web 00112233445566778899aabbccddeeff",
+    };
+
+    setenv("COLO_XL_LIBEXECDIR", "/nowhere", 1);
+    for (size_t i = 0; i < COLO_ARRAY_LEN(kinds); i++) {
+        recovers = 2;
+        run_session(kinds[i]);
+        SAYS("log 3 recover: looked\nlog 3 put right what 2 killed sessions "
+             "had left\n");
+        recovers = COLO_E_STORE;
+        run_session(kinds[i]);
+        SAYS_NOT("put right");
+        recovers = COLO_E_HV;
+        run_session(kinds[i]);
+        SAYS("could not be put right: stuck");
+        SAYS("end ");
+    }
+}
+END_TEST
+
+PURE_MAIN("xl-begin", test_check, test_recover)
