@@ -71,6 +71,8 @@ int cli_toolstack(const char *text);
 
 /* cli_say, cli_error - one line on stderr, "colo: " in front. */
 void cli_say(const char *fmt, ...) COLO_PRINTF(1, 2);
+/* cli_say_event - what becomes of a replica, with -v given verbose times. */
+void cli_say_event(const struct colo_event *event, int verbose);
 /* cli_fail - "colo: WHAT: text of err", and the exit code for it. */
 int cli_fail(const struct colo_error *err, const char *fmt, ...)
     COLO_PRINTF(2, 3);

@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
-#include <inttypes.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -43,35 +42,13 @@ static void detach(struct receive *receive)
 static void on_event(void *user, const struct colo_event *event)
 {
     struct receive *receive = user;
-    const struct colo_checkpoint_info *info = event->checkpoint;
 
-    switch (event->type) {
-    case COLO_EVENT_STATE:
-        if (event->state > COLO_STATE_CONNECTING)
-            detach(receive);
-        if (receive->verbose > 1 || event->state < COLO_STATE_WAITING ||
-            event->state >= COLO_STATE_TAKEOVER)
-            cli_say("%s -> %s", colo_state_name(event->old_state),
-                    colo_state_name(event->state));
-        break;
-    case COLO_EVENT_CHECKPOINT:
+    if (event->type == COLO_EVENT_CHECKPOINT ||
+        event->type == COLO_EVENT_PROGRESS ||
+        (event->type == COLO_EVENT_STATE &&
+         event->state > COLO_STATE_CONNECTING))
         detach(receive);
-        if (info && (info->epoch == 1 || receive->verbose > 0))
-            cli_say("epoch %" PRIu64 " is here whole: %" PRIu64 " pages",
-                    info->epoch, info->dirty_pages);
-        break;
-    case COLO_EVENT_PROGRESS:
-        detach(receive);
-        break;
-    case COLO_EVENT_WARNING:
-        cli_say("warning: %s", event->text ? event->text : "");
-        break;
-    case COLO_EVENT_EXIT:
-        cli_say("ended: %s%s%s", colo_reason_name(event->reason),
-                event->text && event->text[0] ? ": " : "",
-                event->text ? event->text : "");
-        break;
-    }
+    cli_say_event(event, receive->verbose);
 }
 
 /* The session gets copies of stdin and stdout of its own; whatever children

@@ -2,11 +2,12 @@
 /* Copyright (C) libcolo developers
  *
  * Where messages go: stderr for people, or a log file once the program has
- * detached.  A line is one write, so that the lines of processes that share
- * a file do not mix.
+ * detached.  For the subcommands, and for xl-plugin/session.c.  A line is one
+ * write, so that the lines of processes that share a file do not mix.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdarg.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -57,6 +58,33 @@ void cli_say(const char *fmt, ...)
     vsnprintf(text, sizeof(text), fmt, ap);
     va_end(ap);
     put_line("colo: ", text);
+}
+
+void cli_say_event(const struct colo_event *event, int verbose)
+{
+    const struct colo_checkpoint_info *info = event->checkpoint;
+
+    switch (event->type) {
+    case COLO_EVENT_STATE:
+        if (verbose > 1 || event->state < COLO_STATE_WAITING ||
+            event->state >= COLO_STATE_TAKEOVER)
+            cli_say("%s -> %s", colo_state_name(event->old_state),
+                    colo_state_name(event->state));
+        break;
+    case COLO_EVENT_CHECKPOINT:
+        if (info && (info->epoch == 1 || verbose > 0))
+            cli_say("epoch %" PRIu64 " is here whole: %" PRIu64 " pages",
+                    info->epoch, info->dirty_pages);
+        break;
+    case COLO_EVENT_WARNING:
+        cli_say("warning: %s", event->text ? event->text : "");
+        break;
+    case COLO_EVENT_EXIT:
+        cli_say("ended: %s%s%s", colo_reason_name(event->reason),
+                event->text && event->text[0] ? ": " : "",
+                event->text ? event->text : "");
+        break;
+    }
 }
 
 int cli_fail(const struct colo_error *err, const char *fmt, ...)

@@ -25,6 +25,7 @@
 #include <unistd.h>
 
 #include "check-waived.h"
+#include "cli.h"
 #include "colo.h"
 #include "helper.h"
 #include "relay.h"
@@ -65,35 +66,61 @@ static void report_end(int code, const char *text)
     report("end", code, text);
 }
 
+struct running {
+    struct colo_session *session;
+    bool backup;
+    bool checkpoint;      /* one was whole */
+    bool active;          /* the replica is the guest */
+    bool named;           /* and what is said goes to: */
+    struct colo_log file; /* fn NULL: nowhere else */
+};
+
 /* What the session says is for its log; xl gets what a person must know. */
 static void on_log(void *user, int level, int sys_errno, const char *context,
                    const char *text)
 {
+    const struct running *running = user;
     char line[XL_LINE_MAX];
 
-    (void)user;
-    (void)sys_errno;
     snprintf(line, sizeof(line), "%s: %s", context, text);
     report("log", level, line);
+    if (running && running->file.fn && level >= running->file.min_level)
+        running->file.fn(running->file.user, level, sys_errno, context, text);
 }
 
-struct seen {
-    bool checkpoint; /* one was whole */
-    bool active;     /* the replica is the guest */
-};
+/* At a takeover the backup's xl has gone with ssh and the other host.  So what
+ * becomes of the guest is in the log of `colo receive`, too, from when its name
+ * is known: that comes from the peer. */
+static void open_log(struct running *running)
+{
+    struct colo_status status = { .size = sizeof(status) };
+
+    if (!running->backup || running->named || !running->session ||
+        colo_query_status(running->session, &status, NULL) || !status.name[0])
+        return;
+    running->named = true;
+    if (!cli_log_open(status.name))
+        return;
+    running->file = cli_log(0);
+    cli_say("%s: receiving from %s", status.name,
+            status.peer[0] ? status.peer : "xl");
+}
 
 static void on_event(void *user, const struct colo_event *event)
 {
-    struct seen *seen = user;
+    struct running *running = user;
 
+    open_log(running);
+    if (running->file.fn)
+        cli_say_event(event, 0);
     if (event->type == COLO_EVENT_WARNING && event->text)
         report("log", COLO_LOG_WARNING, event->text);
     if (event->type == COLO_EVENT_STATE) {
-        seen->active |= event->state == COLO_STATE_ACTIVE;
+        running->active |= event->state == COLO_STATE_ACTIVE;
         report("log", COLO_LOG_INFO, colo_state_name(event->state));
     }
-    if (event->type == COLO_EVENT_CHECKPOINT && !seen->checkpoint) {
-        seen->checkpoint = true;
+    if (event->type == COLO_EVENT_CHECKPOINT && !running->checkpoint) {
+        running->checkpoint = true;
         report("log", COLO_LOG_NOTICE, "the first checkpoint is whole");
     }
 }
@@ -129,21 +156,23 @@ static int loop(struct colo_session *session, bool ends_with_xl,
 
 static int run(struct colo_config *config)
 {
-    struct seen seen = { false, false };
-    struct colo_session *session = NULL;
+    struct running running = {
+        .backup = config->role == COLO_ROLE_SECONDARY,
+    };
     struct colo_error err = { 0 };
     int rc;
 
     config->log.fn = on_log;
+    config->log.user = &running;
     config->log.min_level = COLO_LOG_INFO;
     config->event_fn = on_event;
-    config->event_user = &seen;
-    rc = colo_session_open(config, &session, &err);
+    config->event_user = &running;
+    rc = colo_session_open(config, &running.session, &err);
     if (!rc) {
-        rc = loop(session, config->role == COLO_ROLE_PRIMARY, &err);
-        colo_session_close(session);
+        rc = loop(running.session, !running.backup, &err);
+        colo_session_close(running.session);
     }
-    report_end(!rc && seen.active ? XL_TAKEN_OVER : rc, rc ? err.text : "");
+    report_end(!rc && running.active ? XL_TAKEN_OVER : rc, rc ? err.text : "");
     return rc ? 1 : 0;
 }
 

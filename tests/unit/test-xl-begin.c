@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Copyright (C) libcolo developers
  *
- * What colo-xl-session does before its session begins, and what it asks of it.
- * The library is made up here.
+ * What colo-xl-session does before its session begins, what it asks of it, and
+ * where it says what has become of it.  The library is made up here.
  */
 int session_main(int argc, char **argv);
 #define main session_main
 #include "../../xl-plugin/session.c"
 #undef main
 
+#include <stdarg.h>
 #include <sys/wait.h>
 
 #include "pure-common.h"
@@ -17,6 +18,8 @@ int session_main(int argc, char **argv);
 
 static int recovers;            /* what colo_recover returns */
 static const char *finds;       /* the check: an id that is refused */
+static bool opens;              /* the session does, and is a takeover */
+static struct colo_config asked;
 
 int colo_config_init(struct colo_config *config, size_t size)
 {
@@ -58,9 +61,12 @@ int colo_session_open(const struct colo_config *config,
                       struct colo_session **ret_session,
                       struct colo_error *err)
 {
-    *ret_session = NULL;
-    return colo__fail(err, COLO_E_STATE, 0, "test", "dead after %u ms",
-                      config->dead_ms);
+    static char session;
+
+    asked = *config;
+    *ret_session = opens ? (struct colo_session *)&session : NULL;
+    return opens ? 0 : colo__fail(err, COLO_E_STATE, 0, "test",
+                                  "dead after %u ms", config->dead_ms);
 }
 
 int session_wait(struct colo_session *session, int fd, bool *ret_ready,
@@ -70,13 +76,31 @@ int session_wait(struct colo_session *session, int fd, bool *ret_ready,
     (void)fd;
     (void)ret_ready;
     (void)err;
-    return COLO_E_STATE;
+    return 0;
 }
 
 int colo_session_process(struct colo_session *session, struct colo_error *err)
 {
+    struct colo_event event = {
+        .type = COLO_EVENT_STATE, .old_state = COLO_STATE_TAKEOVER,
+        .state = COLO_STATE_ACTIVE,
+    };
+
     (void)session;
     (void)err;
+    asked.event_fn(asked.event_user, &event);
+    asked.log.fn(asked.log.user, COLO_LOG_NOTICE, -1, "test", "all is well");
+    asked.log.fn(asked.log.user, COLO_LOG_WARNING, -1, "test", "is it?");
+    return 0;
+}
+
+int colo_query_status(struct colo_session *session,
+                      struct colo_status *status, struct colo_error *err)
+{
+    (void)session;
+    (void)err;
+    strcpy(status->name, "web");
+    strcpy(status->peer, "host1");
     return 0;
 }
 
@@ -96,6 +120,43 @@ int relay_run(const char *pid)
 {
     (void)pid;
     return 1;
+}
+
+/* The file of its log is among the reports. */
+bool cli_log_open(const char *name)
+{
+    dprintf(REPORT_FD, "file %s\n", name);
+    return true;
+}
+
+static void log_line(void *user, int level, int sys_errno,
+                     const char *context, const char *text)
+{
+    (void)user;
+    (void)sys_errno;
+    dprintf(REPORT_FD, "file %d %s: %s\n", level, context, text);
+}
+
+struct colo_log cli_log(int verbose)
+{
+    ck_assert_int_eq(verbose, 0);
+    return (struct colo_log){ log_line, NULL, COLO_LOG_WARNING };
+}
+
+void cli_say(const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    dprintf(REPORT_FD, "file ");
+    vdprintf(REPORT_FD, fmt, ap);
+    dprintf(REPORT_FD, "\n");
+    va_end(ap);
+}
+
+void cli_say_event(const struct colo_event *event, int verbose)
+{
+    cli_say("-> %s, %d", colo_state_name(event->state), verbose);
 }
 
 /* ---- xl ------------------------------------------------------------------ */
@@ -134,8 +195,8 @@ static void run_session(const char *text)
     close(fds[0]);
     close(fds[1]);
     ck_assert_int_eq(waitpid(pid, &status, 0), pid);
-    ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 1, "%s",
-                  reports);
+    ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == !opens,
+                  "%s", reports);
 }
 
 static void primary(const char *kind, const char *network, const char *disks)
@@ -210,4 +271,18 @@ START_TEST(test_recover)
 }
 END_TEST
 
-PURE_MAIN("xl-begin", test_check, test_recover)
+/* Of a backup there is a log that stays when xl has gone. */
+START_TEST(test_log)
+{
+    opens = true;
+    run_session("secondary");
+    SAYS("file web\nfile web: receiving from host1\nfile -> active, 0\n");
+    SAYS("log 2 test: all is well\nlog 3 test: is it?\nfile 3 test: is it?\n"
+         "end 1 \n");
+    primary("primary", "buffer", "disks");
+    SAYS_NOT("file");
+    SAYS("log 3 test: is it?\nend 1 \n");
+}
+END_TEST
+
+PURE_MAIN("xl-begin", test_check, test_recover, test_log)
