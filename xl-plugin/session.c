@@ -3,7 +3,7 @@
  *
  * colo-xl-session: runs the session for xl, see helper.h.  Started by the
  * plug-in; not for users.  Uses libcolo's public interface only, and its way to
- * start a program.
+ * start a program, and to speak for one that was killed (stock-gate.c).
  *
  *   primary DOMID PEER remus|colo INTERVAL buffer|no-buffer disks|no-disks
  *           compress|no-compress
@@ -29,8 +29,8 @@
 #include "colo.h"
 #include "helper.h"
 #include "relay.h"
-#include "run.h"
 #include "session-wait.h"
+#include "stock-gate.h"
 
 #define LIFE_FD 0
 #define REPORT_FD 1
@@ -132,21 +132,24 @@ static void on_event(void *user, const struct colo_event *event)
  * The backup's xl may be gone because the primary's host is, with ssh: there
  * the session goes on, as that of `colo receive` does. */
 static int loop(struct colo_session *session, bool ends_with_xl,
-                struct colo_error *err)
+                struct stock_gate *gate, struct colo_error *err)
 {
     bool alive = ends_with_xl;
 
     for (;;) {
-        bool gone = false;
-        int rc = session_wait(session, alive ? LIFE_FD : -1, &gone, err);
+        bool ready = false;
+        int fd = alive ? LIFE_FD : gate ? gate->pidfd : -1;
+        int rc = session_wait(session, fd, &ready, err);
 
         if (rc)
             return rc;
-        if (gone) {
+        if (ready && alive) {
             alive = false; /* nothing is ever written to it */
             rc = colo_session_stop(session, err);
             if (rc)
                 return rc;
+        } else if (ready) {
+            stock_gate_look(gate);
         }
         rc = colo_session_process(session, err);
         if (rc <= 0)
@@ -154,7 +157,8 @@ static int loop(struct colo_session *session, bool ends_with_xl,
     }
 }
 
-static int run(struct colo_config *config)
+/* gate: between it and its peer; NULL: there is none. */
+static int run(struct colo_config *config, struct stock_gate *gate)
 {
     struct running running = {
         .backup = config->role == COLO_ROLE_SECONDARY,
@@ -169,7 +173,7 @@ static int run(struct colo_config *config)
     config->event_user = &running;
     rc = colo_session_open(config, &running.session, &err);
     if (!rc) {
-        rc = loop(running.session, !running.backup, &err);
+        rc = loop(running.session, !running.backup, gate, &err);
         colo_session_close(running.session);
     }
     report_end(!rc && running.active ? XL_TAKEN_OVER : rc, rc ? err.text : "");
@@ -272,7 +276,7 @@ static int run_primary(char **words, bool nowhere)
         report_end(rc, err.text);
         return 1;
     }
-    return run(&config);
+    return run(&config, NULL);
 }
 
 static int run_secondary(void)
@@ -284,44 +288,32 @@ static int run_secondary(void)
     config.role = COLO_ROLE_SECONDARY;
     config.boot_in_fd = XL_RECV_FD;
     config.boot_out_fd = XL_SEND_FD;
-    return run(&config);
+    return run(&config, NULL);
 }
 
 /* The links are two sockets to colo-stock, which reads xl's stream. */
-static int start_gate(char **words, int control, int bulk,
-                      struct colo_error *err)
-{
-    const int fds[] = { XL_RECV_FD, control, bulk, XL_CONFIG_FD };
-    char path[512];
-    char *argv[] = { path, (char *)(uintptr_t)"from-primary", words[0],
-                     words[1], NULL };
-    pid_t pid;
-    int e;
-
-    if (!xl_program(path, sizeof(path), "colo-stock"))
-        return colo__fail(err, COLO_E_INVAL, 0, "xl", "the path of colo-stock "
-                          "is too long");
-    e = colo__run(argv, false, NULL, fds, COLO_ARRAY_LEN(fds), &pid);
-    return e ? colo__fail(err, COLO_E_SYS, e, "xl", "%s", path) : 0;
-}
-
 static int run_stock_secondary(char **words)
 {
+    struct stock_gate gate = { .pidfd = -1 };
+    struct stock_gate_fds fds = { .stream = XL_RECV_FD,
+                                  .config = XL_CONFIG_FD };
     struct colo_config config;
     struct colo_error err = { 0 };
-    int control[2] = { -1, -1 }, bulk[2] = { -1, -1 }, rc;
+    int control[2] = { -1, -1 }, bulk[2] = { -1, -1 }, rc = 0;
 
     recover();
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, control) < 0 ||
         socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, bulk) < 0)
         rc = colo__fail(&err, COLO_E_SYS, errno, "xl", "socketpair");
-    else
-        rc = start_gate(words, control[1], bulk[1], &err);
+    fds.control = control[1];
+    fds.bulk = bulk[1];
+    if (!rc)
+        rc = stock_gate_start(&gate, words, &fds, &err);
     if (rc) {
         report_end(rc, err.text);
         return 1;
     }
-    /* its ends are its alone, or nobody would see them close */
+    /* it has its ends, and nobody else but the copy that gate is about */
     close(control[1]);
     close(bulk[1]);
     close(XL_RECV_FD);
@@ -332,7 +324,7 @@ static int run_stock_secondary(char **words)
     config.transport = COLO_TRANSPORT_FD;
     config.control_fd = control[0];
     config.bulk_fd = bulk[0];
-    return run(&config);
+    return run(&config, &gate);
 }
 
 static bool keep_from_children(int fd)

@@ -123,29 +123,6 @@ enum colo_watchdog_end colo__watchdog_wait(int fd, int *ret_control)
     return end;
 }
 
-void colo__watchdog_last_words(int control)
-{
-    char words[COLO_LAST_WORDS];
-
-    if (control < 0)
-        return;
-    memset(words, 0xff, sizeof(words));
-    /* the session made it non-blocking, which it shares with us */
-    for (size_t done = 0; done < sizeof(words);) {
-        struct pollfd pfd = { .fd = control, .events = POLLOUT };
-        ssize_t r = send(control, words + done, sizeof(words) - done,
-                         MSG_NOSIGNAL);
-
-        if (r > 0)
-            done += (size_t)r;
-        else if (r < 0 && errno == EAGAIN && poll(&pfd, 1, 1000) == 1)
-            continue;
-        else
-            break;
-    }
-    close(control);
-}
-
 void colo__watchdog_disarm(int fd, pid_t pid)
 {
     int pidfd;

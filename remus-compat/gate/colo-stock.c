@@ -14,7 +14,8 @@
  *                                   has only stock Xen: 0 is xl's stream, 1 and
  *                                   2 the control and bulk link, 3 a file with
  *                                   the configuration in JSON, as xl has said
- *                                   it; UUID: 32 digits
+ *                                   it; UUID: 32 digits.  Its status is 0 when
+                                   the primary is lost, and only then
  *   nowhere HOST COMMAND            in place of SSH... above: no host, see
  *                                   nowhere.h
  *
@@ -38,7 +39,6 @@
 #include "gate.h"
 #include "host.h"
 #include "nowhere.h"
-#include "hv/watchdog.h"
 #include "link/bootstrap-line.h"
 #include "pure/seed-header.h"
 #include "talk.h"
@@ -55,7 +55,7 @@
  * that this process is held up (stopped, swapped out), and nothing of the
  * primary, so it is no reason to take over.  As long as this process itself
  * would wait for a primary at most (MAX_SILENT_MS of from-primary.c).  That it
- * has died is seen at once, by last words or the end of the links. */
+ * has died is seen at once, by last words (../xl-plugin/stock-gate.h). */
 #define GATE_DEAD_MS 600000u
 #define MAX_PFN ((UINT64_C(1) << 26) - 1)
 
@@ -294,7 +294,10 @@ static char *read_config(int fd)
     return text;
 }
 
-static int run_from(char **words)
+/* 0: the primary is lost.  Nothing else ends so: whoever has started this
+ * process takes every other end, that by a signal, too, for one that says
+ * nothing of the primary. */
+static int from_primary(char **words)
 {
     char *config = read_config(CONFIG_FD);
     /* out of the way of what is printed */
@@ -310,6 +313,7 @@ static int run_from(char **words)
     struct colo_error err = { 0 };
     int rc;
 
+    ignore_signals();
     leave_stdio();
     close(CONFIG_FD);
     if (!config || !colo__hex_decode(words[1], strlen(words[1]), gate.uuid,
@@ -328,28 +332,6 @@ static int run_from(char **words)
     syslog(rc ? LOG_ERR : LOG_WARNING, "%s: %s", words[0], err.text);
     free(config);
     return rc ? 1 : 0;
-}
-
-/* This process is killed: not the primary, so the session must not take
- * over. */
-static int from_primary(char **words)
-{
-    int status = 0, control;
-    pid_t pid;
-
-    ignore_signals();
-    pid = fork();
-    if (pid < 0)
-        return 1;
-    if (!pid)
-        return run_from(words);
-    control = fcntl(1, F_DUPFD_CLOEXEC, 3);
-    leave_stdio();
-    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-        ;
-    if (!WIFEXITED(status))
-        colo__watchdog_last_words(control);
-    return 0;
 }
 
 /* ---- no host at all --------------------------------------------------- */

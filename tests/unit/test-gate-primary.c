@@ -10,7 +10,8 @@
 #include <sys/wait.h>
 
 #include "gate-common.h"
-#include "run.h"
+
+#include "../../xl-plugin/stock-gate.h"
 
 /* ---- the replica of this host ----------------------------------------- */
 
@@ -161,7 +162,7 @@ struct all {
     struct colo_error to_err, from_err;
     /* the gate as a process of its own, whose stream is a pipe */
     bool process;
-    pid_t pid;
+    struct stock_gate gate;
     /* the wire */
     _Atomic uint64_t passed;  /* bytes to the backup */
     _Atomic uint64_t limit;   /* then: */
@@ -315,21 +316,20 @@ static void init(struct all *a)
 
 static void start_process(struct all *a)
 {
-    char *argv[] = {
-        (char *)(uintptr_t)"../../remus-compat/colo-stock",
-        (char *)(uintptr_t)"from-primary", (char *)(uintptr_t)"sim",
-        (char *)(uintptr_t)"000102030405060708090a0b0c0d0e0f", NULL
-    };
-    int config = memfd_create("config", MFD_CLOEXEC);
-    const int fds[] = {
-        a->from_fd[0], colo__link_ops(a->from.control)->fd(a->from.control),
-        colo__link_ops(a->from.bulk)->fd(a->from.bulk), config,
+    static char name[] = "sim", uuid[] = "000102030405060708090a0b0c0d0e0f";
+    char *const words[2] = { name, uuid };
+    struct stock_gate_fds fds = {
+        .stream = a->from_fd[0],
+        .control = colo__link_ops(a->from.control)->fd(a->from.control),
+        .bulk = colo__link_ops(a->from.bulk)->fd(a->from.bulk),
+        .config = memfd_create("config", MFD_CLOEXEC),
     };
 
-    ck_assert_int_eq(write(config, GATE_CONFIG, strlen(GATE_CONFIG)),
+    setenv("COLO_XL_LIBEXECDIR", "../../remus-compat", 1);
+    ck_assert_int_eq(write(fds.config, GATE_CONFIG, strlen(GATE_CONFIG)),
                      (ssize_t)strlen(GATE_CONFIG));
-    ck_assert_int_eq(colo__run(argv, false, NULL, fds, 4, &a->pid), 0);
-    close(config);
+    ck_assert_int_eq(stock_gate_start(&a->gate, words, &fds, NULL), 0);
+    close(fds.config);
     close(a->from_fd[0]);
     close_links(a->from.control, a->from.bulk);
 }
@@ -520,6 +520,12 @@ START_TEST(asked_at_the_backup)
 }
 END_TEST
 
+/* as the loop of colo-xl-session does it, once its gate has ended */
+static void until_ended(struct all *a)
+{
+    pair_until(&a->t, 15000, (stock_gate_look(&a->gate), a->t.s.rc <= 0));
+}
+
 /* colo-stock from-primary, as colo-xl-session starts it */
 START_TEST(process)
 {
@@ -533,28 +539,11 @@ START_TEST(process)
     ck_assert_uint_eq(a.t.s.session->info.uuid[15], 15);
     atomic_store(&a.then, WIRE_CUT);
     atomic_store(&a.limit, atomic_load(&a.passed) + 100);
-    pair_until(&a.t, 15000, a.t.s.rc <= 0);
+    until_ended(&a);
     check_taken_over(&a);
     finish(&a);
-    ck_assert_int_eq(waitpid(a.pid, NULL, 0), a.pid);
 }
 END_TEST
-
-/* the child of colo-stock, which does the work */
-static pid_t child_of(pid_t pid)
-{
-    char path[64];
-    int child = 0;
-    FILE *f;
-
-    snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)pid,
-             (int)pid);
-    f = fopen(path, "re");
-    ck_assert_ptr_nonnull(f);
-    ck_assert_int_eq(fscanf(f, "%d", &child), 1);
-    fclose(f);
-    return child;
-}
 
 /* that is no loss of the primary */
 START_TEST(process_killed)
@@ -566,11 +555,10 @@ START_TEST(process_killed)
     start(&a);
     pair_until(&a.t, 15000, a.t.s.checkpoints >= 4 || a.t.s.rc <= 0);
     ck_assert_msg(a.t.s.rc == 1, SAID(&a));
-    ck_assert_int_eq(kill(child_of(a.pid), SIGKILL), 0);
-    pair_until(&a.t, 15000, a.t.s.rc <= 0);
+    ck_assert_int_eq(kill(a.gate.pid, SIGKILL), 0);
+    until_ended(&a);
     check_not_taken_over(&a);
     finish(&a);
-    ck_assert_int_eq(waitpid(a.pid, NULL, 0), a.pid);
 }
 END_TEST
 
@@ -580,15 +568,13 @@ START_TEST(process_held_up)
     static struct all a;
     struct colo_heartbeat *hb;
     uint64_t n;
-    pid_t gate;
 
     init(&a);
     a.process = true;
     start(&a);
     pair_until(&a.t, 15000, a.t.s.checkpoints >= 4 || a.t.s.rc <= 0);
-    ck_assert_msg(a.t.s.rc == 1, "%s", a.t.s.err.text);
-    gate = child_of(a.pid);
-    ck_assert_int_eq(kill(gate, SIGSTOP), 0);
+    ck_assert_msg(a.t.s.rc == 1, SAID(&a));
+    ck_assert_int_eq(kill(a.gate.pid, SIGSTOP), 0);
     /* what it has said before is taken in, and then it was a minute ago */
     n = now_ms() + 300;
     pair_until(&a.t, 5000, now_ms() >= n);
@@ -596,21 +582,20 @@ START_TEST(process_held_up)
     hb->heard_us -= UINT64_C(60000000);
     for (int i = 0; i < 20; i++)
         side_process(&a.t.s);
-    ck_assert_msg(a.t.s.rc == 1, "%s", a.t.s.err.text);
+    ck_assert_msg(a.t.s.rc == 1, SAID(&a));
     ck_assert_int_lt(a.t.s.session->state, COLO_STATE_TAKEOVER);
     n = a.t.s.checkpoints + 4;
-    ck_assert_int_eq(kill(gate, SIGCONT), 0);
+    ck_assert_int_eq(kill(a.gate.pid, SIGCONT), 0);
     pair_until(&a.t, 15000, a.t.s.checkpoints >= n || a.t.s.rc <= 0);
-    ck_assert_msg(a.t.s.rc == 1, "%s", a.t.s.err.text);
+    ck_assert_msg(a.t.s.rc == 1, SAID(&a));
     /* its end is no less of one */
-    ck_assert_int_eq(kill(gate, SIGSTOP), 0);
-    ck_assert_int_eq(kill(gate, SIGKILL), 0);
+    ck_assert_int_eq(kill(a.gate.pid, SIGSTOP), 0);
+    ck_assert_int_eq(kill(a.gate.pid, SIGKILL), 0);
     n = now_ms();
-    pair_until(&a.t, 15000, a.t.s.rc <= 0);
+    until_ended(&a);
     ck_assert_uint_lt(now_ms() - n, 15000);
     check_not_taken_over(&a);
     finish(&a);
-    ck_assert_int_eq(waitpid(a.pid, NULL, 0), a.pid);
 }
 END_TEST
 

@@ -10,6 +10,7 @@ int session_main(int argc, char **argv);
 #undef main
 
 #include <stdarg.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include "pure-common.h"
@@ -72,11 +73,25 @@ int colo_session_open(const struct colo_config *config,
 int session_wait(struct colo_session *session, int fd, bool *ret_ready,
                  struct colo_error *err)
 {
+    struct pollfd pfd = { .fd = fd, .events = POLLIN };
+
     (void)session;
-    (void)fd;
-    (void)ret_ready;
     (void)err;
+    if (asked.transport == COLO_TRANSPORT_FD) {
+        ck_assert_int_ge(fd, 0);
+        *ret_ready = poll(&pfd, 1, 20000) == 1;
+    }
     return 0;
+}
+
+/* What comes on a link: its end, or what cannot be anything. */
+static void say_control(int fd)
+{
+    unsigned char byte = 0;
+    ssize_t r = recv(fd, &byte, 1, MSG_DONTWAIT);
+
+    dprintf(REPORT_FD, "control %s\n", r == 0 ? "ends" :
+            r == 1 && byte == 0xff ? "has last words" : "says nothing");
 }
 
 int colo_session_process(struct colo_session *session, struct colo_error *err)
@@ -88,6 +103,8 @@ int colo_session_process(struct colo_session *session, struct colo_error *err)
 
     (void)session;
     (void)err;
+    if (asked.transport == COLO_TRANSPORT_FD)
+        say_control(asked.control_fd);
     asked.event_fn(asked.event_user, &event);
     asked.log.fn(asked.log.user, COLO_LOG_NOTICE, -1, "test", "all is well");
     asked.log.fn(asked.log.user, COLO_LOG_WARNING, -1, "test", "is it?");
@@ -285,4 +302,36 @@ START_TEST(test_log)
 }
 END_TEST
 
-PURE_MAIN("xl-begin", test_check, test_recover, test_log)
+/* The end of a gate is the loss of a stock primary if it says so. */
+START_TEST(test_gate)
+{
+    static const struct {
+        const char *does, *control;
+    } cases[] = {
+        { "exit 0", "ends" },
+        { "exit 1", "has last words" },
+        { "kill -KILL $$", "has last words" },
+    };
+    char dir[] = "/tmp/colo-xl-begin.XXXXXX", path[64], line[64];
+    FILE *f;
+
+    ck_assert_ptr_nonnull(mkdtemp(dir));
+    snprintf(path, sizeof(path), "%s/colo-stock", dir);
+    setenv("COLO_XL_LIBEXECDIR", dir, 1);
+    opens = true;
+    for (size_t i = 0; i < COLO_ARRAY_LEN(cases); i++) {
+        f = fopen(path, "we");
+        ck_assert_ptr_nonnull(f);
+        fprintf(f, "#!/bin/sh\n%s\n", cases[i].does);
+        fclose(f);
+        ck_assert_int_eq(chmod(path, 0755), 0);
+        run_session("stock-secondary web 00112233445566778899aabbccddeeff");
+        snprintf(line, sizeof(line), "control %s\n", cases[i].control);
+        SAYS(line);
+    }
+    unlink(path);
+    rmdir(dir);
+}
+END_TEST
+
+PURE_MAIN("xl-begin", test_check, test_recover, test_log, test_gate)
