@@ -35,6 +35,10 @@
 #define LIFE_FD 0
 #define REPORT_FD 1
 #define END_MS 2000 /* for an xl that is slow to hear how it ended */
+#define DEAD_MAX 600000u
+/* Nowhere is a process of this host: its silence says that it is held up, and
+ * nothing of a host, see GATE_DEAD_MS of colo-stock. */
+#define NOWHERE_DEAD_MS DEAD_MAX
 
 /* ---- reports ------------------------------------------------------------ */
 
@@ -244,6 +248,16 @@ static int check(const struct colo_config *config, struct colo_error *err)
 
 /* ---- both sides --------------------------------------------------------- */
 
+/* xl has no option for it.  What is no such number is as if not given. */
+static uint32_t dead_ms(const struct colo_config *config)
+{
+    const char *text = getenv("COLO_XL_DEAD");
+    unsigned long ms = text ? strtoul(text, NULL, 10) : 0;
+
+    return ms >= 2 * config->heartbeat_ms && ms <= DEAD_MAX ? (uint32_t)ms :
+           config->dead_ms;
+}
+
 static int run_primary(char **words, bool nowhere)
 {
     struct colo_config config;
@@ -261,6 +275,7 @@ static int run_primary(char **words, bool nowhere)
     config.network_buffer = !strcmp(words[4], "buffer");
     config.disks = !nowhere && !strcmp(words[5], "disks");
     config.compress = strcmp(words[6], "compress") ? 0 : -1;
+    config.dead_ms = nowhere ? NOWHERE_DEAD_MS : dead_ms(&config);
     config.transport = COLO_TRANSPORT_TLS;
     /* not ssh: the two pipes that xl has to the peer */
     snprintf(ssh, sizeof(ssh), "/proc/self/exe relay %ld", (long)getpid());

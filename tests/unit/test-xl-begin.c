@@ -302,6 +302,28 @@ START_TEST(test_log)
 }
 END_TEST
 
+/* How long a peer may be silent: xl cannot say it, and nowhere is here. */
+START_TEST(test_dead)
+{
+    static const struct {
+        const char *text, *kind, *said;
+    } cases[] = {
+        { NULL, "primary", "dead after 1000 ms" },
+        { "4000", "primary", "dead after 4000 ms" },
+        { "199", "primary", "dead after 1000 ms" },
+        { "600001", "primary", "dead after 1000 ms" },
+        { "4000", "nowhere", "dead after 600000 ms" },
+    };
+
+    for (size_t i = 0; i < COLO_ARRAY_LEN(cases); i++) {
+        if (cases[i].text)
+            setenv("COLO_XL_DEAD", cases[i].text, 1);
+        primary(cases[i].kind, "buffer", "disks");
+        SAYS(cases[i].said);
+    }
+}
+END_TEST
+
 /* The end of a gate is the loss of a stock primary if it says so. */
 START_TEST(test_gate)
 {
@@ -334,4 +356,5 @@ START_TEST(test_gate)
 }
 END_TEST
 
-PURE_MAIN("xl-begin", test_check, test_recover, test_log, test_gate)
+PURE_MAIN("xl-begin", test_check, test_recover, test_log, test_dead,
+          test_gate)
