@@ -33,13 +33,27 @@ static void say_status(int status, char *buf, size_t cap)
                  ", and no findings that are understood here" : "");
 }
 
+/* 127 says that there is no such command, or that ld.so lacks a library of it,
+ * as after an upgrade of Xen.  Asked apart: whatever shell is there knows it. */
+static int look_for(const char *ssh, const char *remote, const char *host,
+                    int cancel_fd)
+{
+    char command[600], *answer = NULL;
+    int status;
+
+    snprintf(command, sizeof(command), "command -v %s", remote);
+    status = cli_capture(ssh, host, command, PEER_MS, cancel_fd, &answer);
+    free(answer);
+    return status;
+}
+
 bool check_peer(struct check_report *report, const char *ssh,
                 const char *remote, const char *host, const char *domain,
                 int cancel_fd)
 {
     char command[1600], text[700], became[80];
+    bool asked, broken = false;
     char *answer = NULL;
-    bool asked;
     int status;
 
     report->where = host;
@@ -57,9 +71,16 @@ bool check_peer(struct check_report *report, const char *ssh,
     free(answer);
     if (asked)
         check_report_pair(report);
+    if (status == 127) {
+        int there = look_for(ssh, remote, host, cancel_fd);
+
+        broken = there == CLI_OK;
+        if (there < 0)
+            status = there;
+    }
     if (asked || status == CLI_CANCELLED)
         return asked;
-    if (status == 127 && report->stock_ok) {
+    if (status == 127 && !broken && report->stock_ok) {
         report->absent = true;
         return false;
     }
@@ -68,6 +89,8 @@ bool check_peer(struct check_report *report, const char *ssh,
     snprintf(text, sizeof(text), "`%s %s %s check --host --json ...`: %s", ssh,
              host, remote, became);
     refuse(report, "peer-unreachable", text,
+           broken ? "it is there and cannot be started: install a libcolo that "
+           "is built for the Xen there" :
            status == 127 ? "install libcolo there, or give --remote" :
            "ssh as root must work without a password, and libcolo of the "
            "same version must be installed there");

@@ -69,6 +69,17 @@ out:
     return rc;
 }
 
+/* ld.so, too, ends with 127, and says so in English: then the command is there,
+ * and the host no stock Xen. */
+static bool cannot_load(const struct colo_child *child)
+{
+    char line[512];
+
+    colo__child_said(child, line, sizeof(line));
+    return strstr(line, "shared librar") ||
+           strstr(line, "symbol lookup error");
+}
+
 /* The stream has ended without an answer: why?  noise: what came instead. */
 static int explain_end(struct colo_bootstrap *boot, struct colo_child *child,
                        const char *noise, struct colo_error *err)
@@ -87,6 +98,10 @@ static int explain_end(struct colo_bootstrap *boot, struct colo_child *child,
         return colo__fail(err, COLO_E_PEER, 0, WHERE,
                           "ssh to %s was killed by signal %d: %s",
                           boot->peer, WTERMSIG(status), said);
+    if (WEXITSTATUS(status) == 127 && cannot_load(child))
+        return colo__fail(err, COLO_E_PEER, 0, WHERE,
+                          "%.60s has libcolo and cannot load it: install one "
+                          "that is built for its Xen: %s", boot->peer, said);
     boot->absent = WEXITSTATUS(status) == 127;
     if (boot->absent)
         return colo__fail(err, COLO_E_PEER, 0, WHERE,

@@ -153,6 +153,18 @@ START_TEST(stock_will_do)
 }
 END_TEST
 
+/* one that is there and lacks a library ends with 127, too */
+START_TEST(cannot_be_loaded)
+{
+    report.stock_ok = true;
+    ck_assert(!ask("case $0 in 'command -v colo') echo /usr/bin/colo;; "
+                   "*) exit 127;; esac", -1));
+    ck_assert(!report.absent);
+    ck_assert_uint_eq(report.refused, 1);
+    ck_assert_str_eq(seen[0], "peer-unreachable");
+}
+END_TEST
+
 START_TEST(cancelled)
 {
     int fds[2];
@@ -167,4 +179,4 @@ START_TEST(cancelled)
 END_TEST
 
 PURE_MAIN("cli-check-peer", answers, asks_for_what_is_needed, not_asked,
-          pair_of_releases, stock_will_do, cancelled)
+          pair_of_releases, stock_will_do, cannot_be_loaded, cancelled)

@@ -150,6 +150,12 @@ static inline int fake_ssh_main(char **argv)
         fprintf(stderr, "sh: 1: colo: not found\n");
         return 127;
     }
+    if (!strcmp(mode, "unloadable")) {
+        fprintf(stderr, "/usr/local/bin/colo: error while loading shared "
+                "libraries: libxenctrl.so.4.17: cannot open shared object "
+                "file: No such file or directory\n");
+        return 127;
+    }
     if (!strcmp(mode, "says")) {
         say("This account is currently not available.\n");
         return 1;

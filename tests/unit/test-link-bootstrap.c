@@ -160,6 +160,7 @@ static const struct {
     { "denied", 0, COLO_E_PEER, "ssh to root@far ended with status 255: "
       "root@far: Permission denied (publickey)." },
     { "missing", 0, COLO_E_PEER, "is libcolo installed there? sh: 1: colo" },
+    { "unloadable", 0, COLO_E_PEER, "root@far has libcolo and cannot load it" },
     { "says", 0, COLO_E_PEER, "This account is currently not available." },
     { "killed", 0, COLO_E_PEER, "killed by signal 9" },
     { "line", 0, COLO_E_PROTO, "a line that makes no sense" },
@@ -192,6 +193,9 @@ START_TEST(test_answers_that_are_wrong)
     ck_assert_msg(strstr(err.text, bad[_i].text) != NULL, "%s: %s",
                   bad[_i].mode, err.text);
     ck_assert_ptr_null(r.control);
+    /* stock Xen is tried only where there is no libcolo at all */
+    ck_assert_int_eq(colo__bootstrap_absent(boot),
+                     !strcmp(bad[_i].mode, "missing"));
     /* the same again, and nothing left behind */
     ck_assert_int_eq(colo__bootstrap_finish(boot, &r, &err), rc);
     colo__bootstrap_end(boot);
