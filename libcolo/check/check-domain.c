@@ -83,15 +83,20 @@ static int find_domain(struct colo_store *store, const char *domain,
     return 0;
 }
 
-static uint32_t name_length(struct colo_store *store, uint32_t domid)
+static void read_name(struct colo_store *store,
+                      struct colo_guest_facts *guest)
 {
-    char path[64], name[128];
+    char path[64];
     int rc;
 
-    snprintf(path, sizeof(path), "/local/domain/%" PRIu32 "/name", domid);
-    rc = colo__store_ops(store)->read(store, path, name, sizeof(name), NULL);
-    return rc == COLO_E_LIMIT ? sizeof(name) : rc ? 0 :
-           (uint32_t)strlen(name);
+    snprintf(path, sizeof(path), "/local/domain/%" PRIu32 "/name",
+             guest->domid);
+    rc = colo__store_ops(store)->read(store, path, guest->name,
+                                      sizeof(guest->name), NULL);
+    if (rc)
+        guest->name[0] = '\0';
+    guest->name_len = rc == COLO_E_LIMIT ? sizeof(guest->name) :
+                      (uint32_t)strlen(guest->name);
 }
 
 /* ---- public ------------------------------------------------------------- */
@@ -123,7 +128,7 @@ int colo_check_domain(const char *domain, int mode, colo_check_fn *fn,
     rc = colo__check_guest_facts(domid, &guest, err);
     if (rc) goto out;
     colo__check_hap_rules(&host, guest.kind, &out);
-    guest.name_len = name_length(store, domid);
+    read_name(store, &guest);
     colo__check_guest_rules(&host, &guest, mode, &out);
     rc = colo__check_device_rules(store, &host, &guest, mode, &out, err);
 out:

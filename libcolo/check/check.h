@@ -47,6 +47,7 @@ struct colo_host_facts {
 struct colo_guest_facts {
     uint32_t domid;
     uint32_t name_len;        /* 0: unknown */
+    char name[128];           /* "": unknown, or longer */
     char uuid[40];
     int32_t kind;             /* COLO_GUEST_* */
     int32_t shutdown_reason;  /* -1: not shut down */

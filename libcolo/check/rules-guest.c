@@ -148,6 +148,8 @@ static void check_name(const struct colo_guest_facts *guest,
         colo__check_say(out, REFUSED, "name-too-long", "give it a shorter one: "
                         "`xl rename`", "its name has more than %d characters",
                         COLO_HV_NAME_MAX);
+    else if (guest->name[0]) /* whoever asked may have given a number */
+        colo__check_say(out, OK, "name", "", "its name is %s", guest->name);
 }
 
 void colo__check_guest_rules(const struct colo_host_facts *host,

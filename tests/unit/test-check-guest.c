@@ -152,6 +152,25 @@ START_TEST(test_need)
 }
 END_TEST
 
+/* so that a number that was given is no number at the backup */
+START_TEST(test_name)
+{
+    struct colo_guest_facts guest = good_guest();
+    struct colo_host_facts host = good_host();
+    struct found found;
+
+    found_init(&found);
+    colo__check_guest_rules(&host, &guest, COLO_MODE_REMUS, &found.out);
+    ck_assert_int_eq(found_result(&found, "name"), -1);
+    strcpy(guest.name, "my guest");
+    guest.name_len = 8;
+    found_init(&found);
+    colo__check_guest_rules(&host, &guest, COLO_MODE_REMUS, &found.out);
+    ck_assert_int_eq(found_result(&found, "name"), COLO_CHECK_OK);
+    ck_assert_str_eq(found.texts[0], "its name is my guest");
+}
+END_TEST
+
 START_TEST(test_host)
 {
     struct colo_host_facts host;
@@ -224,5 +243,5 @@ START_TEST(test_memory)
 END_TEST
 
 PURE_MAIN("check-guest", test_good, test_each, test_pv, test_hvm,
-          test_all_at_once, test_need, test_host, test_hap,
+          test_all_at_once, test_need, test_name, test_host, test_hap,
           test_memory)
