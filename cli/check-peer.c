@@ -53,6 +53,7 @@ bool check_peer(struct check_report *report, const char *ssh,
 {
     char command[1600], text[700], became[80];
     bool asked, broken = false;
+    const char *name;
     char *answer = NULL;
     int status;
 
@@ -60,9 +61,10 @@ bool check_peer(struct check_report *report, const char *ssh,
     snprintf(command, sizeof(command), "%s check --host --json --pages %"
              PRIu64 "%s", remote, report->need_pages, report->needs);
     /* a number is this host's: there it would be somebody else */
-    if (domain[strspn(domain, "0123456789")] &&
-        !check_quote(command, sizeof(command), "--name", domain)) {
-        refuse(report, "name-too-long", domain, "");
+    name = domain[strspn(domain, "0123456789")] ? domain : report->name;
+    if (name[0] &&
+        !check_quote(command, sizeof(command), "--name", name)) {
+        refuse(report, "name-too-long", name, "");
         return true;
     }
     status = cli_capture(ssh, host, command, PEER_MS, cancel_fd, &answer);
@@ -95,4 +97,25 @@ bool check_peer(struct check_report *report, const char *ssh,
            "ssh as root must work without a password, and libcolo of the "
            "same version must be installed there");
     return false;
+}
+
+void check_stock(struct check_report *report, const char *host, int mode)
+{
+    struct colo_check_item item = {
+        COLO_CHECK_WARNING, "peer-stock", "it is taken for a host with stock "
+        "Xen: what is committed there is not acknowledged, its sshd must be "
+        "set to notice that this host is dead, and its xl creates and "
+        "restarts no other guest meanwhile unless autoballoon is off there",
+        "see A BACKUP WITH STOCK XEN in colo(1), or install libcolo there"
+    };
+
+    report->where = host;
+    check_report_item(report, &item);
+    if (mode == COLO_MODE_COLO)
+        refuse(report, "peer-stock", "stock Xen knows mode remus only",
+               "install libcolo there, or use --mode remus");
+    if (report->disks)
+        refuse(report, "peer-stock", "stock Xen keeps no disks in step",
+               "install libcolo there, or put them where both hosts reach "
+               "them and protect with --no-disks");
 }

@@ -21,4 +21,8 @@ bool check_peer(struct check_report *report, const char *ssh,
                 const char *remote, const char *host, const char *domain,
                 int cancel_fd);
 
+/* check_stock - what it means that host has only stock Xen: a warning, or
+ * refused for what that cannot do.  mode: COLO_MODE_*. */
+void check_stock(struct check_report *report, const char *host, int mode);
+
 #endif

@@ -76,6 +76,20 @@ static void note_need(struct check_report *report,
         check_quote(report->needs, sizeof(report->needs), "--file", word);
 }
 
+/* What is known of the guest, and of no use as an option as it is. */
+static void note_guest(struct check_report *report,
+                       const struct colo_check_item *item)
+{
+    static const char name[] = "its name is ";
+
+    report->pv |= !strcmp(item->id, "type-pv");
+    report->disks += !strcmp(item->id, "disk");
+    if (!strcmp(item->id, "name") &&
+        !strncmp(item->text, name, sizeof(name) - 1))
+        snprintf(report->name, sizeof(report->name), "%s",
+                 item->text + sizeof(name) - 1);
+}
+
 static void note_xen(struct check_report *report,
                      const struct colo_check_item *item)
 {
@@ -96,7 +110,7 @@ void check_report_item(void *user, const struct colo_check_item *item)
         result = COLO_CHECK_REFUSED; /* unknown: be careful */
     report->refused += result == COLO_CHECK_REFUSED;
     report->warnings += result == COLO_CHECK_WARNING;
-    report->pv |= !strcmp(item->id, "type-pv");
+    note_guest(report, item);
     note_need(report, item);
     note_xen(report, item);
     if (report->show) {

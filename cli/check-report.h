@@ -16,6 +16,8 @@ struct check_report {
     bool stock_ok;       /* a peer without libcolo is no finding, but: */
     bool absent;         /* it has none */
     bool pv;             /* the guest is one, from the finding "type-pv" */
+    char name[128];      /* the guest's, from the finding "name" */
+    unsigned disks;      /* replicated ones, from "disk" */
     uint64_t need_pages; /* from the finding "memory-needed"; 0 = unknown */
     char needs[1024];    /* options for the peer's check, from "...-needed" */
     unsigned xen[2][2];  /* major and minor, of this host and of the one that

@@ -66,6 +66,8 @@ bool cli_number(const char *what, const char *text, uint64_t min,
 int cli_choice(const char *what, const char *text, const char *const *words);
 /* cli_toolstack - COLO_TOOLSTACK_*, else -1 and the error has been printed. */
 int cli_toolstack(const char *text);
+/* cli_peer - COLO_PEER_*, likewise. */
+int cli_peer(const char *text);
 
 /* ---- messages (message.c) ---------------------------------------------- */
 

@@ -21,7 +21,7 @@ struct check {
     uint64_t pages;           /* --host: memory that must be free */
     const char *bridges[NEEDS_MAX], *files[NEEDS_MAX]; /* --host */
     int n_bridges, n_files;
-    int32_t mode;
+    int32_t mode, peer;       /* COLO_MODE_*, COLO_PEER_* */
     bool host, json;
 };
 
@@ -113,6 +113,19 @@ static int check_host(struct check *check)
 
 /* ---- a guest of this host and the other host ---------------------------- */
 
+/* As colo protect does with the same --peer. */
+static void ask_peer(struct check *check, const char *domain,
+                     const char *host)
+{
+    struct check_report *report = &check->report;
+
+    report->stock_ok = check->peer == COLO_PEER_AUTO;
+    if (check->peer != COLO_PEER_STOCK)
+        check_peer(report, check->ssh, check->remote, host, domain, -1);
+    if (check->peer == COLO_PEER_STOCK || report->absent)
+        check_stock(report, host, check->mode);
+}
+
 static int check_domain(struct check *check, const char *domain,
                         const char *host)
 {
@@ -134,7 +147,7 @@ static int check_domain(struct check *check, const char *domain,
     if (rc < 0)
         add(report, COLO_CHECK_REFUSED, "cannot-look", err.text, "");
     if (host)
-        check_peer(report, check->ssh, check->remote, host, domain, -1);
+        ask_peer(check, domain, host);
     snprintf(yes, sizeof(yes), "%s can be protected%s%s", domain,
              host ? " on " : "", host ? host : "");
     snprintf(no, sizeof(no), "%s cannot be protected%s%s", domain,
@@ -147,7 +160,7 @@ static int check_domain(struct check *check, const char *domain,
 
 enum {
     OPT_BRIDGE = 256, OPT_FILE, OPT_HOST, OPT_MODE, OPT_NAME, OPT_PAGES,
-    OPT_REMOTE, OPT_SSH
+    OPT_PEER, OPT_REMOTE, OPT_SSH
 };
 
 static const struct option options[] = {
@@ -159,6 +172,7 @@ static const struct option options[] = {
     { "mode", required_argument, NULL, OPT_MODE },
     { "name", required_argument, NULL, OPT_NAME },
     { "pages", required_argument, NULL, OPT_PAGES },
+    { "peer", required_argument, NULL, OPT_PEER },
     { "remote", required_argument, NULL, OPT_REMOTE },
     { "ssh", required_argument, NULL, OPT_SSH },
     { "verbose", no_argument, NULL, 'v' },
@@ -198,6 +212,9 @@ static bool set_option(struct check *check, int c)
     case OPT_PAGES:
         return cli_number("--pages", optarg, 0, UINT64_C(1) << 40,
                           &check->pages);
+    case OPT_PEER:
+        check->peer = cli_peer(optarg);
+        return check->peer >= 0;
     case OPT_REMOTE:
         check->remote = optarg;
         return true;
@@ -216,6 +233,7 @@ static int run(int argc, char **argv)
 
     memset(&check, 0, sizeof(check));
     check.mode = COLO_MODE_REMUS;
+    check.peer = COLO_PEER_AUTO;
     check.ssh = CHECK_SSH;
     check.remote = CHECK_REMOTE;
     while ((c = getopt_long(argc, argv, "jvh", options, NULL)) != -1) {
@@ -243,6 +261,7 @@ const struct cli_command cli_cmd_check = {
     "check", "DOMAIN [HOST] [OPTION...] | --host [OPTION...]",
     "Say whether a guest can be protected, and why not",
     "      --mode remus|colo  the protection that is meant (remus)\n"
+    "      --peer auto|libcolo|stock  what HOST has (auto)\n"
     "  -j, --json         all findings as JSON\n"
     "  -v, --verbose      say also what is fine\n"
     "      --ssh CMD      instead of 'ssh -o BatchMode=yes'\n"

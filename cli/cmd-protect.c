@@ -215,6 +215,8 @@ static void take_item(void *user, const struct colo_check_item *item)
     const struct own_check *own = user;
     struct colo_check_item mine = *item;
 
+    if (!own->protect->config.disks && !strcmp(item->id, "disk"))
+        return; /* nor is it */
     if (check_waived(&own->protect->config, item)) {
         mine.result = COLO_CHECK_WARNING;
         mine.advice = "";
@@ -250,21 +252,15 @@ static int check(struct protect *protect, int signal_fd)
         protect->config.peer_kind = COLO_PEER_STOCK;
         asked = true;
     }
+    if (config->peer_kind == COLO_PEER_STOCK)
+        check_stock(&report, config->peer, config->mode);
     if (signal_came(signal_fd)) {
         cli_say("%s: NOT protected: told to end. The guest runs on here as "
                 "before", config->domain);
         return CLI_FAILED;
     }
-    if (!report.refused) {
-        if (config->peer_kind == COLO_PEER_STOCK)
-            cli_say("%s: warning: %s is taken for a host with stock Xen: what "
-                    "is committed there is not acknowledged, its sshd must be "
-                    "set to notice that this host is dead, and its xl creates "
-                    "and restarts no other guest meanwhile unless autoballoon "
-                    "is off there (see A BACKUP WITH STOCK XEN in colo(1))",
-                    config->domain, config->peer);
+    if (!report.refused)
         return CLI_OK;
-    }
     cli_say("%s: NOT protected on %s (%u reason%s above). The guest runs on "
             "here as before", config->domain, config->peer,
             report.refused, report.refused == 1 ? "" : "s");
@@ -434,7 +430,6 @@ static bool set_option(struct protect *protect, int c)
 {
     static const char *const transports[] = { "tls", "ssh", NULL };
     static const char *const modes[] = { "remus", "colo", NULL };
-    static const char *const peers[] = { "libcolo", "auto", "stock", NULL };
     struct colo_config *config = &protect->config;
 
     switch (c) {
@@ -486,8 +481,8 @@ static bool set_option(struct protect *protect, int c)
         config->transport = cli_choice("--transport", optarg, transports);
         return config->transport >= 0;
     case OPT_PEER:
-        config->peer_kind = cli_choice("--peer", optarg, peers);
-        return config->peer_kind >= COLO_PEER_LIBCOLO;
+        config->peer_kind = cli_peer(optarg);
+        return config->peer_kind >= 0;
     case OPT_POLICY:
         return add_policy(protect, optarg);
     case OPT_TOOLSTACK:

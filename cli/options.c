@@ -89,3 +89,10 @@ int cli_toolstack(const char *text)
 
     return cli_choice("--toolstack", text, words);
 }
+
+int cli_peer(const char *text)
+{
+    static const char *const words[] = { "libcolo", "auto", "stock", NULL };
+
+    return cli_choice("--peer", text, words);
+}

@@ -61,6 +61,47 @@ START_TEST(asks_for_what_is_needed)
 }
 END_TEST
 
+/* a number that was given is no number at the other host */
+START_TEST(asks_for_the_name)
+{
+    struct colo_check_item item = {
+        COLO_CHECK_OK, "name", "its name is my guest", ""
+    };
+    static const char *const commands[] = {
+        "colo check --host --json --pages 0",
+        "colo check --host --json --pages 0 --name 'my guest'",
+    };
+    char script[400];
+
+    for (size_t i = 0; i < COLO_ARRAY_LEN(commands); i++) {
+        snprintf(script, sizeof(script), "test \"$0\" = \"%s\" && %s",
+                 commands[i], ITEM("ok"));
+        ck_assert(check_peer(&report, "sh -c", "colo", script, "12", -1));
+        check_report_item(&report, &item);
+    }
+}
+END_TEST
+
+/* where nothing but stock Xen is */
+START_TEST(stock)
+{
+    struct colo_check_item disk = {
+        COLO_CHECK_OK, "disk", "disk xvda is replicated by a proxy", ""
+    };
+
+    check_stock(&report, "host2", COLO_MODE_REMUS);
+    ck_assert_uint_eq(report.warnings, 1);
+    ck_assert_uint_eq(report.refused, 0);
+    check_stock(&report, "host2", COLO_MODE_COLO);
+    ck_assert_uint_eq(report.refused, 1);
+    check_report_item(&report, &disk);
+    check_stock(&report, "host2", COLO_MODE_REMUS);
+    ck_assert_uint_eq(report.refused, 2);
+    ck_assert_str_eq(seen[0], "peer-stock");
+    ck_assert_str_eq(report.where, "host2");
+}
+END_TEST
+
 #define XEN(text) \
     "echo '{\"items\":[{\"id\":\"xen-version\",\"result\":\"ok\"," \
     "\"text\":\"" text "\"}]}'"
@@ -178,5 +219,6 @@ START_TEST(cancelled)
 }
 END_TEST
 
-PURE_MAIN("cli-check-peer", answers, asks_for_what_is_needed, not_asked,
-          pair_of_releases, stock_will_do, cannot_be_loaded, cancelled)
+PURE_MAIN("cli-check-peer", answers, asks_for_what_is_needed,
+          asks_for_the_name, stock, not_asked, pair_of_releases,
+          stock_will_do, cannot_be_loaded, cancelled)

@@ -57,6 +57,7 @@ expect 2 "number from 1 to 3600" stop web --timeout 0
 expect 2 "number from 1 to 3600" failover web --timeout 3601
 expect 2 "number from 1 to 604800" verify web --timeout 604801
 expect 2 "give one of remus, colo" check web --mode fast
+expect 2 "give one of libcolo, auto, stock" check web host2 --peer xl
 expect 2 "too many arguments" check --host web
 expect 2 "too many arguments" version x
 
@@ -80,6 +81,8 @@ complete_line() { # words...; the last one is completed
     bad "completion of a value"
 [ "$(complete_line colo protect --peer s)" = stock ] ||
     bad "completion of a peer"
+[ "$(complete_line colo check web h --peer l)" = libcolo ] ||
+    bad "completion of a peer of check"
 [ "$(complete_line colo check --mo)" = --mode ] || bad "completion of check"
 # A guest's name may come from another host: it is a word and no command.
 mkdir "$tmp/bin"
