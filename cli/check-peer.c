@@ -34,7 +34,7 @@ static void say_status(int status, char *buf, size_t cap)
 }
 
 /* 127 says that there is no such command, or that ld.so lacks a library of it,
- * as after an upgrade of Xen.  Asked apart: whatever shell is there knows it. */
+ * as after an upgrade of Xen.  Asked apart: any shell has a word for it. */
 static int look_for(const char *ssh, const char *remote, const char *host,
                     int cancel_fd)
 {
@@ -47,30 +47,76 @@ static int look_for(const char *ssh, const char *remote, const char *host,
     return status;
 }
 
+/* What is asked; all: also what an older libcolo does not know.  False: it has
+ * no room, and what is not asked for is not known to be there. */
+static bool build_command(struct check_report *report, const char *remote,
+                          const char *domain, bool all, char *buf, size_t cap)
+{
+    /* a number is this host's: there it would be somebody else */
+    const char *name = domain[strspn(domain, "0123456789")] ? domain :
+                       report->name;
+    int n;
+
+    n = snprintf(buf, cap, "%s check --host --json --pages %" PRIu64 "%s%s%s",
+                 remote, report->need_pages,
+                 report->mode == COLO_MODE_COLO ? " --mode colo" : "",
+                 report->needs, all ? report->more : "");
+    if (n < (int)cap && !report->needs_cut &&
+        (!name[0] || check_quote(buf, cap, "--name", name)))
+        return true;
+    refuse(report, "needs-too-long", "the names of all that it needs there "
+           "are too long to be asked for", "give it shorter ones");
+    return false;
+}
+
+static int ask(struct check_report *report, const char *ssh, const char *host,
+               const char *command, int cancel_fd, bool *ret_asked)
+{
+    char *answer = NULL;
+    int status;
+
+    status = cli_capture(ssh, host, command, PEER_MS, cancel_fd, &answer);
+    *ret_asked = answer &&
+                 (status == CLI_OK || status == CLI_NOT_PROTECTABLE) &&
+                 check_report_merge(report, answer);
+    free(answer);
+    return status;
+}
+
+/* The same with the words of an older libcolo. */
+static int ask_older(struct check_report *report, const char *ssh,
+                     const char *host, const char *command, int cancel_fd,
+                     bool *ret_asked)
+{
+    struct colo_check_item item = {
+        COLO_CHECK_WARNING, "peer-older", "its libcolo is older, so its disks, "
+        "network and libvirt could not be looked at", "install the same "
+        "version of libcolo on both hosts"
+    };
+    int status = ask(report, ssh, host, command, cancel_fd, ret_asked);
+
+    if (*ret_asked)
+        check_report_item(report, &item);
+    return status;
+}
+
 bool check_peer(struct check_report *report, const char *ssh,
                 const char *remote, const char *host, const char *domain,
                 int cancel_fd)
 {
-    char command[1600], text[700], became[80];
+    char command[8192], text[700], became[80];
     bool asked, broken = false;
-    const char *name;
-    char *answer = NULL;
     int status;
 
     report->where = host;
-    snprintf(command, sizeof(command), "%s check --host --json --pages %"
-             PRIu64 "%s", remote, report->need_pages, report->needs);
-    /* a number is this host's: there it would be somebody else */
-    name = domain[strspn(domain, "0123456789")] ? domain : report->name;
-    if (name[0] &&
-        !check_quote(command, sizeof(command), "--name", name)) {
-        refuse(report, "name-too-long", name, "");
+    if (!build_command(report, remote, domain, true, command,
+                       sizeof(command)))
         return true;
-    }
-    status = cli_capture(ssh, host, command, PEER_MS, cancel_fd, &answer);
-    asked = answer && (status == CLI_OK || status == CLI_NOT_PROTECTABLE) &&
-            check_report_merge(report, answer);
-    free(answer);
+    status = ask(report, ssh, host, command, cancel_fd, &asked);
+    if (status == CLI_USAGE && report->more[0] &&
+        build_command(report, remote, domain, false, command,
+                      sizeof(command)))
+        status = ask_older(report, ssh, host, command, cancel_fd, &asked);
     if (asked)
         check_report_pair(report);
     if (status == 127) {

@@ -55,25 +55,57 @@ bool check_quote(char *buf, size_t cap, const char *option, const char *word)
     return true;
 }
 
-/* What the guest needs at the peer: findings whose text begins with it. */
+/* From "BYTES bytes are needed at PATH". */
+static bool note_disk(struct check_report *report, const char *text)
+{
+    static const char words[] = " bytes are needed at ";
+    size_t digits = strspn(text, "0123456789");
+    const char *path = text + digits + sizeof(words) - 1;
+    char word[700];
+
+    return !strncmp(text + digits, words, sizeof(words) - 1) &&
+           snprintf(word, sizeof(word), "%s:%.*s", path, (int)digits, text) <
+               (int)sizeof(word) &&
+           check_quote(report->more, sizeof(report->more), "--disk", word);
+}
+
+/* What a text begins with. */
+static bool note_word(struct check_report *report, const char *option,
+                      const char *text)
+{
+    char word[200];
+    size_t n = strcspn(text, " ");
+
+    if (n >= sizeof(word))
+        return false;
+    memcpy(word, text, n);
+    word[n] = 0;
+    return check_quote(report->needs, sizeof(report->needs), option, word);
+}
+
+/* What the guest needs at the peer, as options for the check there. */
 static void note_need(struct check_report *report,
                       const struct colo_check_item *item)
 {
-    char word[200];
-    size_t n = strcspn(item->text, " ");
+    bool must = report->toolstack == COLO_TOOLSTACK_LIBVIRT, fits = true;
+    size_t room = sizeof(report->more) - strlen(report->more);
+    char *end = report->more + strlen(report->more);
 
-    if (!strcmp(item->id, "memory-needed")) {
+    if (!strcmp(item->id, "memory-needed"))
         report->need_pages = strtoull(item->text, NULL, 10);
-        return;
-    }
-    if (n >= sizeof(word))
-        return;
-    memcpy(word, item->text, n);
-    word[n] = 0;
-    if (!strcmp(item->id, "bridge-needed"))
-        check_quote(report->needs, sizeof(report->needs), "--bridge", word);
+    else if (!strcmp(item->id, "bridge-needed"))
+        fits = note_word(report, "--bridge", item->text);
     else if (!strcmp(item->id, "file-needed"))
-        check_quote(report->needs, sizeof(report->needs), "--file", word);
+        fits = note_word(report, "--file", item->text);
+    else if (!strcmp(item->id, "disk-needed"))
+        fits = note_disk(report, item->text);
+    else if (!strcmp(item->id, "net-compared"))
+        fits = snprintf(end, room, " --nets") < (int)room;
+    else if (!strcmp(item->id, "libvirt") &&
+             report->toolstack != COLO_TOOLSTACK_XL)
+        fits = snprintf(end, room, " --toolstack %s",
+                        must ? "libvirt" : "auto") < (int)room;
+    report->needs_cut |= !fits;
 }
 
 /* What is known of the guest, and of no use as an option as it is. */

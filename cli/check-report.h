@@ -19,7 +19,11 @@ struct check_report {
     char name[128];      /* the guest's, from the finding "name" */
     unsigned disks;      /* replicated ones, from "disk" */
     uint64_t need_pages; /* from the finding "memory-needed"; 0 = unknown */
+    int32_t mode;        /* what is meant, before the first finding: */
+    int32_t toolstack;   /* COLO_MODE_*, COLO_TOOLSTACK_* */
     char needs[1024];    /* options for the peer's check, from "...-needed" */
+    char more[4096];     /* likewise, which an older peer does not know */
+    bool needs_cut;      /* one of them had no room */
     unsigned xen[2][2];  /* major and minor, of this host and of the one that
                             was asked then, from "xen-version"; 0 = unknown */
     /* NULL, or shows an item instead of both forms */

@@ -5,23 +5,16 @@
  * not, of both hosts, before anything is touched.
  */
 #include <getopt.h>
-#include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "check-host.h"
 #include "check-peer.h"
-
-#define NEEDS_MAX 16 /* more bridges or files are not looked at */
 
 struct check {
     struct check_report report;
-    const char *ssh, *remote; /* the ssh command, colo on the other host */
-    const char *name;         /* --host: a name that must be free */
-    uint64_t pages;           /* --host: memory that must be free */
-    const char *bridges[NEEDS_MAX], *files[NEEDS_MAX]; /* --host */
-    int n_bridges, n_files;
-    int32_t mode, peer;       /* COLO_MODE_*, COLO_PEER_* */
+    const char *ssh, *remote;  /* the ssh command, colo on the other host */
+    int32_t peer;              /* COLO_PEER_* */
+    struct check_needs needs;  /* --host; mode and toolstack of both */
     bool host, json;
 };
 
@@ -31,84 +24,6 @@ static void add(struct check_report *report, int result, const char *id,
     struct colo_check_item item = { result, id, text, advice };
 
     check_report_item(report, &item);
-}
-
-/* ---- this host as a backup --------------------------------------------- */
-
-/* A replica needs its name: a domain that has it, or has what is left of an
- * earlier attempt, is in the way. */
-static void check_name(struct check *check, const char *name,
-                       const char *advice)
-{
-    struct colo_error err;
-    char text[160];
-    int rc;
-
-    rc = colo_check_domain(name, check->mode, NULL, NULL, &err);
-    snprintf(text, sizeof(text), "a domain called %s is on this host", name);
-    if (rc == COLO_E_NOTFOUND)
-        return;
-    if (rc < 0)
-        add(&check->report, COLO_CHECK_REFUSED, "name-unknown", err.text, "");
-    else
-        add(&check->report, COLO_CHECK_REFUSED, "name-taken", text,
-            advice);
-}
-
-/* The guest's network is made on this bridge when it takes over. */
-static void check_bridge(struct check *check, const char *bridge)
-{
-    char path[128], text[160];
-
-    snprintf(text, sizeof(text), "there is no bridge %s", bridge);
-    if (strchr(bridge, '/') ||
-        snprintf(path, sizeof(path), "/sys/class/net/%s/bridge", bridge) >=
-        (int)sizeof(path) || access(path, F_OK))
-        add(&check->report, COLO_CHECK_REFUSED, "bridge-missing", text,
-            "make it, in the network that the guest is in");
-}
-
-static void check_file(struct check *check, const char *file)
-{
-    char text[240];
-
-    snprintf(text, sizeof(text), "there is no file %s", file);
-    if (access(file, R_OK))
-        add(&check->report, COLO_CHECK_WARNING, "file-missing", text,
-            "copy it to this host: without it the guest cannot boot again "
-            "here after a takeover");
-}
-
-static int check_host(struct check *check)
-{
-    struct colo_error err;
-    char incoming[160];
-    int rc;
-
-    if (!check_report_begin(&check->report, check->json, NULL, NULL))
-        return CLI_FAILED;
-    check->report.where = "this host";
-    rc = colo_check_host(check->pages, check_report_item, &check->report,
-                         &err);
-    if (rc < 0)
-        add(&check->report, COLO_CHECK_REFUSED, "cannot-look", err.text, "");
-    if (rc >= 0 && check->name) {
-        check_name(check, check->name, "if it is the same guest, both hosts "
-                   "may run it: do not destroy either before you know whose "
-                   "data counts (colo(1), WHEN BOTH RUN); else rename it, or "
-                   "choose another host");
-        snprintf(incoming, sizeof(incoming), "%s--incoming", check->name);
-        check_name(check, incoming, "it is a replica, or has been one: look "
-                   "at `colo status` and `xl list` here; if it has no session "
-                   "and is paused, `xl destroy` it");
-    }
-    for (int i = 0; i < check->n_bridges; i++)
-        check_bridge(check, check->bridges[i]);
-    for (int i = 0; i < check->n_files; i++)
-        check_file(check, check->files[i]);
-    return check_report_end(&check->report,
-                            "this host can hold a replica",
-                            "this host cannot hold a replica");
 }
 
 /* ---- a guest of this host and the other host ---------------------------- */
@@ -123,7 +38,7 @@ static void ask_peer(struct check *check, const char *domain,
     if (check->peer != COLO_PEER_STOCK)
         check_peer(report, check->ssh, check->remote, host, domain, -1);
     if (check->peer == COLO_PEER_STOCK || report->absent)
-        check_stock(report, host, check->mode);
+        check_stock(report, host, check->needs.mode);
 }
 
 static int check_domain(struct check *check, const char *domain,
@@ -136,8 +51,11 @@ static int check_domain(struct check *check, const char *domain,
 
     if (!check_report_begin(report, check->json, domain, host))
         return CLI_FAILED;
+    report->mode = check->needs.mode;
+    if (check->needs.toolstack >= 0)
+        report->toolstack = check->needs.toolstack;
     report->where = "this host";
-    rc = colo_check_domain(domain, check->mode, check_report_item, report,
+    rc = colo_check_domain(domain, check->needs.mode, check_report_item, report,
                            &err);
     if (rc == COLO_E_NOTFOUND) {
         if (report->gen)
@@ -159,22 +77,25 @@ static int check_domain(struct check *check, const char *domain,
 /* ---- command line ------------------------------------------------------- */
 
 enum {
-    OPT_BRIDGE = 256, OPT_FILE, OPT_HOST, OPT_MODE, OPT_NAME, OPT_PAGES,
-    OPT_PEER, OPT_REMOTE, OPT_SSH
+    OPT_BRIDGE = 256, OPT_DISK, OPT_FILE, OPT_HOST, OPT_MODE, OPT_NAME,
+    OPT_NETS, OPT_PAGES, OPT_PEER, OPT_REMOTE, OPT_SSH, OPT_TOOLSTACK
 };
 
 static const struct option options[] = {
     { "bridge", required_argument, NULL, OPT_BRIDGE },
+    { "disk", required_argument, NULL, OPT_DISK },
     { "file", required_argument, NULL, OPT_FILE },
     { "help", no_argument, NULL, 'h' },
     { "host", no_argument, NULL, OPT_HOST },
     { "json", no_argument, NULL, 'j' },
     { "mode", required_argument, NULL, OPT_MODE },
     { "name", required_argument, NULL, OPT_NAME },
+    { "nets", no_argument, NULL, OPT_NETS },
     { "pages", required_argument, NULL, OPT_PAGES },
     { "peer", required_argument, NULL, OPT_PEER },
     { "remote", required_argument, NULL, OPT_REMOTE },
     { "ssh", required_argument, NULL, OPT_SSH },
+    { "toolstack", required_argument, NULL, OPT_TOOLSTACK },
     { "verbose", no_argument, NULL, 'v' },
     { NULL, 0, NULL, 0 }
 };
@@ -182,6 +103,7 @@ static const struct option options[] = {
 static bool set_option(struct check *check, int c)
 {
     static const char *const modes[] = { "remus", "colo", NULL };
+    struct check_needs *needs = &check->needs;
     int i;
 
     switch (c) {
@@ -192,26 +114,36 @@ static bool set_option(struct check *check, int c)
         check->report.verbose = true;
         return true;
     case OPT_BRIDGE:
-        if (check->n_bridges < NEEDS_MAX)
-            check->bridges[check->n_bridges++] = optarg;
+        if (needs->n_bridges < CHECK_NEEDS_MAX)
+            needs->bridges[needs->n_bridges++] = optarg;
         return true;
+    case OPT_DISK:
+        if (needs->n_disks == CHECK_NEEDS_MAX) {
+            cli_say("--disk: at most %d times", CHECK_NEEDS_MAX);
+            return false;
+        }
+        return check_disk_parse(optarg, &needs->disks[needs->n_disks++]);
     case OPT_FILE:
-        if (check->n_files < NEEDS_MAX)
-            check->files[check->n_files++] = optarg;
+        if (needs->n_files < CHECK_NEEDS_MAX)
+            needs->files[needs->n_files++] = optarg;
         return true;
     case OPT_HOST:
         check->host = true;
         return true;
     case OPT_MODE:
         i = cli_choice("--mode", optarg, modes);
-        check->mode = i == 1 ? COLO_MODE_COLO : COLO_MODE_REMUS;
+        needs->mode = i == 1 ? COLO_MODE_COLO : COLO_MODE_REMUS;
         return i >= 0;
     case OPT_NAME:
-        check->name = optarg;
+        needs->name = optarg;
+        return true;
+    case OPT_NETS:
+        needs->nets = true;
         return true;
     case OPT_PAGES:
+        needs->guest = true;
         return cli_number("--pages", optarg, 0, UINT64_C(1) << 40,
-                          &check->pages);
+                          &needs->pages);
     case OPT_PEER:
         check->peer = cli_peer(optarg);
         return check->peer >= 0;
@@ -221,6 +153,9 @@ static bool set_option(struct check *check, int c)
     case OPT_SSH:
         check->ssh = optarg;
         return true;
+    case OPT_TOOLSTACK:
+        needs->toolstack = cli_toolstack(optarg);
+        return needs->toolstack >= 0;
     }
     return false;
 }
@@ -232,7 +167,8 @@ static int run(int argc, char **argv)
     int c;
 
     memset(&check, 0, sizeof(check));
-    check.mode = COLO_MODE_REMUS;
+    check.needs.mode = COLO_MODE_REMUS;
+    check.needs.toolstack = -1;
     check.peer = COLO_PEER_AUTO;
     check.ssh = CHECK_SSH;
     check.remote = CHECK_REMOTE;
@@ -245,7 +181,7 @@ static int run(int argc, char **argv)
     if (check.host) {
         if (!cli_operands(&cli_cmd_check, argc, 0, 0))
             return CLI_USAGE;
-        return check_host(&check);
+        return check_host(&check.report, &check.needs, check.json);
     }
     if (!cli_operands(&cli_cmd_check, argc, 1, 2))
         return CLI_USAGE;
@@ -262,6 +198,7 @@ const struct cli_command cli_cmd_check = {
     "Say whether a guest can be protected, and why not",
     "      --mode remus|colo  the protection that is meant (remus)\n"
     "      --peer auto|libcolo|stock  what HOST has (auto)\n"
+    "      --toolstack auto|xl|libvirt  whose the replica would be (auto)\n"
     "  -j, --json         all findings as JSON\n"
     "  -v, --verbose      say also what is fine\n"
     "      --ssh CMD      instead of 'ssh -o BatchMode=yes'\n"
@@ -270,6 +207,8 @@ const struct cli_command cli_cmd_check = {
     "      --pages N      --host: so much memory must be free (4 KiB each)\n"
     "      --name NAME    --host: this name must be free\n"
     "      --bridge NAME  --host: this bridge must be there\n"
-    "      --file PATH    --host: this file should be there\n",
+    "      --file PATH    --host: this file should be there\n"
+    "      --disk PATH:BYTES  --host: this disk must be there, so large\n"
+    "      --nets         --host: network cards are to be compared\n",
     run, 0
 };

@@ -215,7 +215,8 @@ static void take_item(void *user, const struct colo_check_item *item)
     const struct own_check *own = user;
     struct colo_check_item mine = *item;
 
-    if (!own->protect->config.disks && !strcmp(item->id, "disk"))
+    if (!own->protect->config.disks &&
+        (!strcmp(item->id, "disk") || !strcmp(item->id, "disk-needed")))
         return; /* nor is it */
     if (check_waived(&own->protect->config, item)) {
         mine.result = COLO_CHECK_WARNING;
@@ -238,6 +239,8 @@ static int check(struct protect *protect, int signal_fd)
     report.show = show_finding;
     report.show_user = protect;
     report.where = "this host";
+    report.mode = config->mode;
+    report.toolstack = config->toolstack;
     rc = colo_check_domain(config->domain, config->mode, take_item, &own,
                            &err);
     if (rc < 0)

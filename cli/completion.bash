@@ -34,7 +34,7 @@ _colo_operands() {
             --heartbeat | --dead | --hold | --policy | --audit | --live-round | \
             --compress | \
             --disk-memory | --disk-spill | --disk-spill-dir | \
-            --mode | --peer | --toolstack | --pages | --name | --bridge | --file | --timeout | -t | --attach) ((i++)) ;;
+            --mode | --peer | --toolstack | --pages | --name | --bridge | --file | --disk | --timeout | -t | --attach) ((i++)) ;;
             -*) ;;
             *) n=$((n + 1)) ;;
         esac
@@ -58,7 +58,7 @@ _colo() {
             --peer) words="auto libcolo stock" ;;
             --toolstack) words="auto xl libvirt" ;;
             -i | --interval | --address | --ssh | --remote | --heartbeat | \
-            --dead | --hold | --policy | --audit | --pages | --name | --bridge | -t | --timeout | \
+            --dead | --hold | --policy | --audit | --pages | --name | --bridge | --disk | -t | --timeout | \
             --disk-memory | --disk-spill | --attach)
                 return ;;
             *)

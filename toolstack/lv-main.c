@@ -3,9 +3,10 @@
  *
  * colo-toolstack-libvirt: what colo-toolstack does for a guest of libvirt's,
  * through libvirtd, one command per process.  Only libcolo/toolstack/libvirt.c
- * starts it.  It may end at any moment without harm to the guest: libvirtd may
- * hang, so every command but restore ends by SIGALRM at the latest; that is
- * EXIT_ABSENT while a connection is waited for.
+ * starts it, and `colo check`, to know whether libvirt answers.  It may end at
+ * any moment without harm to the guest: libvirtd may hang, so every command but
+ * restore ends by SIGALRM at the latest; that is EXIT_ABSENT while a connection
+ * is waited for.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -25,8 +26,8 @@
 
 static const char usage_text[] =
     "usage: colo-toolstack-libvirt xml DOMID | start DOMID | rearm DOMID |\n"
-    "       destroy DOMID | restart DOMID | restore UUID\n"
-    "Started by colo-toolstack; see libcolo(3).\n";
+    "       destroy DOMID | restart DOMID | restore UUID | look here\n"
+    "Started by colo-toolstack and colo; see libcolo(3).\n";
 
 /* ---- libvirtd ---- */
 
@@ -113,6 +114,17 @@ out:
     return status;
 }
 
+/* ---- look ---- */
+
+/* Is there a libvirt that has Xen?  Of interest to who will need it. */
+static int lv_look(void)
+{
+    virConnectPtr conn = lv_connect();
+
+    lv_close(conn, NULL);
+    return conn ? EXIT_OK : EXIT_ABSENT;
+}
+
 /* ---- command line ---- */
 
 static int usage(void)
@@ -166,6 +178,8 @@ int main(int argc, char **argv)
         return usage();
     if (!strcmp(argv[1], "restore"))
         return lv_restore(argv[2]);
+    if (!strcmp(argv[1], "look"))
+        return lv_look();
     domid = domid_of(argv[2]);
     for (size_t i = 0; domid && i < sizeof(commands) / sizeof(commands[0]);
          i++) {

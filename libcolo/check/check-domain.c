@@ -17,7 +17,7 @@ void colo__check_say(struct colo_check_out *out, int result, const char *id,
                      const char *advice, const char *fmt, ...)
 {
     struct colo_check_item item = { result, id, "", advice };
-    char text[320];
+    char text[640]; /* a disk's target may be long */
     va_list ap;
 
     va_start(ap, fmt);

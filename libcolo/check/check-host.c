@@ -48,6 +48,7 @@ int colo_check_host(uint64_t need_pages, colo_check_fn *fn, void *user,
     colo__check_host_rules(&host, COLO_LIBEXECDIR, &out);
     colo__check_hap_rules(&host, 0, &out);
     colo__check_memory_rules(&host, need_pages, &out);
+    colo__check_follower_rules(&host, &out);
     if (!host.is_root || !host.is_dom0)
         goto out;
     if (colo__store_xs_open(&leftovers.store, NULL)) {

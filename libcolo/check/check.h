@@ -42,6 +42,7 @@ struct colo_host_facts {
                                  network buffer, */
     char no_colo_net[80];     /* for network cards of mode colo, */
     char no_disk[80];         /* for disks; "" none is missing */
+    const char *no_nbdkit;    /* what serves disks and is not there, or NULL */
 };
 
 struct colo_guest_facts {
@@ -55,6 +56,7 @@ struct colo_guest_facts {
     uint32_t pv_bits;         /* of a PV guest's words; 0: unknown */
     bool pv_events;           /* it has set up event delivery */
     bool nested, iommu;       /* as its configuration says */
+    bool libvirt;             /* it is libvirt's */
     uint64_t tot_pages, max_pages, pod_entries;
     uint32_t vcpus;
     char kernel[160], ramdisk[160]; /* files it boots from, "" = none */
@@ -70,8 +72,10 @@ int colo__check_host_facts(struct colo_host_facts *ret_facts,
 int colo__check_guest_facts(uint32_t domid, struct colo_guest_facts *ret_facts,
                             struct colo_error *err);
 
-/* colo__check_module_facts - fills no_net, no_colo_net and no_disk. */
+/* colo__check_module_facts - fills what is called no_... */
 void colo__check_module_facts(struct colo_host_facts *facts);
+/* colo__check_disk_size - in bytes, as a proxy will have it; 0: unknown. */
+uint64_t colo__check_disk_size(const char *target);
 
 /* ---- rules-host.c ------------------------------------------------------- */
 
@@ -86,6 +90,10 @@ void colo__check_hap_rules(const struct colo_host_facts *host, int32_t kind,
 void colo__check_memory_rules(const struct colo_host_facts *host,
                               uint64_t need_pages,
                               struct colo_check_out *out);
+/* colo__check_follower_rules - what some guests need of a backup: warnings, as
+ * it is not known which guest is meant. */
+void colo__check_follower_rules(const struct colo_host_facts *host,
+                                struct colo_check_out *out);
 
 /* ---- rules-guest.c ------------------------------------------------------ */
 

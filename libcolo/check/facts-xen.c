@@ -146,6 +146,11 @@ static void read_configuration(struct colo_guest_facts *facts)
     if (!text)
         return;
     snprintf(path, sizeof(path),
+             "/var/lib/xen/userdata-d.%" PRIu32 ".%s.libvirt-xml",
+             facts->domid, facts->uuid);
+    read_file(path, text, 2);
+    facts->libvirt = text[0] != '\0';
+    snprintf(path, sizeof(path),
              "/var/lib/xen/userdata-d.%" PRIu32 ".%s.libxl-json",
              facts->domid, facts->uuid);
     read_file(path, text, cap);

@@ -53,7 +53,8 @@ static void read_below(struct walk *walk, const char *dir, const char *node,
 static void check_disk(struct walk *walk, const char *backend)
 {
     char mode[8], script[160], name[40], type[16], params[1024];
-    char target[COLO_DM_NAME_MAX], way_out[320];
+    char target_buf[COLO_DM_NAME_MAX], way_out[320];
+    const char *target;
     bool qdisk = strstr(backend, "/backend/qdisk/");
 
     read_below(walk, backend, "mode", mode, sizeof(mode));
@@ -61,9 +62,13 @@ static void check_disk(struct walk *walk, const char *backend)
     read_below(walk, backend, "dev", name, sizeof(name));
     read_below(walk, backend, "device-type", type, sizeof(type));
     read_below(walk, backend, "params", params, sizeof(params));
-    if (!qdisk && colo__disk_target(script, params, target)) {
+    target = qdisk ? NULL : colo__disk_target(script, params, target_buf);
+    if (target) {
         colo__check_say(walk->out, OK, "disk", "",
                         "disk %s is replicated by a proxy", name);
+        colo__check_say(walk->out, OK, "disk-needed", "", "%" PRIu64 " bytes "
+                        "are needed at %s", colo__check_disk_size(target),
+                        target);
         walk->disks++;
     } else if (mode[0] == 'r')
         colo__check_say(walk->out, WARNING, "disk-read-only", "see that the "
@@ -305,6 +310,10 @@ static void check_modules(struct walk *walk, int mode)
         colo__check_say(walk->out, REFUSED, "disk-modules", "install a kernel "
                         "that has them", "its disks cannot be replicated: no "
                         "module %s", walk->host->no_disk);
+    if (walk->disks && walk->host->no_nbdkit)
+        colo__check_say(walk->out, REFUSED, "disk-nbdkit", "install nbdkit, "
+                        "and libcolo as a whole", "its disks cannot be "
+                        "replicated: %s is missing", walk->host->no_nbdkit);
 }
 
 int colo__check_device_rules(struct colo_store *store,

@@ -162,6 +162,9 @@ void colo__check_guest_rules(const struct colo_host_facts *host,
         return;
     }
     check_name(guest, out);
+    /* the replica of a PV guest is xl's whoever has the guest */
+    if (guest->libvirt && guest->kind != COLO_GUEST_PV)
+        colo__check_say(out, OK, "libvirt", "", "it is libvirt's");
     check_kind(host, guest, out);
     check_mode(guest, mode, out);
     check_state(guest, out);

@@ -80,3 +80,23 @@ void colo__check_memory_rules(const struct colo_host_facts *host,
         colo__check_say(out, OK, "memory-free", "", "%" PRIu64
                         " MiB are free", host->free_pages / 256);
 }
+
+void colo__check_follower_rules(const struct colo_host_facts *host,
+                                struct colo_check_out *out)
+{
+    if (!host->is_root || !host->is_dom0)
+        return;
+    if (host->no_disk[0])
+        colo__check_say(out, WARNING, "disk-modules", "install a kernel that "
+                        "has them", "no disk can be replicated here: no "
+                        "module %s", host->no_disk);
+    if (host->no_nbdkit)
+        colo__check_say(out, WARNING, "disk-nbdkit", "install nbdkit, and "
+                        "libcolo as a whole", "no disk can be replicated "
+                        "here: %s is missing", host->no_nbdkit);
+    if (host->no_colo_net[0])
+        colo__check_say(out, WARNING, "net-modules", "install a kernel that "
+                        "has them, or use --mode remus", "no network card of "
+                        "mode colo can be here: no module %s",
+                        host->no_colo_net);
+}

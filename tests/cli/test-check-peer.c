@@ -13,7 +13,7 @@
 #define ITEM(result) \
     "echo '{\"items\":[{\"id\":\"name-taken\",\"result\":\"" result "\"}]}'"
 
-static char seen[4][64], last_text[256];
+static char seen[8][64], last_text[256];
 static unsigned count;
 
 static void show(void *user, const char *where,
@@ -22,7 +22,7 @@ static void show(void *user, const char *where,
     (void)user;
     (void)where;
     snprintf(last_text, sizeof(last_text), "%s", item->text);
-    if (count < 4)
+    if (count < 8)
         snprintf(seen[count++], sizeof(seen[0]), "%s", item->id);
 }
 
@@ -58,6 +58,43 @@ START_TEST(asks_for_what_is_needed)
     ck_assert(ask("test \"$0\" = \"colo check --host --json --pages 700 "
                   "--name 'g1'\" && " ITEM("ok"), -1));
     ck_assert_uint_eq(report.refused, 0);
+}
+END_TEST
+
+/* what an older libcolo there does not know is asked for again without */
+START_TEST(asks_an_older_one)
+{
+    struct colo_check_item disk = {
+        COLO_CHECK_OK, "disk-needed", "512 bytes are needed at /dev/vg/w", ""
+    };
+
+    report.mode = COLO_MODE_COLO;
+    check_report_item(&report, &disk);
+    ck_assert(ask("test \"$0\" = \"colo check --host --json --pages 0 "
+                  "--mode colo --disk '/dev/vg/w:512' --name 'g1'\" && "
+                  ITEM("ok"), -1));
+    ck_assert_uint_eq(report.warnings, 0);
+    ck_assert(ask("case $0 in *--disk*) exit 2;; esac; " ITEM("ok"), -1));
+    ck_assert_uint_eq(report.warnings, 1);
+    ck_assert_uint_eq(report.refused, 0);
+    ck_assert_str_eq(seen[count - 1], "peer-older");
+    ck_assert(!ask("exit 2", -1));
+    ck_assert_str_eq(seen[count - 1], "peer-unreachable");
+}
+END_TEST
+
+/* what cannot be asked for may be missing there */
+START_TEST(too_much_is_needed)
+{
+    char text[400];
+    struct colo_check_item file = { COLO_CHECK_OK, "file-needed", text, "" };
+
+    memset(text, 'x', sizeof(text) - 1);
+    text[sizeof(text) - 1] = '\0';
+    check_report_item(&report, &file);
+    ck_assert(ask(ITEM("ok"), -1));
+    ck_assert_uint_eq(report.refused, 1);
+    ck_assert_str_eq(seen[count - 1], "needs-too-long");
 }
 END_TEST
 
@@ -220,5 +257,6 @@ START_TEST(cancelled)
 END_TEST
 
 PURE_MAIN("cli-check-peer", answers, asks_for_what_is_needed,
-          asks_for_the_name, stock, not_asked, pair_of_releases,
-          stock_will_do, cannot_be_loaded, cancelled)
+          asks_an_older_one, too_much_is_needed, asks_for_the_name,
+          stock, not_asked, pair_of_releases, stock_will_do,
+          cannot_be_loaded, cancelled)

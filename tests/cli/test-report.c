@@ -73,14 +73,27 @@ START_TEST(test_needs)
         { COLO_CHECK_OK, "bridge-needed", "xenbr0 is needed", "" },
         { COLO_CHECK_OK, "file-needed", "/a/it's;$(x) is needed", "" },
         { COLO_CHECK_OK, "file-needed", "/b", "" },
+        { COLO_CHECK_OK, "disk-needed", "5 bytes are needed at /a b:c", "" },
+        { COLO_CHECK_OK, "net-compared", "its output ...", "" },
+        { COLO_CHECK_OK, "libvirt", "it is libvirt's", "" },
     };
     struct check_report report = { .where = "here" };
+    struct colo_check_item bad = { COLO_CHECK_OK, "disk-needed", "", "" };
     char small[16] = "x";
 
     for (size_t i = 0; i < COLO_ARRAY_LEN(items); i++)
         check_report_item(&report, &items[i]);
     ck_assert_str_eq(report.needs, " --bridge 'xenbr0' --file "
                      "'/a/it'\\''s;$(x)' --file '/b'");
+    ck_assert_str_eq(report.more, " --disk '/a b:c:5' --nets --toolstack "
+                     "auto");
+    ck_assert(!report.needs_cut);
+    report.toolstack = COLO_TOOLSTACK_XL;
+    check_report_item(&report, &items[5]);
+    ck_assert_str_eq(strstr(report.more, " --toolstack"),
+                     " --toolstack auto"); /* not once more */
+    check_report_item(&report, &bad);
+    ck_assert(report.needs_cut);
     ck_assert(!check_quote(small, sizeof(small), "--name", "longer-name"));
     ck_assert_str_eq(small, "x");
     ck_assert(!check_quote(small, sizeof(small), "--n", "''"));

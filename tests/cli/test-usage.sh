@@ -58,6 +58,9 @@ expect 2 "number from 1 to 3600" failover web --timeout 3601
 expect 2 "number from 1 to 604800" verify web --timeout 604801
 expect 2 "give one of remus, colo" check web --mode fast
 expect 2 "give one of libcolo, auto, stock" check web host2 --peer xl
+expect 2 "give one of auto, xl, libvirt" check web host2 --toolstack xe
+expect 2 "give PATH:BYTES" check --host --disk /dev/vg/web
+expect 2 "give a number from 0" check --host --disk /dev/vg/web:all
 expect 2 "too many arguments" check --host web
 expect 2 "too many arguments" version x
 

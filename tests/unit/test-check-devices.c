@@ -5,6 +5,7 @@
  */
 #include "check-common.h"
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "../fake-store.h"
@@ -58,6 +59,7 @@ static void look(struct found *found, bool p2m_tracked)
         strcpy(host.no_net, "ifb");
         strcpy(host.no_colo_net, "cls_bpf");
         strcpy(host.no_disk, "nbd");
+        host.no_nbdkit = "nbdkit";
     }
     found_init(found);
     ck_assert_int_eq(colo__check_device_rules(store, &host, &guest, mode,
@@ -159,6 +161,70 @@ START_TEST(test_disks_of_libvirt)
 }
 END_TEST
 
+/* The backup is asked for a disk as large as this one, however odd its name. */
+START_TEST(test_disk_needed)
+{
+    char path[] = "/tmp/colo disk XXXXXX", text[330];
+    int fd = mkstemp(path);
+    const char *backend;
+    struct found found;
+
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(ftruncate(fd, 1024 + 100), 0);
+    for (int i = 0; i < 2; i++) {
+        setup();
+        backend = device("vbd", "51712", 0);
+        below(backend, "mode", "w");
+        below(backend, "script", "/etc/xen/scripts/block-colo");
+        below(backend, "params", path);
+        look(&found, true);
+        snprintf(text, sizeof(text), "%d bytes are needed at %s",
+                 i ? 0 : 1024, path);
+        ck_assert_int_eq(found_result(&found, "disk-needed"), COLO_CHECK_OK);
+        ck_assert_str_eq(found.texts[2], text);
+        unlink(path);
+    }
+    close(fd);
+}
+END_TEST
+
+/* What serves disks is looked for as it would be run. */
+START_TEST(test_nbdkit)
+{
+    char folder[] = "/tmp/colo-path-XXXXXX", path[64];
+    struct colo_host_facts host = good_host();
+    struct found found;
+    FILE *f;
+
+    ck_assert_ptr_nonnull(mkdtemp(folder));
+    setenv("PATH", folder, 1);
+    colo__check_module_facts(&host);
+    ck_assert_str_eq(host.no_nbdkit, "nbdkit");
+    snprintf(path, sizeof(path), "%s/nbdkit", folder);
+    f = fopen(path, "w");
+    ck_assert_ptr_nonnull(f);
+    fclose(f);
+    chmod(path, 0755);
+    snprintf(path, sizeof(path), "/nowhere:%s", folder);
+    setenv("PATH", path, 1);
+    colo__check_module_facts(&host);
+    ck_assert(!host.no_nbdkit || strcmp(host.no_nbdkit, "nbdkit"));
+    snprintf(path, sizeof(path), "%s/nbdkit", folder);
+    unlink(path);
+    rmdir(folder);
+    host = good_host();
+    found_init(&found);
+    colo__check_follower_rules(&host, &found.out);
+    ck_assert_int_eq(found.n, 0);
+    strcpy(host.no_disk, "nbd");
+    strcpy(host.no_colo_net, "tun");
+    host.no_nbdkit = "nbdkit";
+    colo__check_follower_rules(&host, &found.out);
+    ck_assert_int_eq(found.n, 3);
+    ck_assert_int_eq(found.out.refused, 0);
+}
+END_TEST
+
 /* What is held or replicated needs modules, and only then. */
 START_TEST(test_modules)
 {
@@ -174,7 +240,9 @@ START_TEST(test_modules)
     below(device("vbd", "51712", 0), "script", "/etc/xen/scripts/block-colo");
     look(&found, true);
     no_module = false;
-    ck_assert_int_eq(found.out.refused, 2);
+    ck_assert_int_eq(found.out.refused, 3);
+    ck_assert_int_eq(found_result(&found, "disk-nbdkit"),
+                     COLO_CHECK_REFUSED);
     ck_assert_int_eq(found_result(&found, "net-modules"),
                      COLO_CHECK_REFUSED);
     ck_assert_int_eq(found_result(&found, "disk-modules"),
@@ -368,7 +436,8 @@ START_TEST(test_store_fails)
 END_TEST
 
 PURE_MAIN("check-devices", test_none, test_disks,
-          test_disks_of_libvirt, test_modules,
+          test_disks_of_libvirt, test_disk_needed, test_nbdkit,
+          test_modules,
           test_modules_of_colo, test_nets, test_others, test_pci_detached,
           test_balloon, test_stub_domains, test_session, test_rubbish,
           test_store_fails)

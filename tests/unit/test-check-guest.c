@@ -171,6 +171,26 @@ START_TEST(test_name)
 }
 END_TEST
 
+/* whether the backup's libvirt is asked for */
+START_TEST(test_libvirt)
+{
+    struct colo_guest_facts guest = good_guest();
+    struct colo_host_facts host = good_host();
+    struct found found;
+
+    found_init(&found);
+    colo__check_guest_rules(&host, &guest, COLO_MODE_REMUS, &found.out);
+    ck_assert_int_eq(found_result(&found, "libvirt"), -1);
+    guest.libvirt = true;
+    colo__check_guest_rules(&host, &guest, COLO_MODE_REMUS, &found.out);
+    ck_assert_int_eq(found_result(&found, "libvirt"), COLO_CHECK_OK);
+    guest.kind = COLO_GUEST_PV;
+    found_init(&found);
+    colo__check_guest_rules(&host, &guest, COLO_MODE_REMUS, &found.out);
+    ck_assert_int_eq(found_result(&found, "libvirt"), -1);
+}
+END_TEST
+
 START_TEST(test_host)
 {
     struct colo_host_facts host;
@@ -243,5 +263,5 @@ START_TEST(test_memory)
 END_TEST
 
 PURE_MAIN("check-guest", test_good, test_each, test_pv, test_hvm,
-          test_all_at_once, test_need, test_name, test_host, test_hap,
-          test_memory)
+          test_all_at_once, test_need, test_name, test_libvirt, test_host,
+          test_hap, test_memory)
