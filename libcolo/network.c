@@ -3,9 +3,16 @@
  *
  * See network.h.
  */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
 #include "network.h"
 
+#include "../xenstore/schema.h"
 #include "session-internal.h"
+
+#define BACKEND "/local/domain/0/backend/vif/%" PRIu32
 
 int colo__network_hold(struct colo_session *s, struct colo_error *err)
 {
@@ -38,10 +45,49 @@ int colo__network_take(struct colo_session *s, const struct colo_msg *msg,
     return 0;
 }
 
+struct configured {
+    struct colo_store *store;
+    uint32_t domid;
+    struct colo_learn *learn;
+};
+
+static int on_card(void *user, const char *id)
+{
+    const struct configured *c = user;
+    char path[COLO_XS_PATH_MAX], text[32], *end;
+    unsigned long card = strtoul(id, &end, 10);
+    uint8_t mac[6];
+    int len = 0;
+
+    if (end == id || *end || card > UINT8_MAX)
+        return 0;
+    snprintf(path, sizeof(path), BACKEND "/%lu/mac", c->domid, card);
+    if (!colo__store_ops(c->store)->read(c->store, path, text, sizeof(text),
+                                         NULL) &&
+        sscanf(text, "%2hhx:%2hhx:%2hhx:%2hhx:%2hhx:%2hhx%n", &mac[0],
+               &mac[1], &mac[2], &mac[3], &mac[4], &mac[5], &len) == 6 &&
+        !text[len])
+        colo__learn_mac(c->learn, (uint8_t)card, mac);
+    return 0;
+}
+
+void colo__network_configured(struct colo_store *store, uint32_t domid,
+                              struct colo_learn *learn)
+{
+    struct configured c = { store, domid, learn };
+    char dir[COLO_XS_PATH_MAX];
+
+    snprintf(dir, sizeof(dir), BACKEND, domid);
+    (void)colo__store_ops(store)->list(store, dir, on_card, &c, NULL);
+}
+
 void colo__network_announce(struct colo_session *s)
 {
     struct colo_error err;
 
+    if (s->parts.store)
+        colo__network_configured(s->parts.store, s->info.domid,
+                                 &s->network.learn);
     if (!s->network.learn.count)
         return;
     if (colo__announce_new(s->info.domid, &s->network.learn, s->clock, s->log,

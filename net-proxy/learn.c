@@ -137,6 +137,21 @@ void colo__learn_frame(struct colo_learn *learn, uint8_t card,
     remember(learn, &e);
 }
 
+void colo__learn_mac(struct colo_learn *learn, uint8_t card,
+                     const uint8_t mac[6])
+{
+    struct colo_learn_entry e = { .card = card };
+
+    for (unsigned int i = 0; i < learn->count; i++) {
+        if (learn->entry[i].card == card &&
+            memcmp(learn->entry[i].mac, mac, 6) == 0)
+            return;
+    }
+    memcpy(e.mac, mac, 6);
+    if (learn->count < COLO_LEARN_MAX)
+        remember(learn, &e);
+}
+
 /* ---- to the other side and back ----------------------------------------- */
 
 size_t colo__learn_export(const struct colo_learn *learn, uint8_t *buf)

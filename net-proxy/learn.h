@@ -38,6 +38,11 @@ struct colo_learn {
 void colo__learn_frame(struct colo_learn *learn, uint8_t card,
                        const uint8_t *frame, size_t len, uint16_t vlan);
 
+/* colo__learn_mac - what a card is configured to be called, if it was not heard
+ * to speak as that; never in the place of what was learned. */
+void colo__learn_mac(struct colo_learn *learn, uint8_t card,
+                     const uint8_t mac[6]);
+
 /* colo__learn_export - at most COLO_LEARN_BYTES; the number of bytes.
  * Source   libcolo-wire(7), ADDRESSES */
 size_t colo__learn_export(const struct colo_learn *learn, uint8_t *buf);

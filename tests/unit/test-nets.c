@@ -9,6 +9,7 @@
 
 #include "../fake-store.h"
 #include "nets.h"
+#include "network.h"
 
 #define BACKEND "/local/domain/0/backend/vif/7/"
 
@@ -110,5 +111,34 @@ START_TEST(those_of_the_replica)
 }
 END_TEST
 
-PURE_MAIN("nets", none_is_fine, each_has_a_number,
+/* What a card is called that never spoke. */
+START_TEST(configured)
+{
+    static const uint8_t heard[6] = { 0, 0x16, 0x3e, 1, 2, 3 };
+    static const uint8_t silent[6] = { 0, 0x16, 0x3e, 0xa, 0xb, 0xc };
+    struct fake_tree *tree = fake_tree_new();
+    struct colo_store *store = fake_store_open(tree);
+    struct colo_learn learn = { 0 };
+
+    colo__network_configured(store, 7, &learn);
+    ck_assert_uint_eq(learn.count, 0);
+    colo__learn_mac(&learn, 0, heard);
+    fake_tree_set(tree, BACKEND "0/mac", "00:16:3e:01:02:03");
+    fake_tree_set(tree, BACKEND "1/mac", "00:16:3E:0a:0B:0c");
+    fake_tree_set(tree, BACKEND "2/mac", "00:16:3e:01:02");
+    fake_tree_set(tree, BACKEND "3/mac", "00:16:3e:01:02:03:04");
+    fake_tree_set(tree, BACKEND "4/mac", "ff:ff:ff:ff:ff:ff");
+    fake_tree_set(tree, BACKEND "5/bridge", "xenbr0");
+    fake_tree_set(tree, BACKEND "256/mac", "00:16:3e:01:02:05");
+    colo__network_configured(store, 7, &learn);
+    ck_assert_uint_eq(learn.count, 2);
+    ck_assert_int_eq(learn.entry[1].card, 1);
+    ck_assert_int_eq(learn.entry[1].family, 0);
+    ck_assert_mem_eq(learn.entry[1].mac, silent, 6);
+    colo__store_ops(store)->close(store);
+    fake_tree_free(tree);
+}
+END_TEST
+
+PURE_MAIN("nets", configured, none_is_fine, each_has_a_number,
           too_many_and_a_store_that_fails, those_of_the_replica)
