@@ -201,7 +201,26 @@ START_TEST(replica_let_run)
 }
 END_TEST
 
-/* The same after the last epoch: it does not take over. */
+/* Or destroys it: both sides say so, and the guest runs on. */
+START_TEST(replica_destroyed)
+{
+    struct session_pair t;
+
+    pair_init(&t);
+    pair_open(&t, NULL, NULL);
+    pair_protected(&t, 5);
+    sim_guest_kill(sim_hv_guest(t.s.hv));
+    pair_until(&t, 5000, pair_over(&t));
+    ck_assert_int_eq(t.s.rc, COLO_E_GUEST);
+    ck_text(t.s.err, "somebody destroyed the replica");
+    ck_assert_int_eq(t.p.rc, COLO_E_PEER_SAID);
+    ck_text(t.p.err, "somebody destroyed the replica");
+    ck_assert_int_eq(guest_state(t.guest), COLO_HV_RUNNING);
+    pair_close(&t);
+}
+END_TEST
+
+/* One that ran after the last epoch does not take over. */
 START_TEST(takeover_of_one_that_ran)
 {
     struct session_pair t;
@@ -243,5 +262,5 @@ END_TEST
 PURE_MAIN("session-remus", protects_and_stops, ended_at_the_backup,
           takes_over, announces_first, backup_lost,
           operator_takes_over, guest_powers_off, replica_let_run,
-          takeover_of_one_that_ran,
+          replica_destroyed, takeover_of_one_that_ran,
           refuses_enable_with_failover)
