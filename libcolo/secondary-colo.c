@@ -202,7 +202,7 @@ int colo__secondary_let_run(struct colo_session *s, struct colo_error *err)
     return rc;
 }
 
-/* A guest whose processors went on after its own power-off would be no guest. */
+/* A guest whose processors went on after its own power-off is no guest. */
 int colo__secondary_check_ended(struct colo_session *s, struct colo_error *err)
 {
     struct colo_hv_info info;

@@ -207,8 +207,7 @@ static int take_list(struct netbuf *n, struct colo_error *err)
 }
 
 /* Notifications were lost: compare all that there is.  An answer that did not
- * come says nothing of an interface: what is held there stays, and we ask again.
- */
+ * come says nothing of an interface: what is held there stays; we ask again. */
 static void look_at_all(struct netbuf *n)
 {
     struct colo_link_info info;

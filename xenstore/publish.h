@@ -75,8 +75,8 @@ int colo__replication_xenstore_expect(struct colo_replication *replication,
 /* gives - of a primary, whose failover means that the other side takes over: it
  * is asked of all, whoever has gone or refused. */
 void colo__replication_xenstore_gives(struct colo_replication *replication);
-/* marks - of a secondary, which asks for a checkpoint when the primary's begins:
- * its mark comes after that, and after what was written before. */
+/* marks - of a secondary, which asks for a checkpoint when the primary's
+ * begins: its mark comes after that, and after what was written before. */
 void colo__replication_xenstore_marks(struct colo_replication *replication,
                                       uint64_t ms);
 /* progress - bytes of all proxies' first copies, as they last said. */
