@@ -106,7 +106,7 @@ static int open_primary(const struct colo_config *c, struct colo_parts *parts,
                            err);
     if (rc)
         return rc;
-    /* a device model that hangs must not look like a host that died */
+    /* a guest does not stand still for long with a device model that hangs */
     colo__hv_xen_set_quiet(parts->hv, c->dead_ms < 4 * QUIET_MAX_MS ?
                                       c->dead_ms / 4 : QUIET_MAX_MS);
     rc = colo__hv_ops(parts->hv)->info(parts->hv, &info, err);

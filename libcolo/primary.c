@@ -43,14 +43,8 @@ static void keep_to_features(struct colo_session *s)
         s->config.live_round = 0;
 }
 
-static void beat(void *user)
-{
-    colo__session_beat(user);
-}
-
 static int act_seed(struct colo_session *s, struct colo_error *err)
 {
-    const struct colo_machine_ops *machine = colo__session_hv(s)->machine;
     struct colo_primary *p = &s->p;
     int fds[2] = { -1, -1 };
     int rc;
@@ -61,10 +55,9 @@ static int act_seed(struct colo_session *s, struct colo_error *err)
                             err);
     if (rc)
         return rc;
-    p->capture.beat = beat;
+    p->capture.beat = colo__session_beat_fn;
     p->capture.beat_user = s;
-    if (machine->set_beat)
-        machine->set_beat(s->parts.hv, beat, s, s->config.commit_ms);
+    colo__session_beats(s);
     rc = colo__transfer_init(&p->transfer, s->parts.bulk, &p->capture,
                              s->clock, s->config.commit_ms,
                              s->config.compress,

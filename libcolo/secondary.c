@@ -39,6 +39,7 @@ static int act_seed(struct colo_session *s, struct colo_error *err)
                             s->clock, err);
     if (rc)
         return rc;
+    colo__session_beats(s);
     memcpy(sec->receive.session, s->id, 16);
     sec->receive.streamed = s->info.streamed;
     if (s->info.streamed) {

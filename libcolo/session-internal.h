@@ -208,6 +208,9 @@ void colo__session_warn(struct colo_session *s, const char *text);
 void colo__session_step_hook(struct colo_session *s, const char *step);
 /* a sign of life if one is due: for what keeps this thread for long */
 void colo__session_beat(struct colo_session *s);
+void colo__session_beat_fn(void *session);
+/* and for the hypervisor, as soon as the guest's kind is known */
+void colo__session_beats(struct colo_session *s);
 int colo__session_watch_fd(struct colo_session *s, int fd, uint32_t id,
                            struct colo_error *err);
 void colo__session_unwatch_fd(struct colo_session *s, int fd);

@@ -368,6 +368,25 @@ void colo__session_beat(struct colo_session *s)
         colo__control_send(s, COLO_MSG_HEARTBEAT, s->epoch, now, NULL, 0);
 }
 
+/* Not after the end, when the links go before the hypervisor does. */
+void colo__session_beat_fn(void *user)
+{
+    struct colo_session *s = user;
+
+    if (s->state < COLO_STATE_ENDING)
+        colo__session_beat(s);
+}
+
+void colo__session_beats(struct colo_session *s)
+{
+    const struct colo_machine_ops *machine = colo__session_hv(s)->machine;
+
+    if (machine->set_beat)
+        machine->set_beat(s->parts.hv, colo__session_beat_fn, s,
+                          s->info.streamed ? s->config.commit_ms
+                                           : s->config.stop_ms);
+}
+
 static void take_time(struct colo_session *s)
 {
     uint64_t now = colo__now_us(s->clock);

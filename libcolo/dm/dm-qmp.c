@@ -29,7 +29,7 @@
 struct dm_qmp {
     const struct colo_dm_ops *ops;
     const struct colo_log *log;
-    uint64_t timeout_us;
+    uint64_t timeout_us, stop_us;
     struct colo_qmp *qmp;
     bool dirty_log;          /* we have switched it on */
     bool unusable;           /* a load failed, none has succeeded since */
@@ -131,8 +131,19 @@ static int dm_dirty_log(struct colo_dm *base, int on, struct colo_error *err)
 static int dm_stop(struct colo_dm *base, struct colo_error *err)
 {
     struct dm_qmp *dm = of(base);
+    uint64_t until = colo__now_us(&colo__clock_monotonic) + dm->stop_us;
 
-    return colo__qmp_run(dm->qmp, "stop", -1, NULL, deadline(dm), NULL, err);
+    return colo__qmp_run(dm->qmp, "stop", -1, NULL, until, NULL, err);
+}
+
+static void dm_set_beat(struct colo_dm *base, void (*beat)(void *user),
+                        void *user, uint32_t stop_ms)
+{
+    struct dm_qmp *dm = of(base);
+    uint64_t stop_us = (uint64_t)stop_ms * 1000;
+
+    colo__qmp_set_beat(dm->qmp, beat, user);
+    dm->stop_us = beat && stop_us > dm->timeout_us ? stop_us : dm->timeout_us;
 }
 
 /* A replica that still waits for its first state answers cont with success
@@ -485,6 +496,7 @@ static const struct colo_dm_ops qmp_ops = {
     .save = dm_save,
     .load = dm_load,
     .cont = dm_cont,
+    .set_beat = dm_set_beat,
     .fd = dm_fd,
     .gone = dm_gone,
 };
@@ -503,7 +515,7 @@ int colo__dm_qmp_open(const char *socket, uint32_t timeout_ms,
         return colo__fail(err, COLO_E_NOMEM, 0, "dm", "no memory");
     dm->ops = &qmp_ops;
     dm->log = log;
-    dm->timeout_us = (uint64_t)timeout_ms * 1000;
+    dm->timeout_us = dm->stop_us = (uint64_t)timeout_ms * 1000;
     dm->saved = dm->image = (struct colo_state_file)COLO_STATE_FILE_NONE;
     until = deadline(dm);
     rc = colo__qmp_open(socket, until, take_event, dm, &dm->qmp, err);

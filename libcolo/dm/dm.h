@@ -42,6 +42,11 @@ struct colo_dm_ops {
                 struct colo_error *err);
     /* cont - devices go on; fine if they do */
     int (*cont)(struct colo_dm *dm, struct colo_error *err);
+    /* set_beat - beat is called all the while that a call waits, so that a peer
+     * does not take it for our death.  stop, which writes out what the guest's
+     * disks have not yet, may then take stop_ms. */
+    void (*set_beat)(struct colo_dm *dm, void (*beat)(void *user), void *user,
+                     uint32_t stop_ms);
     /* fd - EPOLLRDHUP on it, and nothing else, says: look at gone */
     int (*fd)(struct colo_dm *dm);
     /* gone - the device model has ended: nothing brings this guest's devices

@@ -16,6 +16,7 @@
 
 #define READ_STEP 4096u
 #define GRACE_US 1000000
+#define BEAT_MS 10 /* finer than any heartbeat */
 #define FLOOD 64 /* messages that are taken in also after the deadline */
 
 struct colo_qmp {
@@ -24,6 +25,8 @@ struct colo_qmp {
     uint64_t last_id;
     colo_qmp_event *event;
     void *user;
+    void (*beat)(void *user);
+    void *beat_user;
     char *buf;        /* what has come and was not taken */
     size_t len, cap;
     size_t looked;    /* no newline before this */
@@ -50,14 +53,17 @@ static int wait_for(struct colo_qmp *qmp, short events, uint64_t deadline_us,
     for (;;) {
         uint64_t now = colo__now_us(&colo__clock_monotonic);
         uint64_t ms = deadline_us > now ? (deadline_us - now + 999) / 1000 : 0;
-        int r = poll(&pfd, 1, ms > 3600000 ? 3600000 : (int)ms);
+        uint64_t slice = qmp->beat ? BEAT_MS : 3600000;
+        int r = poll(&pfd, 1, (int)(ms < slice ? ms : slice));
 
         if (r > 0)
             return 0;
         if (r < 0 && errno != EINTR)
             return breaks(qmp, colo__fail(err, COLO_E_SYS, errno, "qmp",
                                           "cannot poll"));
-        if (r == 0 && ms <= 3600000)
+        if (qmp->beat)
+            qmp->beat(qmp->beat_user);
+        if (r == 0 && ms <= slice)
             return colo__fail(err, COLO_E_TIMEOUT, 0, "qmp",
                               "QEMU does not answer");
     }
@@ -238,6 +244,13 @@ int colo__qmp_run(struct colo_qmp *qmp, const char *command, int fd,
     if (rc)
         return rc;
     return await_answer(qmp, command, deadline_us, ret, err);
+}
+
+void colo__qmp_set_beat(struct colo_qmp *qmp, void (*beat)(void *user),
+                        void *user)
+{
+    qmp->beat = beat;
+    qmp->beat_user = user;
 }
 
 int colo__qmp_fd(const struct colo_qmp *qmp)

@@ -26,6 +26,11 @@ int colo__qmp_open(const char *socket, uint64_t deadline_us,
                    struct colo_error *err);
 void colo__qmp_close(struct colo_qmp *qmp);
 
+/* colo__qmp_set_beat - beat is called all the while that an answer is waited
+ * for; must not call run or wait.  NULL: none. */
+void colo__qmp_set_beat(struct colo_qmp *qmp, void (*beat)(void *user),
+                        void *user);
+
 /* colo__qmp_run - a command and its answer.
  * Shape    fd: goes with it, borrowed; -1: none.  args: a JSON object or NULL.
  *          ret: the answer, end with colo__qmp_msg_fini; may be NULL.

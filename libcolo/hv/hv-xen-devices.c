@@ -21,12 +21,12 @@
 #include "../dm/dm.h"
 #include "hv-xen.h"
 
-/* Of each call, where nobody set it.  The session does nothing else meanwhile,
- * heartbeats included. */
+/* Of each call, where nobody set it.  The session does nothing else meanwhile
+ * but heartbeats. */
 #define DEVICES_MS 2500
 #define CONT_TRIES 2
 #define CONT_PAUSE_MS 50
-#define STILL_TRIES 3 /* fewer than make the peer take us for dead */
+#define STILL_TRIES 3
 #define DEVICES_FIRST (64u << 10) /* room for a state whose size is unknown */
 
 /* What PVH has of emulated devices is in Xen. */
@@ -44,6 +44,19 @@ void colo__hv_xen_devices_adopt(struct colo_hv_xen *hv,
 void colo__hv_xen_set_quiet(struct colo_hv *chv, uint32_t ms)
 {
     colo__hv_xen(chv)->devices.quiet_ms = ms;
+}
+
+void colo__hv_xen_devices_set_beat(struct colo_hv *chv,
+                                   void (*beat)(void *user), void *user,
+                                   uint32_t stop_ms)
+{
+    struct colo_xen_devices *d = &colo__hv_xen(chv)->devices;
+
+    d->beat = beat;
+    d->beat_user = user;
+    d->stop_ms = stop_ms;
+    if (d->dm)
+        colo__dm_ops(d->dm)->set_beat(d->dm, beat, user, stop_ms);
 }
 
 /* Its end shows as that of the connection.  What it says meanwhile must not
@@ -83,8 +96,11 @@ int colo__hv_xen_devices_open(struct colo_hv_xen *hv, struct colo_error *err)
         d->gone = true;
         return ended(hv, err);
     }
-    if (!rc)
+    if (!rc) {
+        colo__dm_ops(d->dm)->set_beat(d->dm, d->beat, d->beat_user,
+                                      d->stop_ms);
         rc = watch(hv, err);
+    }
     d->opened |= !rc;
     return rc;
 }

@@ -233,4 +233,5 @@ const struct colo_machine_ops colo__hv_xen_machine_ops = {
     .get = machine_get,
     .check = machine_check,
     .set = machine_set,
+    .set_beat = colo__hv_xen_devices_set_beat,
 };

@@ -89,6 +89,9 @@ struct colo_xen_devices {
     bool gone;          /* it has ended, and will not come back */
     uint32_t size;      /* of the last state; 0 unknown */
     uint32_t quiet_ms;  /* deadline of a call; 0 default */
+    void (*beat)(void *user); /* while one waits; NULL: nobody's */
+    void *beat_user;
+    uint32_t stop_ms;   /* with beat: for its requests to be done */
 };
 
 /* a replica that runs (mode colo) */
@@ -290,6 +293,10 @@ void colo__hv_xen_devices_adopt(struct colo_hv_xen *hv,
 /* open - done by the others when needed; earlier, so that what is wrong is
  * known before the guest depends on it */
 int colo__hv_xen_devices_open(struct colo_hv_xen *hv, struct colo_error *err);
+/* hv.h's set_beat; stop_ms: see dm.h */
+void colo__hv_xen_devices_set_beat(struct colo_hv *hv,
+                                   void (*beat)(void *user), void *user,
+                                   uint32_t stop_ms);
 void colo__hv_xen_devices_close(struct colo_hv_xen *hv);
 /* what is ready when it has ended, and what is to be done then; -1 none */
 int colo__hv_xen_devices_fd(const struct colo_hv_xen *hv);

@@ -166,9 +166,11 @@ struct colo_machine_ops {
      * is nothing to take over with. */
     int (*load)(struct colo_hv *hv, const uint8_t *buf, uint32_t len,
                 struct colo_error *err);
-    /* set_beat - streamed guests only, NULL else: get copies a piece, which may
-     * be large.  beat (NULL: none) is called all the while, so that a peer does
-     * not take it for our death.  It takes limit_ms at most. */
+    /* set_beat - may be NULL.  beat (NULL: none) is called all the while that a
+     * call keeps its caller for long, so that a peer does not take it for our
+     * death: get of a streamed guest, which copies a piece that may be large,
+     * or whatever waits for a device model.  limit_ms: at most so long for that
+     * piece, or until the devices stand still. */
     void (*set_beat)(struct colo_hv *hv, void (*beat)(void *user), void *user,
                      uint32_t limit_ms);
 };
@@ -210,8 +212,8 @@ int colo__hv_xen_open(const char *domain, const char *libexecdir,
                       struct colo_error *err);
 
 /* colo__hv_xen_set_quiet - a call may keep its caller for so long where a
- * device model does not answer, some times over: what a peer takes for a dead
- * host must be well above.  Before the first seed; default 2500 ms. */
+ * device model does not answer, some times over, and a guest that stands still
+ * with it; but see set_beat.  Before the first seed; default 2500 ms. */
 void colo__hv_xen_set_quiet(struct colo_hv *hv, uint32_t ms);
 
 /* colo__hv_xen_can_copy - could a replica of this guest run, too (mode colo)?

@@ -285,6 +285,42 @@ START_TEST(test_hangs)
 }
 END_TEST
 
+static void count_beat(void *user)
+{
+    ++*(unsigned *)user;
+}
+
+/* What a guest's disks have not yet written is waited for, and longer than for
+ * an answer: with signs of life. */
+START_TEST(test_slow_stop)
+{
+    struct colo_dm *dm = open_dm(&b, 300);
+    struct colo_error err = { 0 };
+    unsigned beats = 0;
+    uint64_t began;
+    pid_t pid;
+
+    colo__dm_ops(dm)->set_beat(dm, count_beat, &beats, TIMEOUT_MS);
+    ck_assert_int_eq(kill(b.pid, SIGSTOP), 0);
+    pid = fork();
+    ck_assert_int_ge(pid, 0);
+    if (!pid) {
+        poll(NULL, 0, 1000);
+        _exit(kill(b.pid, SIGCONT));
+    }
+    ck_assert_msg(!colo__dm_ops(dm)->stop(dm, &err), "%s", err.text);
+    ck_assert_uint_gt(beats, 20);
+    ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+    /* of nothing else */
+    ck_assert_int_eq(kill(b.pid, SIGSTOP), 0);
+    began = now_ms();
+    ck_assert_int_eq(colo__dm_ops(dm)->cont(dm, &err), COLO_E_TIMEOUT);
+    ck_assert_uint_lt(now_ms() - began, TIMEOUT_MS / 2);
+    ck_assert_int_eq(kill(b.pid, SIGCONT), 0);
+    colo__dm_ops(dm)->close(dm);
+}
+END_TEST
+
 /* One that hangs, or says things on its own, is not gone. */
 START_TEST(test_ends)
 {
@@ -327,6 +363,7 @@ int main(void)
     tcase_add_test(tc, test_dirty_log);
     tcase_add_test(tc, test_dirty_log_off_meanwhile);
     tcase_add_test(tc, test_hangs);
+    tcase_add_test(tc, test_slow_stop);
     tcase_add_test(tc, test_ends);
     suite_add_tcase(s, tc);
     runner = srunner_create(s);
