@@ -14,6 +14,11 @@
 #define TCP_RST 0x04
 #define TCP_ACK 0x10
 
+/* What the world resets must fit what the guest has acknowledged, as it must
+ * for the guest: anybody can send one.  So far a guest may be behind with
+ * acknowledging what it has. */
+#define TCP_RESET_FITS (1u << 18)
+
 #define PACKET_SYNOPTS 40
 
 struct colo_packet {

@@ -15,9 +15,6 @@
 #define P_TCP 6
 #define P_ICMP6 58
 
-/* How far a guest may be behind with acknowledging what it has. */
-#define RESET_FITS (1u << 18)
-
 struct rw_flow {
     struct rw_flow *chain, *newer, *older;
     struct colo_note note;
@@ -140,9 +137,7 @@ static bool is_closed(const struct rw_flow *f)
     return f->guest_reset || f->peer_reset || (f->guest_fin && f->peer_fin);
 }
 
-/* What the world resets must fit what the guest has acknowledged, as it must
- * for the guest: anybody can send one.  And a guest that goes on has not taken
- * it for its own. */
+/* A guest that goes on has not taken the world's reset for its own. */
 static void look_at_end(struct rw_flow *f, bool by_guest,
                         const struct colo_packet *p)
 {
@@ -160,7 +155,7 @@ static void look_at_end(struct rw_flow *f, bool by_guest,
         f->peer_fin |= fin;
         /* before its first word it has asked for it: a refusal, a probe */
         f->peer_reset = reset &&
-                        (!f->acked || p->seq - f->ack < RESET_FITS);
+                        (!f->acked || p->seq - f->ack < TCP_RESET_FITS);
     }
 }
 

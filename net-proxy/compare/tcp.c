@@ -332,6 +332,7 @@ int cmp_tcp_primary(struct colo_compare *c, struct cmp_flow *f,
         on_reset(c, f, PRI, in->now_us, p->seq,
                  p->flags & TCP_ACK ? p->ack : 0);
     } else {
+        f->reset = false; /* it goes on: that was none for it */
         if (u.end != u.seq)
             seq_later(&f->pri_sent, &f->pri_top, u.end);
         if (p->flags & TCP_ACK)
@@ -441,7 +442,9 @@ void cmp_tcp_secondary(struct colo_compare *c, struct cmp_flow *f,
 
 void cmp_tcp_input(struct cmp_flow *f, const struct colo_packet *p)
 {
-    if (p->flags & TCP_RST)
+    /* before the guest's first word it has asked for it: a refusal */
+    if ((p->flags & TCP_RST) &&
+        (!f->pri_acked || p->seq - f->pri_ack < TCP_RESET_FITS))
         f->reset = true;
     if (p->flags & TCP_SYN) {
         if ((p->flags & TCP_ACK) && !p->has_scale)

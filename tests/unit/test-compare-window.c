@@ -212,11 +212,36 @@ START_TEST(a_reset_is_the_end)
     scaled_connection(&l);
     sec(&l, ack(true, 65000, 10));
     pri(&l, ack(false, 65000, 400));
-    world(&l, (struct seg){ .seq = WORLD, .flags = TCP_RST });
+    world(&l, (struct seg){ .seq = WORLD + 65010, .flags = TCP_RST });
     sec(&l, ack(true, 65000, 300));
     ck_assert_uint_eq(l.out, 1);
     colo__compare_commit(l.c, l.now, 2);
     ck_assert_uint_eq(l.out, 1);
+    finish(&l);
+}
+END_TEST
+
+/* Anybody can send one: what the guest would not take is none, and one that it
+ * did not take neither. */
+START_TEST(a_forged_reset_is_no_end)
+{
+    struct look l;
+
+    scaled_connection(&l);
+    sec(&l, ack(true, 65000, 10));
+    pri(&l, ack(false, 65000, 400));
+    world(&l, (struct seg){ .seq = WORLD, .flags = TCP_RST });
+    world(&l, (struct seg){ .seq = WORLD + (1u << 30), .flags = TCP_RST });
+    sec(&l, ack(true, 65000, 300));
+    ck_assert_uint_eq(l.out, 2);
+    ck_assert_uint_eq(said_window(&l), 300);
+    world(&l, (struct seg){ .seq = WORLD + 65010, .flags = TCP_RST });
+    sec(&l, ack(true, 65000, 350));
+    ck_assert_uint_eq(l.out, 2);
+    pri(&l, ack(false, 65000, 400));
+    ck_assert_uint_eq(said_window(&l), 350);
+    sec(&l, ack(true, 65000, 380));
+    ck_assert_uint_eq(said_window(&l), 380);
     finish(&l);
 }
 END_TEST
@@ -324,6 +349,6 @@ END_TEST
 PURE_MAIN("compare-window", the_lesser_of_both, none_is_left,
           one_is_made_when_there_is_more, a_checkpoint_gives_all_of_it,
           what_is_held_tells_it_then, its_time_does_not_go_back,
-          a_reset_is_the_end, one_that_was_there_before,
-          headers_that_are_signed, as_the_host_left_the_checksum,
-          slow_is_not_different)
+          a_reset_is_the_end, a_forged_reset_is_no_end,
+          one_that_was_there_before, headers_that_are_signed,
+          as_the_host_left_the_checksum, slow_is_not_different)
