@@ -12,8 +12,8 @@
 #include "cli.h"
 
 /* cli_signals_open - SIGINT, SIGTERM and SIGHUP are blocked (before threads
- * are made, which inherit that) and readable from *ret_fd; SIGPIPE is
- * ignored.  False: said why. */
+ * are made, which inherit that) and readable from *ret_fd; SIGPIPE, and what a
+ * terminal stops a process with, are ignored.  False: said why. */
 bool cli_signals_open(int *ret_fd);
 
 /* cli_session_loop - process until the session has ended.  A first signal

@@ -14,6 +14,10 @@
 #include "process.h"
 #include "session-wait.h"
 
+/* What a terminal would stop us with (Ctrl-Z): a session that stands still is
+ * a dead host to its peer. */
+static const int ignored[] = { SIGPIPE, SIGTSTP, SIGTTIN, SIGTTOU };
+
 bool cli_signals_open(int *ret_fd)
 {
     struct sigaction ignore;
@@ -22,7 +26,8 @@ bool cli_signals_open(int *ret_fd)
 
     memset(&ignore, 0, sizeof(ignore));
     ignore.sa_handler = SIG_IGN;
-    sigaction(SIGPIPE, &ignore, NULL);
+    for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
+        sigaction(ignored[i], &ignore, NULL);
     sigemptyset(&set);
     sigaddset(&set, SIGINT);
     sigaddset(&set, SIGTERM);

@@ -74,6 +74,22 @@ START_TEST(test_signal)
 }
 END_TEST
 
+/* Ctrl-Z would make a session look like a dead host. */
+START_TEST(test_not_stopped)
+{
+    static const int list[] = { SIGTSTP, SIGTTIN, SIGTTOU };
+    struct sigaction is;
+    int signal_fd;
+
+    ck_assert(cli_signals_open(&signal_fd));
+    for (unsigned int i = 0; i < 3; i++) {
+        ck_assert_int_eq(sigaction(list[i], NULL, &is), 0);
+        ck_assert_ptr_eq(is.sa_handler, SIG_IGN);
+    }
+    close(signal_fd);
+}
+END_TEST
+
 /* As ssh sees it: after the report the parent stays until ssh lets go. */
 START_TEST(test_hangup)
 {
@@ -135,5 +151,5 @@ START_TEST(test_capture)
 }
 END_TEST
 
-PURE_MAIN("cli-process", test_report, test_exit, test_signal, test_hangup,
-          test_capture)
+PURE_MAIN("cli-process", test_report, test_exit, test_signal,
+          test_not_stopped, test_hangup, test_capture)
