@@ -30,8 +30,8 @@ void colo__network_tell(struct colo_session *s);
 /* colo__network_take - secondary: ADDRESSES has come. */
 int colo__network_take(struct colo_session *s, const struct colo_msg *msg,
                        struct colo_error *err);
-/* colo__network_configured - a card that was never heard has a MAC all the same,
- * in its backend's nodes. */
+/* colo__network_configured - a card that was never heard has a MAC all the
+ * same, in its backend's nodes. */
 void colo__network_configured(struct colo_store *store, uint32_t domid,
                               struct colo_learn *learn);
 /* colo__network_announce - the guest runs here now.  What goes wrong is logged
