@@ -14,7 +14,6 @@
 #include "tcp.h"
 
 #define WHERE "tcp"
-#define MAX_ADDRESSES 8
 #define NEXT_MS 3000u /* then the next address of the same name */
 
 bool colo__tcp_address(const char *text, uint16_t port,
@@ -38,11 +37,11 @@ bool colo__tcp_address(const char *text, uint16_t port,
     return true;
 }
 
-/* The addresses of a name, one text each.  getaddrinfo cannot be called
- * off and may wait for a name server for half a minute; a child can be. */
-static int look_up(const char *name, int cancel_fd, uint64_t deadline_us,
-                   char (*ret_address)[64], int *ret_n,
-                   struct colo_error *err)
+/* getaddrinfo cannot be called off and may wait for a name server for half a
+ * minute; a child can be. */
+int colo__tcp_look_up(const char *name, int cancel_fd, uint64_t deadline_us,
+                      char (*ret_address)[COLO_TCP_TEXT], int *ret_n,
+                      struct colo_error *err)
 {
     char *argv[] = { (char *)(uintptr_t)"getent",
                      (char *)(uintptr_t)"ahosts", NULL, NULL };
@@ -55,7 +54,7 @@ static int look_up(const char *name, int cancel_fd, uint64_t deadline_us,
     rc = colo__child_start(argv, &child, err);
     if (rc)
         return rc;
-    while (n < MAX_ADDRESSES) {
+    while (n < COLO_TCP_ADDRESSES) {
         rc = colo__boot_read_line(child.stdio, cancel_fd, deadline_us, line,
                                   sizeof(line) - 1, &len, err);
         if (rc)
@@ -121,7 +120,7 @@ int colo__tcp_connect(const char *address, uint16_t port, int cancel_fd,
                       uint64_t deadline_us, const char *hint, int *ret_fd,
                       struct colo_error *err)
 {
-    char found[MAX_ADDRESSES][64];
+    char found[COLO_TCP_ADDRESSES][COLO_TCP_TEXT];
     struct sockaddr_storage sa;
     socklen_t len;
     int n = 0, rc;
@@ -129,7 +128,7 @@ int colo__tcp_connect(const char *address, uint16_t port, int cancel_fd,
     if (colo__tcp_address(address, port, &sa, &len))
         return connect_one(address, port, cancel_fd, deadline_us, hint, ret_fd,
                            err);
-    rc = look_up(address, cancel_fd, deadline_us, found, &n, err);
+    rc = colo__tcp_look_up(address, cancel_fd, deadline_us, found, &n, err);
     for (int i = 0; i < n; i++) {
         uint64_t deadline = deadline_us;
 

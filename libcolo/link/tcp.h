@@ -14,6 +14,18 @@
 bool colo__tcp_address(const char *text, uint16_t port,
                        struct sockaddr_storage *ret_sa, socklen_t *ret_len);
 
+#define COLO_TCP_ADDRESSES 8
+#define COLO_TCP_TEXT 64
+
+/* colo__tcp_look_up - the addresses of a name, one text each, the first
+ * COLO_TCP_ADDRESSES of them.
+ * cancel_fd  calls it off when readable; or -1
+ * Errors     COLO_E_NOTFOUND the name is not known; COLO_E_STATE called off;
+ *            COLO_E_TIMEOUT; COLO_E_SYS */
+int colo__tcp_look_up(const char *name, int cancel_fd, uint64_t deadline_us,
+                      char (*ret_address)[COLO_TCP_TEXT], int *ret_n,
+                      struct colo_error *err);
+
 /* colo__tcp_connect - to the first address of a name that answers.
  * cancel_fd  calls it off when readable; or -1
  * hint       goes behind "cannot connect to ADDRESS port PORT"

@@ -30,6 +30,7 @@
 #define GUARD_LATER_MS 60000
 #define SSH_FAILED 255      /* ssh's own errors */
 #define RUN_DIR "/run/libcolo"
+#define LOOK_UP_MS 5000u
 
 void host_init(struct host *host, const char *const *ssh, const char *name,
                const char *command, const struct colo_log *log)
@@ -253,15 +254,14 @@ void host_end(struct host *host, bool certain)
     host->guard_fd = -1;
 }
 
-/* Where the newest guard of this guest and host has left its pid; false: the
- * names are too long or odd for one. */
-static bool put_path(char *buf, size_t cap, const struct host *host,
-                     const char *name)
-{
-    return !strchr(name, '/') && !strchr(host->name, '/') &&
-           snprintf(buf, cap, "%s/guard-%s@%s", host->run_dir, name,
-                    host->name) < (int)cap;
-}
+/* Where the newest guard of a guest has left its pid, once for each name that
+ * its host has: as it was given, and every address.  One that is not ours any
+ * more is enough: hosts may be given by any of their names.  (An alias that
+ * only ssh knows is a host of its own.) */
+struct marks {
+    char path[1 + COLO_TCP_ADDRESSES][PATH_MAX];
+    int n;
+};
 
 /* Under another name first: nobody reads half a number. */
 static void leave_pid(const char *path)
@@ -280,8 +280,39 @@ static void leave_pid(const char *path)
         (void)unlink(tmp);
 }
 
-/* That cannot be told: then it is one guard too many, not too few. */
-static bool is_newest(const char *path)
+/* Not where the names are too long or odd for a file's. */
+static void leave_mark(struct marks *marks, const struct host *host,
+                       const char *name, const char *where)
+{
+    char *path = marks->path[marks->n];
+
+    if (strchr(name, '/') || strchr(where, '/') ||
+        snprintf(path, PATH_MAX, "%s/guard-%s@%s", host->run_dir, name,
+                 where) >= PATH_MAX)
+        return;
+    leave_pid(path);
+    marks->n++;
+}
+
+static void leave_marks(struct marks *marks, const struct host *host,
+                        const char *name)
+{
+    const char *at = strrchr(host->name, '@'); /* of ssh: USER@HOST */
+    char address[COLO_TCP_ADDRESSES][COLO_TCP_TEXT];
+    int n = 0;
+
+    marks->n = 0;
+    (void)mkdir(host->run_dir, 0755);
+    leave_mark(marks, host, name, host->name);
+    if (colo__tcp_look_up(at ? at + 1 : host->name, -1,
+                          colo__deadline_us(LOOK_UP_MS), address, &n, NULL))
+        return;
+    for (int i = 0; i < n; i++)
+        leave_mark(marks, host, name, address[i]);
+}
+
+/* What cannot be told: then it is one guard too many, not too few. */
+static bool is_ours(const char *path)
 {
     FILE *f = fopen(path, "re");
     int pid = 0;
@@ -294,34 +325,42 @@ static bool is_newest(const char *path)
     return pid <= 0 || pid == (int)getpid();
 }
 
+static bool is_newest(const struct marks *marks)
+{
+    for (int i = 0; i < marks->n; i++) {
+        if (!is_ours(marks->path[i]))
+            return false;
+    }
+    return true;
+}
+
 static int destroy_at_last(struct host *host, const char *name,
-                           const char *path, struct colo_error *err)
+                           const struct marks *marks, struct colo_error *err)
 {
     int rc = 0;
 
-    for (int i = 0; i < GUARD_TRIES && is_newest(path); i++) {
+    for (int i = 0; i < GUARD_TRIES && is_newest(marks); i++) {
         rc = host_destroy(host, name, err);
         if (rc != COLO_E_PEER)
             break; /* done, or there is nothing to be done */
         (void)poll(NULL, 0, i < GUARD_SOON ? GUARD_SOON_MS : GUARD_LATER_MS);
     }
-    return is_newest(path) ? rc : 0;
+    return is_newest(marks) ? rc : 0;
 }
 
 int host_guard(struct host *host, const char *name, int fd,
                struct colo_error *err)
 {
-    char path[PATH_MAX];
-    bool named = put_path(path, sizeof(path), host, name);
+    struct marks marks;
     int held = -1, rc = 0;
 
-    (void)mkdir(host->run_dir, 0755);
-    if (named)
-        leave_pid(path);
+    leave_marks(&marks, host, name);
     if (colo__watchdog_wait(fd, &held) != COLO_WATCHDOG_DISARMED)
-        rc = destroy_at_last(host, name, named ? path : "", err);
-    if (named && is_newest(path))
-        (void)unlink(path);
+        rc = destroy_at_last(host, name, &marks, err);
+    for (int i = 0; i < marks.n; i++) {
+        if (is_ours(marks.path[i]))
+            (void)unlink(marks.path[i]);
+    }
     if (held >= 0)
         close(held);
     return rc;

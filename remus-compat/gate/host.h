@@ -48,7 +48,7 @@ int host_ended(void *user, bool revoked, struct colo_error *err);
 /* host_guard - fd: what host_armed() gave it.  Until the gate has ended; when
  * that was not in order it destroys the replica, tried again and again while
  * the connection is held; until there is a newer guard of the same guest and
- * host, whose replica has the same name.
+ * host, under whichever name of the host, whose replica has the same name.
  * Returns  0, or why there may be a replica */
 int host_guard(struct host *host, const char *name, int fd,
                struct colo_error *err);
