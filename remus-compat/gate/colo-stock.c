@@ -15,7 +15,7 @@
  *                                   2 the control and bulk link, 3 a file with
  *                                   the configuration in JSON, as xl has said
  *                                   it; UUID: 32 digits.  Its status is 0 when
-                                   the primary is lost, and only then
+ *                                   the primary is lost, and only then
  *   nowhere HOST COMMAND            in place of SSH... above: no host, see
  *                                   nowhere.h
  *
