@@ -435,6 +435,68 @@ START_TEST(a_load_that_fails_in_a_takeover)
 }
 END_TEST
 
+static struct {
+    struct colo_pair *c;
+    struct colo_hv_ops ops;
+    struct colo_machine_ops machine;
+    const struct colo_machine_ops *real;
+    void (*beat)(void *user);
+    void *user;
+    bool slow;
+} model;
+
+static void model_set_beat(struct colo_hv *hv, void (*beat)(void *user),
+                           void *user, uint32_t limit_ms)
+{
+    (void)hv;
+    ck_assert_uint_gt(limit_ms, 0);
+    model.beat = beat;
+    model.user = user;
+}
+
+static int slow_set(struct colo_hv *hv, const uint8_t *buf, uint32_t len,
+                    struct colo_error *err)
+{
+    uint64_t until = now_ms() + 2 * model.c->t.p.config.dead_ms;
+
+    while (model.slow && now_ms() < until) {
+        if (model.beat)
+            model.beat(model.user);
+        side_process(&model.c->t.p);
+        usleep(2000);
+    }
+    model.slow = false;
+    return model.real->set(hv, buf, len, err);
+}
+
+/* The devices take their state for longer than "dead". */
+START_TEST(a_slow_load_is_no_death)
+{
+    struct colo_pair c;
+    const struct colo_hv_ops *real;
+
+    memset(&model, 0, sizeof(model));
+    model.c = &c;
+    colo_init(&c);
+    c.t.p.config.commit_ms = 5000;
+    colo_open(&c);
+    real = colo__hv_ops(c.t.s.hv);
+    model.ops = *real;
+    model.real = real->machine;
+    model.machine = *real->machine;
+    model.machine.set = slow_set;
+    model.machine.set_beat = model_set_beat;
+    model.ops.machine = &model.machine;
+    *(const struct colo_hv_ops **)c.t.s.hv = &model.ops;
+    pair_protected(&c.t, 3);
+    model.slow = true;
+    pair_until(&c.t, 15000, !model.slow);
+    pair_protected(&c.t, c.t.p.checkpoints + 3);
+    ck_assert_msg(c.t.p.rc == 1, "%s", c.t.p.err.text);
+    pair_close(&c.t);
+}
+END_TEST
+
 /* It ended by itself, and the primary is lost before a checkpoint undoes it. */
 START_TEST(a_replica_that_has_ended_is_not_started)
 {
@@ -462,5 +524,5 @@ PURE_MAIN("session-colo-faults", primary_calls_fail, secondary_calls_fail,
           the_audit_finds_and_repairs, live_rounds, one_does_not_stop,
           somebody_suspends_one, the_replica_is_destroyed,
           a_twin_lost_while_loading, a_load_that_fails_in_a_takeover,
-          a_replica_that_has_ended_is_not_started,
+          a_slow_load_is_no_death, a_replica_that_has_ended_is_not_started,
           a_replica_with_a_card_that_nobody_told_of)
