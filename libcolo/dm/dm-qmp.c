@@ -24,6 +24,7 @@
 #define NODE_PREFIX "colo-ds-" /* our block nodes, of this and past clients */
 #define JOB_PREFIX "colo-load-"
 #define ENDING_US 500000       /* a killed QEMU has closed all by then */
+#define EVENTS_MAX 64          /* taken in at a time */
 #define MAGIC "QEVM"           /* what a device state begins with */
 
 struct dm_qmp {
@@ -40,6 +41,8 @@ struct dm_qmp {
     uint64_t node, job;      /* numbers in their names, counting up */
     bool has_job;            /* to be dismissed once it has concluded */
     bool concluded;
+    bool stopped;            /* by us, and not let go on since */
+    bool resumed;            /* by somebody else, after that */
 };
 
 static uint64_t deadline(const struct dm_qmp *dm)
@@ -67,13 +70,15 @@ static bool name_number(const char *name, const char *prefix, uint64_t *ret)
     return !errno && !*end;
 }
 
-/* event handler: the end of our job */
+/* event handler: the end of our job, and what others do */
 static void take_event(void *user, const char *name, yajl_val data)
 {
     struct dm_qmp *dm = user;
     const char *status;
     uint64_t job;
 
+    if (!strcmp(name, "RESUME"))
+        dm->resumed = dm->stopped;
     if (strcmp(name, "JOB_STATUS_CHANGE"))
         return;
     status = colo__qmp_text(data, "status");
@@ -132,8 +137,12 @@ static int dm_stop(struct colo_dm *base, struct colo_error *err)
 {
     struct dm_qmp *dm = of(base);
     uint64_t until = colo__now_us(&colo__clock_monotonic) + dm->stop_us;
+    int rc = colo__qmp_run(dm->qmp, "stop", -1, NULL, until, NULL, err);
 
-    return colo__qmp_run(dm->qmp, "stop", -1, NULL, until, NULL, err);
+    /* whatever was told before that answer is over */
+    dm->stopped = !rc;
+    dm->resumed = false;
+    return rc;
 }
 
 static void dm_set_beat(struct colo_dm *base, void (*beat)(void *user),
@@ -159,6 +168,7 @@ static int dm_cont(struct colo_dm *base, struct colo_error *err)
     if (dm->unusable)
         return colo__fail(err, COLO_E_HV, 0, "dm", "the devices have no "
                           "whole state: the last load failed");
+    dm->stopped = false;
     rc = colo__qmp_run(dm->qmp, "cont", -1, NULL, until, NULL, err);
     if (!rc)
         rc = get_status(dm, until, &running, state, sizeof(state), err);
@@ -166,6 +176,18 @@ static int dm_cont(struct colo_dm *base, struct colo_error *err)
         rc = colo__fail(err, COLO_E_HV, 0, "dm",
                         "QEMU does not go on: its state is %s", state);
     return rc;
+}
+
+static bool dm_resumed(struct colo_dm *base)
+{
+    struct dm_qmp *dm = of(base);
+
+    for (int i = 0; i < EVENTS_MAX; i++) {
+        if (colo__qmp_wait(dm->qmp, colo__now_us(&colo__clock_monotonic),
+                           NULL))
+            break; /* that is all, or its monitor tells no more */
+    }
+    return dm->resumed;
 }
 
 /* ---- its end ------------------------------------------------------------ */
@@ -497,6 +519,7 @@ static const struct colo_dm_ops qmp_ops = {
     .load = dm_load,
     .cont = dm_cont,
     .set_beat = dm_set_beat,
+    .resumed = dm_resumed,
     .fd = dm_fd,
     .gone = dm_gone,
 };

@@ -10,7 +10,7 @@
  * is read: stopping drains what devices still write into the guest's memory.
  * Order, secondary: open, (stop, load, [cont])*, close.
  *
- * fd and gone are for any time.
+ * resumed, fd and gone are for any time.
  *
  * All calls are synchronous, end by the deadline that open was given, and leave
  * the device model usable or say COLO_E_HV.  Called where hv is called: one
@@ -47,6 +47,9 @@ struct colo_dm_ops {
      * disks have not yet, may then take stop_ms. */
     void (*set_beat)(struct colo_dm *dm, void (*beat)(void *user), void *user,
                      uint32_t stop_ms);
+    /* resumed - somebody else has let the devices go on since stop, by what has
+     * been told: nothing is asked, and nothing waited for */
+    bool (*resumed)(struct colo_dm *dm);
     /* fd - EPOLLRDHUP on it, and nothing else, says: look at gone */
     int (*fd)(struct colo_dm *dm);
     /* gone - the device model has ended: nothing brings this guest's devices

@@ -196,6 +196,13 @@ int colo__hv_xen_devices_still(struct colo_hv_xen *hv, struct colo_error *err)
     return rc;
 }
 
+bool colo__hv_xen_devices_resumed(const struct colo_hv_xen *hv)
+{
+    struct colo_dm *dm = hv->is_secondary ? hv->devices.dm : NULL;
+
+    return dm && colo__dm_ops(dm)->resumed && colo__dm_ops(dm)->resumed(dm);
+}
+
 /* A guest whose devices stand still is a guest that hangs. */
 int colo__hv_xen_devices_cont(struct colo_hv_xen *hv, struct colo_error *err)
 {

@@ -321,6 +321,34 @@ START_TEST(test_slow_stop)
 }
 END_TEST
 
+/* Somebody takes a replica for a guest, and lets its devices go on. */
+START_TEST(test_resumed_by_others)
+{
+    struct colo_dm *dm = open_dm(&b, TIMEOUT_MS);
+    const struct colo_dm_ops *ops = colo__dm_ops(dm);
+    struct colo_error err = { 0 };
+    struct colo_qmp *other = NULL;
+
+    ck_assert_int_eq(ops->stop(dm, &err), 0);
+    load(dm, one, one_len);
+    ck_assert(!ops->resumed(dm));
+    ck_assert_msg(!colo__qmp_open(b.monitor2, COLO_NEVER, NULL, NULL, &other,
+                                  &err), "%s", err.text);
+    ck_assert_int_eq(colo__qmp_run(other, "cont", -1, NULL, COLO_NEVER, NULL,
+                                   &err), 0);
+    colo__qmp_close(other);
+    for (int ms = 0; ms < 5000 && !ops->resumed(dm); ms += 5)
+        poll(NULL, 0, 5);
+    ck_assert(ops->resumed(dm));
+    ck_assert_int_eq(ops->stop(dm, &err), 0);
+    ck_assert(!ops->resumed(dm));
+    cont(dm);
+    poll(NULL, 0, 100);
+    ck_assert(!ops->resumed(dm));
+    ops->close(dm);
+}
+END_TEST
+
 /* One that hangs, or says things on its own, is not gone. */
 START_TEST(test_ends)
 {
@@ -364,6 +392,7 @@ int main(void)
     tcase_add_test(tc, test_dirty_log_off_meanwhile);
     tcase_add_test(tc, test_hangs);
     tcase_add_test(tc, test_slow_stop);
+    tcase_add_test(tc, test_resumed_by_others);
     tcase_add_test(tc, test_ends);
     suite_add_tcase(s, tc);
     runner = srunner_create(s);

@@ -25,7 +25,7 @@
 /* its device model: stops after the processors, goes on before them */
 struct model {
     const struct colo_dm_ops *ops;
-    bool runs, logs;
+    bool runs, logs, resumed;
 };
 
 static int model_stop(struct colo_dm *dm, struct colo_error *err)
@@ -70,11 +70,17 @@ static bool model_gone(struct colo_dm *dm)
     return false;
 }
 
+static bool model_resumed(struct colo_dm *dm)
+{
+    return ((struct model *)dm)->resumed;
+}
+
 static const struct colo_dm_ops model_ops = {
     .close = model_close,
     .dirty_log = model_log,
     .stop = model_stop,
     .cont = model_cont,
+    .resumed = model_resumed,
     .fd = model_fd,
     .gone = model_gone,
 };
@@ -363,6 +369,11 @@ START_TEST(test_devices_stand_still)
 
     seeded(&t, true);
     ck_assert(!t.model.runs);
+    /* somebody who takes the replica for a guest lets them go on */
+    ck_assert_int_eq(state(&t), COLO_HV_PAUSED);
+    t.model.resumed = true;
+    ck_assert_int_eq(state(&t), COLO_HV_RUNNING);
+    t.model.resumed = false;
     ck_assert_int_eq(t.ops->life->start(t.hv, &t.err), 0);
     ck_assert(t.model.runs);
     end(&t);
