@@ -239,17 +239,17 @@ static bool threads_end(struct colo_disk *d)
     return !d->have_receiver && colo__applier_end(d, CLOSE_MS) == 0;
 }
 
-void colo__disk_close(struct colo_disk *d)
+bool colo__disk_close(struct colo_disk *d)
 {
     if (!d)
-        return;
+        return true;
     if (d->log)
         colo__disk_gone(d);
     if (!threads_end(d)) {
         /* nothing may be freed beneath them; the process ends with them */
         colo__disk_say(d, "the local disk does not answer: what is not applied "
                        "is lost");
-        return;
+        return false;
     }
     colo__disk_end_usage(d);
     colo__elog_close(d->log);
@@ -267,6 +267,7 @@ void colo__disk_close(struct colo_disk *d)
     pthread_cond_destroy(&d->cond);
     pthread_mutex_destroy(&d->lock);
     free(d);
+    return true;
 }
 
 uint64_t colo__disk_size(const struct colo_disk *d)

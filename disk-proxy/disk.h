@@ -50,8 +50,10 @@ int colo__disk_open(const struct colo_disk_config *config,
  * new generation. */
 int colo__disk_in_place(struct colo_disk *disk, struct colo_error *err);
 
-/* colo__disk_close - as stop, and finish what is committed; NULL is fine. */
-void colo__disk_close(struct colo_disk *disk);
+/* colo__disk_close - as stop, and finish what is committed; NULL is fine.
+ * Returns  false: the local disk holds a thread that uses it and config.user
+ *          still, so nothing was freed: the process must end. */
+bool colo__disk_close(struct colo_disk *disk);
 
 uint64_t colo__disk_size(const struct colo_disk *disk);
 uint32_t colo__disk_align(const struct colo_disk *disk);

@@ -225,8 +225,8 @@ static int colo_after_fork(void)
 static void colo_cleanup(void)
 {
     colo__control_end(control);
-    colo__disk_close(disk);
-    colo__control_close(control);
+    if (colo__disk_close(disk)) /* else it may still talk to it */
+        colo__control_close(control);
     disk = NULL;
     control = NULL;
 }
