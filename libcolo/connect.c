@@ -10,6 +10,17 @@
 #include "hv/watchdog.h"
 #include "session-internal.h"
 
+static int lend_link(struct colo_session *s, struct colo_error *err)
+{
+    struct colo_link *link = s->parts.control;
+    const struct colo_link_ops *ops = colo__link_ops(link);
+    uint8_t secret[COLO_LINK_SECRET];
+    bool has_secret = ops->secret && !ops->secret(link, secret, err);
+
+    return colo__watchdog_lend(s->parts.watchdog_fd, ops->fd(link),
+                               has_secret ? secret : NULL, err);
+}
+
 static void have_links(struct colo_session *s)
 {
     struct colo_link *link = s->parts.control;
@@ -18,8 +29,7 @@ static void have_links(struct colo_session *s)
 
     /* Should this process be killed, the watchdog keeps the link from
      * looking as if the host had died. */
-    if (s->parts.watchdog_fd >= 0 &&
-        colo__watchdog_lend(s->parts.watchdog_fd, fd, &err)) {
+    if (s->parts.watchdog_fd >= 0 && lend_link(s, &err)) {
         colo__session_error(s, &err);
         return;
     }

@@ -60,6 +60,16 @@ void colo__control_send_back(struct colo_session *s, uint32_t type,
     s->link_dead = dead;
 }
 
+void colo__control_part(struct colo_session *s)
+{
+    struct colo_link *link = s->parts.control;
+    const struct colo_link_ops *ops = link ? colo__link_ops(link) : NULL;
+    uint8_t secret[COLO_LINK_SECRET];
+
+    if (ops && ops->part && !ops->secret(link, secret, NULL))
+        ops->part(link, secret, sizeof(secret));
+}
+
 bool colo__control_look_back(struct colo_session *s)
 {
     s->has_word = false;

@@ -159,9 +159,11 @@ static int start_guest(struct colo_session *s, struct colo_error *err)
         return rc;
     s->s.replica = false; /* it is the guest now: never destroyed by us */
     /* a primary that was only held up goes on where it stood when it comes
-     * back, and finds this before anything else */
-    if (s->silent)
+     * back, and finds this before anything else; or is killed instead */
+    if (s->silent) {
         colo__control_send_back(s, COLO_MSG_STOP, 1, "");
+        colo__control_part(s);
+    }
     rc = colo__secondary_failover(s, COLO_FAILOVER_COMPLETED, err);
     if (rc)
         return rc;

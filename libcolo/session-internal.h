@@ -263,6 +263,9 @@ void colo__control_send(struct colo_session *s, uint32_t type, uint64_t epoch,
  * been held up, and reads it when it comes back */
 void colo__control_send_back(struct colo_session *s, uint32_t type,
                              uint64_t value, const char *text);
+/* behind it, for a watchdog whose session never reads again: nothing more is
+ * said on this link */
+void colo__control_part(struct colo_session *s);
 /* And the other way round: what has it said since?  To be asked before this
  * side goes on as if it were dead.  True: it goes on itself, or wants to; the
  * event for that is raised. */

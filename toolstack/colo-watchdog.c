@@ -7,7 +7,9 @@
  * made to go on, its writes are no longer tracked, what its network buffers
  * hold is let out and they are taken away, and the session's nodes are removed.
  * A session that was killed while it ended its guest for the peer has said so
- * before ('y'): then the guest is destroyed and nothing of it is let out.
+ * before ('y'), and a peer that took over from one that was only held up says
+ * so behind all else (watchdog.h): then the guest is destroyed and nothing of
+ * it is let out.
  * Started before anything else; nothing but SIGKILL ends it early.
  */
 #include <errno.h>
@@ -197,8 +199,7 @@ int main(int argc, char **argv)
     if (end == COLO_WATCHDOG_DIED)
         colo__watchdog_last_words(control);
     syslog(LOG_WARNING, "the session of domain %lu has died%s", domid,
-           end == COLO_WATCHDOG_YIELDED ? " while it gave the guest to its peer"
-                                        : "");
+           end == COLO_WATCHDOG_YIELDED ? ", and the guest is its peer's" : "");
     if (end == COLO_WATCHDOG_YIELDED)
         rc = end_guest((uint32_t)domid, argv[2], session, &log, &err);
     else

@@ -9,10 +9,13 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "../link/link.h"
 #include "spawn.h"
 #include "watchdog.h"
 
 #define DISARM_MS 1000
+/* What is looked through: a peer that says more has not gone silent. */
+#define LOOK_BYTES (1024u * 1024u)
 
 int colo__watchdog_start(uint32_t domid, const char *uuid,
                          const char *libexecdir, int *ret_fd, pid_t *ret_pid,
@@ -45,8 +48,10 @@ int colo__watchdog_start(uint32_t domid, const char *uuid,
     return 0;
 }
 
-int colo__watchdog_lend(int fd, int control_fd, struct colo_error *err)
+int colo__watchdog_lend(int fd, int control_fd, const uint8_t *secret,
+                        struct colo_error *err)
 {
+    uint8_t told[1 + COLO_LINK_SECRET] = { 's' };
     union {
         struct cmsghdr align;
         char space[CMSG_SPACE(sizeof(int))];
@@ -68,6 +73,13 @@ int colo__watchdog_lend(int fd, int control_fd, struct colo_error *err)
     if (sendmsg(fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT) != 1)
         return colo__fail(err, COLO_E_SYS, errno, "watchdog",
                           "the watchdog does not take the link");
+    if (!secret)
+        return 0;
+    memcpy(told + 1, secret, COLO_LINK_SECRET);
+    if (send(fd, told, sizeof(told), MSG_NOSIGNAL | MSG_DONTWAIT) !=
+        sizeof(told))
+        return colo__fail(err, COLO_E_SYS, errno, "watchdog",
+                          "the watchdog does not take the link's secret");
     return 0;
 }
 
@@ -106,9 +118,39 @@ static ssize_t read_word(int fd, char *word, int *ret_control)
     return r;
 }
 
+/* Nobody reads that link any more.  Only the peer knows the secret, so no other
+ * can end the guest with it. */
+static bool peer_has_taken_over(int control, const uint8_t *secret)
+{
+    uint8_t buf[16384];
+    size_t have = 0;
+
+    for (size_t total = 0; total < LOOK_BYTES;) {
+        ssize_t r = recv(control, buf + have, sizeof(buf) - have,
+                         MSG_DONTWAIT);
+
+        if (r < 0 && errno == EINTR)
+            continue;
+        if (r <= 0)
+            return false;
+        total += (size_t)r;
+        have += (size_t)r;
+        if (memmem(buf, have, secret, COLO_LINK_SECRET))
+            return true;
+        if (have >= COLO_LINK_SECRET) { /* it may come in two pieces */
+            memmove(buf, buf + have - (COLO_LINK_SECRET - 1),
+                    COLO_LINK_SECRET - 1);
+            have = COLO_LINK_SECRET - 1;
+        }
+    }
+    return false;
+}
+
 enum colo_watchdog_end colo__watchdog_wait(int fd, int *ret_control)
 {
     enum colo_watchdog_end end = COLO_WATCHDOG_DIED;
+    uint8_t secret[COLO_LINK_SECRET];
+    bool have_secret = false;
     char word = 0;
 
     *ret_control = -1;
@@ -119,7 +161,13 @@ enum colo_watchdog_end colo__watchdog_wait(int fd, int *ret_control)
             end = COLO_WATCHDOG_YIELDED;
         else if (word == 'k') /* keeps it after all */
             end = COLO_WATCHDOG_DIED;
+        else if (word == 's')
+            have_secret = recv(fd, secret, sizeof(secret), MSG_WAITALL) ==
+                          (ssize_t)sizeof(secret);
     }
+    if (end == COLO_WATCHDOG_DIED && have_secret && *ret_control >= 0 &&
+        peer_has_taken_over(*ret_control, secret))
+        end = COLO_WATCHDOG_YIELDED;
     return end;
 }
 

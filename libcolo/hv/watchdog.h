@@ -25,9 +25,13 @@ int colo__watchdog_start(uint32_t domid, const char *uuid,
  * descriptor.  While it holds it, a killed session does not look to the peer
  * like a dead host; the watchdog then writes COLO_LAST_WORDS bytes of 0xff
  * there, which no peer can take for anything valid: it ends without taking
- * over. */
+ * over.  A peer that has taken over already ends what it sends with the secret
+ * of the link: a session that was held up, and killed before it could read
+ * that, has lost its guest to the peer.
+ * Shape    secret: COLO_LINK_SECRET bytes, NULL: the link has none. */
 #define COLO_LAST_WORDS 20480 /* more than a TLS record or a message needs */
-int colo__watchdog_lend(int fd, int control_fd, struct colo_error *err);
+int colo__watchdog_lend(int fd, int control_fd, const uint8_t *secret,
+                        struct colo_error *err);
 
 /* colo__watchdog_yield - the other side has the guest, or gets it, and counts
  * on its end here: should the session be killed from now on, the guest is
@@ -40,7 +44,8 @@ void colo__watchdog_yield(int fd, bool yields);
 enum colo_watchdog_end {
     COLO_WATCHDOG_DISARMED,     /* there is nothing to do */
     COLO_WATCHDOG_DIED,         /* the session: its guest goes on here */
-    COLO_WATCHDOG_YIELDED,      /* likewise, but its guest is the peer's */
+    COLO_WATCHDOG_YIELDED,      /* likewise, but its guest is the peer's: it
+                                   said so, or the peer did */
 };
 
 /* colo__watchdog_wait - until the session is over.

@@ -332,6 +332,34 @@ static size_t tls_pending(struct colo_link *link)
     return n;
 }
 
+/* TLS's own way to make one: it says nothing of the keys. */
+static int tls_secret(struct colo_link *link, uint8_t *ret,
+                      struct colo_error *err)
+{
+    static const char label[] = "EXPORTER-libcolo-taken-over";
+    struct link_tls *l = of(link);
+    int r;
+
+    pthread_mutex_lock(&l->lock);
+    r = gnutls_prf_rfc5705(l->session, sizeof(label) - 1, label, 0, NULL,
+                           COLO_LINK_SECRET, (char *)ret);
+    pthread_mutex_unlock(&l->lock);
+    if (r < 0)
+        return colo__fail(err, COLO_E_SYS, 0, WHERE, "no secret: %s",
+                          gnutls_strerror(r));
+    return 0;
+}
+
+static void tls_part(struct colo_link *link, const void *data, size_t len)
+{
+    struct link_tls *l = of(link);
+
+    pthread_mutex_lock(&l->lock);
+    if (gnutls_bye(l->session, GNUTLS_SHUT_WR) >= 0)
+        (void)!send(l->base.fd, data, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+    pthread_mutex_unlock(&l->lock);
+}
+
 static const struct colo_link_ops tls_ops = {
     .close = tls_close,
     .fd = colo__link_get_fd,
@@ -339,6 +367,8 @@ static const struct colo_link_ops tls_ops = {
     .recv = tls_recv,
     .pending = tls_pending,
     .shutdown = colo__link_shutdown,
+    .secret = tls_secret,
+    .part = tls_part,
 };
 
 /* ---- the handshake ----------------------------------------------------- */

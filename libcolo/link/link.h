@@ -12,6 +12,8 @@
 
 #include "../internal.h"
 
+#define COLO_LINK_SECRET 32
+
 struct colo_link; /* starts with const struct colo_link_ops *ops */
 
 struct colo_link_ops {
@@ -33,6 +35,12 @@ struct colo_link_ops {
      * nothing is there, need not ask: then none is read ahead. */
     size_t (*pending)(struct colo_link *link);
     void (*shutdown)(struct colo_link *link);
+    /* secret - COLO_LINK_SECRET bytes that both ends of this connection know
+     * and nobody between them.  0, COLO_E_*; NULL: there are none. */
+    int (*secret)(struct colo_link *link, uint8_t *ret, struct colo_error *err);
+    /* part - the orderly end of what we send, and then bytes that only who has
+     * the peer's descriptor finds.  One try.  NULL: cannot. */
+    void (*part)(struct colo_link *link, const void *data, size_t len);
 };
 
 static inline const struct colo_link_ops *colo__link_ops(struct colo_link *l)

@@ -236,7 +236,7 @@ int host_armed(void *user, const char *name, int fd, struct colo_error *err)
         close(pair[1]);
         return colo__fail(err, COLO_E_SYS, e, WHERE, "%s", host->guard);
     }
-    rc = colo__watchdog_lend(pair[1], fd, err);
+    rc = colo__watchdog_lend(pair[1], fd, NULL, err);
     host->guard_fd = pair[1];
     host->guard_pid = pid;
     return rc;

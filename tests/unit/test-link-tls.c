@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <sys/ioctl.h>
 
+#include "hv/watchdog.h"
 #include "link-common-tests.h"
 
 static const uint8_t key[32] = { 1, 2, 3 };
@@ -313,6 +314,78 @@ START_TEST(test_last_words)
 }
 END_TEST
 
+/* What the watchdog of link makes of a session that dies now. */
+static enum colo_watchdog_end watch(struct colo_link *link,
+                                    const uint8_t *secret)
+{
+    enum colo_watchdog_end end;
+    struct colo_error err;
+    int pair[2], control;
+
+    unix_pair(pair);
+    ck_assert_int_eq(colo__watchdog_lend(pair[0],
+                                         colo__link_ops(link)->fd(link),
+                                         secret, &err), 0);
+    close(pair[0]);
+    end = colo__watchdog_wait(pair[1], &control);
+    ck_assert_int_ge(control, 0);
+    close(control);
+    close(pair[1]);
+    return end;
+}
+
+/* A backup has taken over from a primary that was held up and is killed before
+ * it reads of it: only the peer can say so.  read: it was not killed. */
+START_TEST(test_taken_over)
+{
+    uint8_t ours[COLO_LINK_SECRET], theirs[COLO_LINK_SECRET], b[8];
+    static uint8_t noise[40000];
+    const struct colo_link_ops *ops;
+    struct colo_link *l[2];
+    struct colo_error err;
+    size_t len;
+
+    for (int read = 0; read < 2; read++) {
+        make_pair(l);
+        ops = colo__link_ops(l[0]);
+        ck_assert_int_eq(ops->secret(l[0], ours, &err), 0);
+        ck_assert_int_eq(ops->secret(l[1], theirs, &err), 0);
+        ck_assert_mem_eq(ours, theirs, sizeof(ours));
+        ck_assert_int_eq(watch(l[0], ours), COLO_WATCHDOG_DIED);
+        ck_assert_int_eq(link_send(l[1], "stop", 4, 1000, &err), 0);
+        ops->part(l[1], theirs, sizeof(theirs));
+        ck_assert_int_ne(link_send(l[1], "more", 4, 1000, &err), 0);
+        sleep_ms(200 * SLOW); /* nobody waits for what comes late */
+        if (read) {
+            ck_assert_int_eq(link_recv(l[0], b, sizeof(b), 1000, &len, &err),
+                             0);
+            ck_assert_uint_eq(len, 4);
+            ck_assert_int_eq(link_recv(l[0], b, sizeof(b), 1000, &len, &err),
+                             COLO_E_PEER);
+        } else {
+            ck_assert_int_eq(watch(l[0], ours), COLO_WATCHDOG_YIELDED);
+        }
+        link_close(l[0]);
+        link_close(l[1]);
+    }
+    /* of another connection, or none at all; behind much else */
+    make_pair(l);
+    ops->part(l[1], theirs, sizeof(theirs));
+    sleep_ms(200 * SLOW);
+    ck_assert_int_eq(ops->secret(l[0], ours, &err), 0);
+    ck_assert_int_eq(watch(l[0], ours), COLO_WATCHDOG_DIED);
+    ck_assert_int_eq(watch(l[0], NULL), COLO_WATCHDOG_DIED);
+    ck_assert_int_eq(send(ops->fd(l[1]), noise, sizeof(noise), 0),
+                     sizeof(noise));
+    ck_assert_int_eq(send(ops->fd(l[1]), ours, sizeof(ours), 0),
+                     sizeof(ours));
+    sleep_ms(200 * SLOW);
+    ck_assert_int_eq(watch(l[0], ours), COLO_WATCHDOG_YIELDED);
+    link_close(l[0]);
+    link_close(l[1]);
+}
+END_TEST
+
 /* Somebody writes into the connection. */
 START_TEST(test_forged_record)
 {
@@ -341,7 +414,8 @@ int main(void)
     const TTest *const tests[] = {
         COMMON_TESTS, test_pending, test_read_ahead, test_no_read_ahead,
         test_part_of_a_record_ahead, test_key_update_ahead, test_truncated,
-        test_cut_within_record, test_last_words, test_forged_record, NULL,
+        test_cut_within_record, test_last_words, test_taken_over,
+        test_forged_record, NULL,
     };
 
     return run_suite("link-tls", tests);

@@ -6,10 +6,12 @@
  */
 #include <poll.h>
 #include <pthread.h>
+#include <sys/socket.h>
 
 #include "session-arbiter.h"
 #include "session-follower.h"
 
+#include "hv/watchdog.h"
 #include "pure-common.h"
 
 /* what is slow takes longer than "dead", in parts that do not */
@@ -255,6 +257,57 @@ START_TEST(a_primary_that_was_held_up)
 }
 END_TEST
 
+static int some_secret(struct colo_link *link, uint8_t *ret,
+                       struct colo_error *err)
+{
+    (void)link, (void)err;
+    memset(ret, 0xa5, COLO_LINK_SECRET);
+    return 0;
+}
+
+static void part(struct colo_link *link, const void *data, size_t len)
+{
+    ck_assert_int_eq(send(colo__link_ops(link)->fd(link), data, len,
+                          MSG_NOSIGNAL), (ssize_t)len);
+}
+
+/* Likewise, but it is killed and does not come back: its watchdog hears of the
+ * takeover. */
+START_TEST(a_primary_that_was_killed_instead)
+{
+    struct colo_link_ops ops;
+    struct colo_link *link;
+    struct session_pair t;
+    struct colo_error err;
+    uint8_t secret[COLO_LINK_SECRET];
+    int words[2], control;
+
+    pair_init(&t);
+    pair_open(&t, NULL, NULL);
+    pair_protected(&t, 5);
+    link = t.s.session->parts.control;
+    ops = *colo__link_ops(link);
+    ops.secret = some_secret;
+    ops.part = part;
+    *(const struct colo_link_ops **)link = &ops;
+    alone(&t.s);
+    ck_assert_msg(t.s.rc == 0, "%s", t.s.err.text);
+    ck_assert_uint_eq(sim_hv_calls(t.s.hv, SIM_OP_START), 1);
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, words), 0);
+    (void)some_secret(NULL, secret, NULL);
+    link = t.p.session->parts.control;
+    ck_assert_int_eq(colo__watchdog_lend(words[0],
+                                         colo__link_ops(link)->fd(link),
+                                         secret, &err), 0);
+    close(words[0]);
+    ck_assert_int_eq(colo__watchdog_wait(words[1], &control),
+                     COLO_WATCHDOG_YIELDED);
+    close(control);
+    close(words[1]);
+    pair_close(&t);
+}
+END_TEST
+
 /* ---- words that cross ------------------------------------------------------ */
 
 /* The primary comes back, and goes on alone, while a disk keeps the backup from
@@ -324,5 +377,5 @@ END_TEST
 
 PURE_MAIN("session-slow", a_slow_mark_is_no_death, a_long_copy_is_no_death,
           a_slow_stop_is_no_death, a_backup_that_was_held_up,
-          a_primary_that_was_held_up, a_takeover_that_comes_late,
-          an_answer_that_comes_late)
+          a_primary_that_was_held_up, a_primary_that_was_killed_instead,
+          a_takeover_that_comes_late, an_answer_that_comes_late)
