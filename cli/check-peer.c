@@ -34,13 +34,16 @@ static void say_status(int status, char *buf, size_t cap)
 }
 
 /* 127 says that there is no such command, or that ld.so lacks a library of it,
- * as after an upgrade of Xen.  Asked apart: any shell has a word for it. */
+ * as after an upgrade of Xen.  Asked apart: any shell has a word for it.  Which
+ * of several words is the command's name is not known here. */
 static int look_for(const char *ssh, const char *remote, const char *host,
                     int cancel_fd)
 {
     char command[600], *answer = NULL;
     int status;
 
+    if (strchr(remote, ' '))
+        return CLI_FAILED;
     snprintf(command, sizeof(command), "command -v %s", remote);
     status = cli_capture(ssh, host, command, PEER_MS, cancel_fd, &answer);
     free(answer);

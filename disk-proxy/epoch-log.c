@@ -298,8 +298,10 @@ int colo__elog_read(struct colo_elog *log, struct colo_backing *b, void *buf,
     }
     if (!r)
         r = colo__backing_read(b, buf, len, offset);
-    for (size_t i = 0; i < len && !r; i++)
-        out[i] = said[i] ? over[i] : out[i];
+    for (size_t i = 0; !r && i < len; i++) {
+        if (said[i])
+            out[i] = over[i];
+    }
     free(over);
     free(said);
     return r;

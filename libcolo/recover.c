@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "../net-proxy/netbuf.h"
+#include "../xenstore/owner.h"
 #include "../xenstore/sessions.h"
 #include "hv/watchdog.h"
 #include "recover.h"
@@ -106,7 +107,8 @@ static int recover_domain(struct recovery *r,
 static int recover_one(void *user, const struct colo_session_node *node)
 {
     struct recovery *r = user;
-    char path[80];
+    struct colo_owner owner;
+    char path[80], text[64];
     int rc = 0;
 
     if (node->alive)
@@ -120,6 +122,10 @@ static int recover_one(void *user, const struct colo_session_node *node)
         r->rc = rc;
         return 0; /* the node stays, so that the next try finds it */
     }
+    /* that took a while: a new session may have taken the place */
+    read_node(r, node, COLO_XS_OWNER, text, sizeof(text));
+    if (!colo__xs_owner_parse(text, &owner, NULL) && colo__owner_alive(&owner))
+        return 0;
     snprintf(path, sizeof(path), "/libcolo/%s", node->uuid);
     rc = colo__store_ops(r->store)->remove(r->store, path, r->err);
     if (rc)

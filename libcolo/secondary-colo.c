@@ -129,8 +129,8 @@ static void keep_unloaded(struct colo_session *s)
     s->s.kept = true;
     snprintf(text, sizeof(text), "the replica (domain %u) cannot be given its "
              "state; it is left standing still with the memory and disks of "
-             "epoch %llu, until the next `colo` command: `xl dump-core` saves "
-             "what it has", s->info.domid,
+             "epoch %llu, until the next `colo` or `colo-xl` command: `xl "
+             "dump-core` saves what it has", s->info.domid,
              (unsigned long long)s->s.receive.expect);
     colo__session_warn(s, text);
 }

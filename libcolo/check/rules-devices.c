@@ -55,7 +55,7 @@ static void check_disk(struct walk *walk, const char *backend)
     char mode[8], script[160], name[40], type[16], params[1024];
     char target_buf[COLO_DM_NAME_MAX], way_out[320];
     const char *target;
-    bool qdisk = strstr(backend, "/backend/qdisk/");
+    bool qdisk = strstr(backend, "/backend/qdisk/"), read_only;
 
     read_below(walk, backend, "mode", mode, sizeof(mode));
     read_below(walk, backend, "script", script, sizeof(script));
@@ -63,14 +63,15 @@ static void check_disk(struct walk *walk, const char *backend)
     read_below(walk, backend, "device-type", type, sizeof(type));
     read_below(walk, backend, "params", params, sizeof(params));
     target = qdisk ? NULL : colo__disk_target(script, params, target_buf);
-    if (target) {
+    read_only = mode[0] == 'r' || !strcmp(type, "cdrom");
+    if (target && !read_only) {
         colo__check_say(walk->out, OK, "disk", "",
                         "disk %s is replicated by a proxy", name);
         colo__check_say(walk->out, OK, "disk-needed", "", "%" PRIu64 " bytes "
                         "are needed at %s", colo__check_disk_size(target),
                         target);
         walk->disks++;
-    } else if (mode[0] == 'r')
+    } else if (read_only)
         colo__check_say(walk->out, WARNING, "disk-read-only", "see that the "
                         "backup has the same content under the same name",
                         "disk %s is read-only and is not copied", name);

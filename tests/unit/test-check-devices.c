@@ -101,6 +101,16 @@ START_TEST(test_disks)
     ck_assert_int_eq(found_result(&found, "disk-read-only"),
                      COLO_CHECK_WARNING);
     ck_assert_int_eq(found_result(&found, "disk"), COLO_CHECK_OK);
+    /* one that nobody writes needs no copy, whoever serves it */
+    setup();
+    backend = device("vbd", "51744", 0);
+    below(backend, "mode", "r");
+    below(backend, "script", "/etc/xen/scripts/block-colo");
+    look(&found, true);
+    ck_assert_int_eq(found.out.refused, 0);
+    ck_assert_int_eq(found_result(&found, "disk-read-only"),
+                     COLO_CHECK_WARNING);
+    ck_assert_int_eq(found_result(&found, "disk-needed"), -1);
 }
 END_TEST
 
