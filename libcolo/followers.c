@@ -129,6 +129,8 @@ bool colo__followers_speaking(struct colo_session *s)
     struct colo_error err;
     int rc = colo__followers_pending(s, &err);
 
+    if (s->s.spoke)
+        return true; /* what they say now is nobody's */
     if (rc > 0 && colo__now_us(s->clock) < s->state_deadline_us)
         return false;
     if (rc > 0)
@@ -136,6 +138,7 @@ bool colo__followers_speaking(struct colo_session *s)
                    "what lets its output out does not answer");
     if (rc)
         warn_it_runs(s, &err);
+    s->s.spoke = true;
     return true;
 }
 
@@ -169,7 +172,8 @@ int colo__followers_pending(struct colo_session *s, struct colo_error *err)
 /* Wait for something that a follower may have to say, at most until then. */
 static void wait_for_followers(struct colo_session *s, uint64_t until_us)
 {
-    struct pollfd pfds[COLO_MAX_REPLICATION];
+    struct pollfd pfds[COLO_MAX_REPLICATION + 1];
+    struct colo_store *store = s->publish ? s->parts.store : NULL;
     uint64_t now = colo__now_us(s->clock);
     int n = 0, ms = (int)((until_us - now) / 1000) + 1;
 
@@ -187,7 +191,11 @@ static void wait_for_followers(struct colo_session *s, uint64_t until_us)
         else
             ms = 1; /* this one can only be asked */
     }
-    (void)poll(pfds, (nfds_t)n, ms);
+    /* not all of them have a socket */
+    pfds[n].fd = store ? colo__store_ops(store)->fd(store) : -1;
+    pfds[n].events = POLLIN;
+    if (poll(pfds, (nfds_t)n + 1, ms) > 0 && (pfds[n].revents & POLLIN))
+        colo__session_read_store(s);
 }
 
 int colo__followers_settle(struct colo_session *s, uint32_t limit_ms,

@@ -124,7 +124,7 @@ static void keep_unloaded(struct colo_session *s)
 {
     char text[256];
 
-    if ((!s->link_dead && !s->s.primary_ended) || colo__control_look_back(s))
+    if (colo__control_look_back(s))
         return;
     s->s.kept = true;
     snprintf(text, sizeof(text), "the replica (domain %u) cannot be given its "
@@ -140,18 +140,19 @@ static void keep_unloaded(struct colo_session *s)
 static int load(struct colo_session *s, struct colo_error *err)
 {
     const struct colo_epoch *e = &s->s.receive.epoch;
-    bool relaunch = s->failover == COLO_FAILOVER_RELAUNCH;
+    bool only_copy = s->failover == COLO_FAILOVER_RELAUNCH &&
+                     (s->link_dead || s->s.primary_ended);
     int rc;
 
     for (int i = 1;; i++) {
         rc = colo__session_hv(s)->machine->set(s->parts.hv, e->state,
                                                e->state_len, err);
-        if (!rc || !relaunch || i == RELAUNCH_TRIES)
+        if (!rc || !only_copy || i == RELAUNCH_TRIES)
             break;
         colo__session_beat(s);
         (void)poll(NULL, 0, RELAUNCH_PAUSE_MS);
     }
-    if (rc && relaunch)
+    if (rc && only_copy)
         keep_unloaded(s);
     return rc;
 }

@@ -52,6 +52,10 @@ int colo__secondary_ask(struct colo_session *s, struct colo_error *err)
         return colo__fail(err, COLO_E_PEER, 0, "failover",
                           "the primary was lost before the first epoch was "
                           "whole: there is nothing to take over");
+    /* before the primary gives up a guest that is well */
+    if (s->operator_failover && !s->link_dead && s->s.told_end)
+        return colo__fail(err, COLO_E_GUEST, 0, "failover", "the replica has "
+                          "shut down by itself: the guest stays where it is");
     rc = begin_failover(s, err);
     if (rc)
         return rc;

@@ -572,6 +572,7 @@ void colo__secondary_poll(struct colo_session *s)
 {
     struct colo_error err = { 0 };
     uint64_t heard;
+    bool done;
 
     /* bulk data is as good as a heartbeat, and refreshes what waits for it */
     if (s->s.job == COLO_JOB_SEED || s->s.job == COLO_JOB_EPOCH) {
@@ -608,7 +609,9 @@ void colo__secondary_poll(struct colo_session *s)
         colo__secondary_start(s);
         break;
     case COLO_STATE_ACTIVE:
-        if (colo__network_announced(s) && colo__followers_speaking(s))
+        /* both are looked at: an answer that nobody reads wakes us for ever */
+        done = colo__followers_speaking(s);
+        if (colo__network_announced(s) && done)
             colo__session_raise(s, COLO_EV_DONE);
         break;
     case COLO_STATE_ENDING:

@@ -99,6 +99,7 @@ struct colo_secondary {
     bool applied;                       /* LOADING waits for followers only */
     bool told_end;                      /* it shut down by itself: known */
     bool fresh;                         /* it stands where an epoch put it */
+    bool spoke;                         /* what it says is let out */
     bool kept;                          /* it is the only copy, and cannot be
                                            given its state */
 };

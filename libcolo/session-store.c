@@ -11,6 +11,15 @@
 
 /* figures in xenstore are this fresh while checkpoints follow each other */
 #define PUBLISH_US 500000
+#define MARK_LEAST_MS 10000
+
+/* A disk that is slow for once must not be given up for a short commit. */
+static uint64_t mark_ms(const struct colo_config *c)
+{
+    uint64_t ms = (uint64_t)c->stop_ms + c->commit_ms;
+
+    return ms > MARK_LEAST_MS ? ms : MARK_LEAST_MS;
+}
 
 int colo__session_publish(struct colo_session *s, struct colo_error *err)
 {
@@ -28,8 +37,7 @@ int colo__session_publish(struct colo_session *s, struct colo_error *err)
     if (!rc && s->role == COLO_ROLE_PRIMARY)
         colo__replication_xenstore_gives(s->proxies);
     else if (!rc)
-        colo__replication_xenstore_marks(
-            s->proxies, (uint64_t)s->config.stop_ms + s->config.commit_ms);
+        colo__replication_xenstore_marks(s->proxies, mark_ms(&s->config));
     if (!rc)
         rc = colo__followers_add(s, s->proxies, err);
     if (rc)

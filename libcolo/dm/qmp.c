@@ -61,11 +61,12 @@ static int wait_for(struct colo_qmp *qmp, short events, uint64_t deadline_us,
         if (r < 0 && errno != EINTR)
             return breaks(qmp, colo__fail(err, COLO_E_SYS, errno, "qmp",
                                           "cannot poll"));
-        if (qmp->beat)
-            qmp->beat(qmp->beat_user);
         if (r == 0 && ms <= slice)
             return colo__fail(err, COLO_E_TIMEOUT, 0, "qmp",
                               "QEMU does not answer");
+        /* only who really waits: others come here from other threads */
+        if (qmp->beat)
+            qmp->beat(qmp->beat_user);
     }
 }
 
