@@ -65,7 +65,7 @@ is_in() { # STATE NAME HOST: the first words of what libvirt says
     case $(state "$2" "$3") in "$1"*) ;; *) return 1 ;; esac
 }
 must_be() { # STATE NAME HOST
-    until_true 20 "state $1 of $2 on host$3" is_in "$@"
+    until_true 60 "state $1 of $2 on host$3" is_in "$@"
     say "libvirt, host$3: $2 is $(state "$2" "$3")"
 }
 boot() { # NAME HOST
