@@ -294,6 +294,12 @@ static char *read_config(int fd)
     return text;
 }
 
+static void end_link(struct colo_link *link)
+{
+    if (link)
+        colo__link_ops(link)->close(link);
+}
+
 /* 0: the primary is lost.  Nothing else ends so: whoever has started this
  * process takes every other end, that by a signal, too, for one that says
  * nothing of the primary. */
@@ -330,6 +336,8 @@ static int from_primary(char **words)
     if (!rc)
         rc = gate_from_primary(&gate, &err);
     syslog(rc ? LOG_ERR : LOG_WARNING, "%s: %s", words[0], err.text);
+    end_link(gate.bulk);
+    end_link(gate.control);
     free(config);
     return rc ? 1 : 0;
 }
