@@ -131,7 +131,7 @@ static int slow_read(struct colo_hv *hv, const uint64_t *gfns, size_t n,
 {
     if (watched->p.checkpoints >= 4 && slow_reads < 9 && n > 512) {
         slow_reads++;
-        usleep(300000);
+        usleep(400000);
     }
     return real_ops->read(hv, gfns, n, dst, kinds, err);
 }
@@ -145,6 +145,8 @@ START_TEST(a_long_copy_is_no_death)
     watched = &t;
     slow_reads = 0;
     slow_init(&t);
+    /* a sanitizer beside emulated machines keeps us for longer than a second */
+    t.p.config.dead_ms = t.s.config.dead_ms = 3000;
     t.sim.nr_gfns = 10752;
     t.sim.max_gfns = 16384;
     th = slow_open(&t, slow_read, NULL);
