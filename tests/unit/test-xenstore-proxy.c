@@ -644,19 +644,27 @@ START_TEST(session_ends)
 }
 END_TEST
 
-/* What holds output keeps it until the disks go on alone. */
-START_TEST(output_is_let_out_last)
+/* A card and a disk in mode colo; only the disk has marked epoch 1. */
+static struct colo_proxy *marked(int fast)
 {
-    struct colo_proxy *other = join("disk", "xvda", _i);
+    struct colo_proxy *xvda = join("disk", "xvda", fast);
 
-    net = join("net", "vif0", _i);
+    net = join("net", "vif0", fast);
     session();
     ck_assert_int_eq(ops->prepare(rep, COLO_MODE_COLO, &err), 0);
-    answer(other, COLO_PROXY_START, COLO_MODE_COLO, NULL);
+    answer(xvda, COLO_PROXY_START, COLO_MODE_COLO, NULL);
     answer(net, COLO_PROXY_START, COLO_MODE_COLO, NULL);
     ck_assert_int_eq(pending(), 0);
     ck_assert_int_eq(ops->checkpoint(rep, 1, &err), 0);
-    answer(other, COLO_PROXY_CHECKPOINT, 1, NULL);
+    answer(xvda, COLO_PROXY_CHECKPOINT, 1, NULL);
+    return xvda;
+}
+
+/* What holds output keeps it until the disks go on alone. */
+START_TEST(output_is_let_out_last)
+{
+    struct colo_proxy *other = marked(_i);
+
     ck_assert_int_eq(ops->stop(rep, &err), 0);
     /* one that is silent is not waited for here */
     ck_assert_int_eq(next(net).verb, COLO_PROXY_CHECKPOINT);
@@ -677,16 +685,8 @@ END_TEST
 START_TEST(a_takeover_is_heard_last)
 {
     int fast = _i & 1, called_off = _i & 2;
-    struct colo_proxy *other = join("disk", "xvda", fast);
+    struct colo_proxy *other = marked(fast);
 
-    net = join("net", "vif0", fast);
-    session();
-    ck_assert_int_eq(ops->prepare(rep, COLO_MODE_COLO, &err), 0);
-    answer(other, COLO_PROXY_START, COLO_MODE_COLO, NULL);
-    answer(net, COLO_PROXY_START, COLO_MODE_COLO, NULL);
-    ck_assert_int_eq(pending(), 0);
-    ck_assert_int_eq(ops->checkpoint(rep, 1, &err), 0);
-    answer(other, COLO_PROXY_CHECKPOINT, 1, NULL);
     ck_assert_int_eq(ops->failover(rep, &err), 0);
     /* a mark that it has not answered keeps nobody */
     ck_assert_int_eq(next(net).verb, COLO_PROXY_CHECKPOINT);
