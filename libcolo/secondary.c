@@ -174,7 +174,9 @@ static void check_whole(struct colo_session *s)
 int colo__secondary_check_paused(struct colo_session *s,
                                  struct colo_error *err)
 {
+    const struct colo_life_ops *life = colo__session_hv(s)->life;
     struct colo_hv_info info;
+    bool go_on;
     int rc;
 
     if (colo__both_run(s) || s->info.streamed)
@@ -182,8 +184,10 @@ int colo__secondary_check_paused(struct colo_session *s,
     rc = colo__session_hv(s)->info(s->parts.hv, &info, err);
     if (rc)
         return rc;
-    if (info.state == COLO_HV_PAUSED || info.state == COLO_HV_GONE)
-        return 0; /* gone: a failure of its own */
+    go_on = life->devices_go_on && life->devices_go_on(s->parts.hv);
+    /* gone: a failure of its own */
+    if ((info.state == COLO_HV_PAUSED && !go_on) || info.state == COLO_HV_GONE)
+        return 0;
     return colo__fail(err, COLO_E_GUEST, 0, "secondary",
                       "somebody has let the replica (domain %u) run",
                       info.domid);

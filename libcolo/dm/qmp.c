@@ -64,7 +64,6 @@ static int wait_for(struct colo_qmp *qmp, short events, uint64_t deadline_us,
         if (r == 0 && ms <= slice)
             return colo__fail(err, COLO_E_TIMEOUT, 0, "qmp",
                               "QEMU does not answer");
-        /* only who really waits: others come here from other threads */
         if (qmp->beat)
             qmp->beat(qmp->beat_user);
     }

@@ -196,11 +196,11 @@ int colo__hv_xen_devices_still(struct colo_hv_xen *hv, struct colo_error *err)
     return rc;
 }
 
-bool colo__hv_xen_devices_resumed(const struct colo_hv_xen *hv)
+bool colo__hv_xen_devices_resumed(struct colo_hv *chv)
 {
-    struct colo_dm *dm = hv->is_secondary ? hv->devices.dm : NULL;
+    struct colo_dm *dm = colo__hv_xen(chv)->devices.dm;
 
-    return dm && colo__dm_ops(dm)->resumed && colo__dm_ops(dm)->resumed(dm);
+    return dm && colo__dm_ops(dm)->resumed(dm);
 }
 
 /* A guest whose devices stand still is a guest that hangs. */

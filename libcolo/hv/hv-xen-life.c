@@ -559,6 +559,7 @@ const struct colo_life_ops colo__hv_xen_life_ops = {
     .end_guest = life_end_guest,
     .abandon = life_abandon,
     .crippled = colo__hv_xen_devices_crippled,
+    .devices_go_on = colo__hv_xen_devices_resumed,
 };
 
 const struct colo_life_ops colo__hv_xen_pv_life_ops = {

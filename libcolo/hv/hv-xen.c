@@ -245,10 +245,6 @@ static int hv_info(struct colo_hv *chv, struct colo_hv_info *ret_info,
             return rc;
         if (!rc) {
             fill_state(&xinfo, &info);
-            /* a part of it does */
-            if (info.state == COLO_HV_PAUSED &&
-                colo__hv_xen_devices_resumed(hv))
-                info.state = COLO_HV_RUNNING;
             info.tot_pages = xinfo.tot_pages;
             if (!xc_domain_nr_gpfns(hv->xch, hv->domid, &nr))
                 info.nr_gfns = nr;

@@ -311,9 +311,8 @@ int colo__hv_xen_devices_dirty_log(struct colo_hv_xen *hv, bool on,
 int colo__hv_xen_devices_stop(struct colo_hv_xen *hv, struct colo_error *err);
 /* still - stop for a replica that was just made, tried again: nobody waits */
 int colo__hv_xen_devices_still(struct colo_hv_xen *hv, struct colo_error *err);
-/* resumed - of a replica, whose devices stand still: somebody has let them go
- * on, and they write into its memory */
-bool colo__hv_xen_devices_resumed(const struct colo_hv_xen *hv);
+/* hv.h's devices_go_on */
+bool colo__hv_xen_devices_resumed(struct colo_hv *chv);
 /* cont - before the guest goes on */
 int colo__hv_xen_devices_cont(struct colo_hv_xen *hv, struct colo_error *err);
 /* get - as machine get's; *ret_len 0: there are no devices */

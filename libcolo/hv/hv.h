@@ -203,6 +203,9 @@ struct colo_life_ops {
     /* crippled - the guest, or the replica, is there and cannot go on, ever:
      * its device model has ended, and nobody is about to destroy it. */
     bool (*crippled)(struct colo_hv *hv);
+    /* devices_go_on - of a paused replica: somebody has let its device model go
+     * on, which writes into its memory.  NULL: it has none. */
+    bool (*devices_go_on)(struct colo_hv *hv);
 };
 
 /* colo__hv_xen_open - domain: name or domid on the primary, NULL on the

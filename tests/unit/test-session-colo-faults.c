@@ -355,6 +355,19 @@ static int pending_until_lost(struct colo_replication *r, bool *ret_diverged,
     return 0;
 }
 
+/* The primary is lost in the middle of a load; follower: the backup's. */
+static void lost_while_loading(struct colo_pair *c,
+                               struct colo_replication *follower)
+{
+    colo_init(c);
+    c->parts[1].replication[0] = follower;
+    colo_open(c);
+    pair_protected(&c->t, 3);
+    pair_until(&c->t, 10000, c->t.s.session->state == COLO_STATE_LOADING);
+    c->broken = true;
+    c->t.p.rc = 0;
+}
+
 START_TEST(a_twin_lost_while_loading)
 {
     struct colo_pair c;
@@ -362,13 +375,7 @@ START_TEST(a_twin_lost_while_loading)
     struct colo_replication s = { .ops = &ops, .c = &c };
 
     ops.pending = pending_until_lost;
-    colo_init(&c);
-    c.parts[1].replication[0] = &s;
-    colo_open(&c);
-    pair_protected(&c.t, 3);
-    pair_until(&c.t, 10000, c.t.s.session->state == COLO_STATE_LOADING);
-    c.broken = true;
-    c.t.p.rc = 0;
+    lost_while_loading(&c, &s);
     pair_until(&c.t, 15000, c.t.s.rc <= 0);
     ck_assert_msg(c.t.s.rc == 0, "%d: %s", c.t.s.rc, c.t.s.err.text);
     pair_close(&c.t);
@@ -412,13 +419,7 @@ START_TEST(a_load_that_fails_in_a_takeover)
         struct colo_replication s = { .ops = &ops, .c = &c };
 
         ops.pending = pending_until_lost;
-        colo_init(&c);
-        c.parts[1].replication[0] = &s;
-        colo_open(&c);
-        pair_protected(&c.t, 3);
-        pair_until(&c.t, 10000, c.t.s.session->state == COLO_STATE_LOADING);
-        c.broken = true;
-        c.t.p.rc = 0;
+        lost_while_loading(&c, &s);
         sim_hv_fail(c.t.s.hv, SIM_OP_SET, 1, COLO_E_HV, always);
         pair_until(&c.t, 15000, c.t.s.rc <= 0);
         ck_assert_uint_eq(sim_hv_calls(c.t.s.hv, SIM_OP_DESTROY), 0);
