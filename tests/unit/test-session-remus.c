@@ -202,6 +202,35 @@ START_TEST(replica_let_run)
 END_TEST
 
 /* Or destroys it: both sides say so, and the guest runs on. */
+static bool go_on(struct colo_hv *hv)
+{
+    (void)hv;
+    return true;
+}
+
+/* Only its device model: that writes into the replica's memory. */
+START_TEST(devices_let_run)
+{
+    struct session_pair t;
+    struct colo_hv_ops ops;
+    struct colo_life_ops life;
+
+    pair_init(&t);
+    pair_open(&t, NULL, NULL);
+    pair_protected(&t, 3);
+    ops = *colo__hv_ops(t.s.hv);
+    life = *ops.life;
+    life.devices_go_on = go_on;
+    ops.life = &life;
+    *(const struct colo_hv_ops **)t.s.hv = &ops;
+    pair_until(&t, 10000, t.p.rc <= 0 && t.s.rc <= 0);
+    ck_text(t.s.err, "let the replica");
+    ck_text(t.p.err, "let the replica");
+    ck_assert_int_eq(guest_state(t.guest), COLO_HV_RUNNING);
+    pair_close(&t);
+}
+END_TEST
+
 START_TEST(replica_destroyed)
 {
     struct session_pair t;
@@ -261,6 +290,6 @@ END_TEST
 
 PURE_MAIN("session-remus", protects_and_stops, ended_at_the_backup,
           takes_over, announces_first, backup_lost,
-          operator_takes_over, guest_powers_off, replica_let_run,
+          operator_takes_over, guest_powers_off, replica_let_run, devices_let_run,
           replica_destroyed, takeover_of_one_that_ran,
           refuses_enable_with_failover)
