@@ -17,6 +17,7 @@ struct net_flow {
     struct colo_compare *compare; /* primary */
     struct colo_rewrite *rewrite; /* secondary */
     uint64_t no_memory;           /* frames lost so */
+    uint64_t due_us;              /* the rewriter has nothing to forget before */
     bool note_lost;               /* of this epoch: no "all up to" is true */
 };
 
@@ -143,8 +144,12 @@ uint64_t net_flow_tick(struct net *n, uint64_t now_us)
 
     if (f && f->compare && n->way == NET_COMPARE)
         return colo__compare_tick(f->compare, now_us);
-    return f && f->rewrite ? colo__rewrite_tick(f->rewrite, now_us)
-                           : COLO_NEVER;
+    if (!f || !f->rewrite)
+        return COLO_NEVER;
+    /* it looks at all connections: not with every frame */
+    if (now_us >= f->due_us)
+        f->due_us = colo__rewrite_tick(f->rewrite, now_us);
+    return f->due_us;
 }
 
 /* ---- primary ----------------------------------------------------------- */
@@ -221,9 +226,14 @@ bool net_flow_note(struct net *n, const uint8_t *body, size_t len)
 
     if (!colo__rewrite_note(n->flow->rewrite, net_now_us(), body, len,
                             &number)) {
+        /* from here on every new connection waits for a checkpoint */
+        if (!n->flow->note_lost)
+            net_diverged(n, "no room for one more connection");
         n->flow->note_lost = true;
         return false;
     }
+    if (n->flow->due_us == COLO_NEVER)
+        n->flow->due_us = 0;
     /* That would mean the lost one as well, and its SYN go out.  All of them
      * wait, until a checkpoint. */
     if (n->flow->note_lost)

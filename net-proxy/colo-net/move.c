@@ -88,12 +88,20 @@ void net_drain(struct net *n)
 
 bool net_wants_in(const struct net *n)
 {
-    /* While the guest stands for a checkpoint, input waits: given to it now,
-     * it would belong to both epochs.  While the twin takes less than comes,
-     * the bridge's queue is the one that fills, as with a slow card. */
-    if (n->way == NET_COMPARE)
+    switch (n->way) {
+    case NET_ALONE:
+        return true;
+    case NET_PASS: /* also before the first checkpoint of all */
+        return !n->stands;
+    case NET_COMPARE:
+        /* While the guest stands for a checkpoint, input waits: given to it
+         * now, it would belong to both epochs.  While the twin takes less than
+         * comes, the bridge's queue is the one that fills, as with a slow
+         * card. */
         return !n->stands && !net_twin_full(&n->twin);
-    return n->way == NET_PASS || n->way == NET_ALONE;
+    default:
+        return false;
+    }
 }
 
 static void one_in(struct net *n, struct net_frame *f)

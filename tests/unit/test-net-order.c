@@ -448,6 +448,30 @@ START_TEST(input_before_the_first_load_waits)
 }
 END_TEST
 
+/* Nor is what comes during that checkpoint a part of it: none has it. */
+START_TEST(input_during_the_first_checkpoint_waits)
+{
+    struct side p, s;
+    uint16_t got[8];
+
+    begin(&p, &s, 8 << 20);
+    ask(&p, COLO_PROXY_CHECKPOINT, 1);
+    ask(&s, COLO_PROXY_CHECKPOINT, 1);
+    from_world(&p, 7);
+    turn(&p);
+    ck_assert_uint_eq(at_guest(&p, got, 8), 0);
+    ask(&p, COLO_PROXY_COMMIT, 1);
+    ask(&s, COLO_PROXY_COMMIT, 1);
+    turn(&p);
+    turn(&p);
+    turn(&s);
+    ck_assert_uint_eq(at_guest(&p, got, 8), 1);
+    ck_assert_uint_eq(at_guest(&s, got, 8), 1);
+    ck_assert_uint_eq(got[0], 7);
+    end(&p, &s);
+}
+END_TEST
+
 /* The number that the replica's side tells next; 0: none. */
 static uint32_t told(struct side *p, struct side *s)
 {
@@ -494,9 +518,36 @@ START_TEST(none_is_told_after_a_lost_note)
     put_note(&p, 3, true);
     ck_assert_uint_eq(told(&p, &s), 0);
     ck_assert_uint_eq(net_flow_open(&s.net), 2);
+    /* it asks for the checkpoint that helps, and not with every one more */
+    ck_assert_uint_eq(s.source.events, 1);
+    put_note(&p, 4, false);
+    ck_assert_uint_eq(told(&p, &s), 0);
+    ck_assert_uint_eq(s.source.events, 1);
     checkpoint(&p, &s, 2);
-    put_note(&p, 4, true);
-    ck_assert_uint_eq(told(&p, &s), 4);
+    put_note(&p, 5, true);
+    ck_assert_uint_eq(told(&p, &s), 5);
+    end(&p, &s);
+}
+END_TEST
+
+/* Its table is looked at when something can be due, not with every frame. */
+START_TEST(the_rewriter_is_not_asked_all_the_time)
+{
+    struct side p, s;
+    uint64_t now = net_now_us(), due;
+
+    begin(&p, &s, 8 << 20);
+    checkpoint(&p, &s, 1);
+    ck_assert_uint_eq(net_flow_tick(&s.net, now), COLO_NEVER);
+    put_note(&p, 1, true);
+    ck_assert_uint_eq(told(&p, &s), 1);
+    due = net_flow_tick(&s.net, now + 1000000);
+    ck_assert_uint_lt(now + 2000000, due);
+    ck_assert_uint_eq(net_flow_tick(&s.net, now + 2000000), due);
+    ck_assert_uint_eq(net_flow_open(&s.net), 1);
+    /* at rest for a day */
+    ck_assert_uint_eq(net_flow_tick(&s.net, now + 86400000000u), COLO_NEVER);
+    ck_assert_uint_eq(net_flow_open(&s.net), 0);
     end(&p, &s);
 }
 END_TEST
@@ -506,4 +557,6 @@ PURE_MAIN("net-order", both_get_the_same_in_the_same_order,
           an_undone_takeover_is_quiet, late_input_is_dropped,
           input_that_waits_goes_with_the_commit, a_replica_needs_no_twin,
           a_checkpoint_asks_for_no_other, input_before_the_first_load_waits,
-          none_is_told_after_a_lost_note)
+          input_during_the_first_checkpoint_waits,
+          none_is_told_after_a_lost_note,
+          the_rewriter_is_not_asked_all_the_time)
