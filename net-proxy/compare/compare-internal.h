@@ -83,11 +83,18 @@ struct cmp_side {
     unsigned rsts;       /* that came; the last CMP_RSTS are kept */
 };
 
+/* What made a waiting segment ready, or not, when they were last looked at. */
+struct cmp_walked {
+    bool known, sec_acked;
+    uint32_t cursor, sec_ack;
+    unsigned rsts;       /* the secondary's */
+};
+
 struct cmp_flow {
     struct cmp_flow *chain, *newer, *older;
     struct colo_flow_key key;
     uint64_t seen_us;
-    uint64_t waits_us;   /* the secondary's SYN or RST without a twin; 0 */
+    uint64_t waits_us;   /* the secondary's SYN, FIN or RST without a twin; 0 */
     struct cmp_unit *first, *last;       /* of the primary, waiting */
     struct cmp_chunk *sec_first, *sec_last; /* datagrams of the secondary */
     bool diverged, tcp;
@@ -95,12 +102,16 @@ struct cmp_flow {
     bool known;          /* cursor is */
     bool synced;         /* the SYNs of both were equal */
     bool peer_acked, sec_acked, pri_sent, pri_acked, peer_fin, reset;
+    bool middle;         /* taken up in this epoch, without its beginning */
+    bool claimed;        /* and the world has more of it than the cursor */
+    uint32_t claim;      /* all before this, it says */
     uint32_t cursor;     /* all before is equal */
     uint32_t peer_ack;   /* the world has all before */
     uint32_t sec_ack, pri_ack, pri_top;
     uint32_t delta, ts_delta;
     uint32_t note;       /* that told of delta; 0: none has to be known */
     uint64_t moved_us;   /* when sec_ack grew */
+    struct cmp_walked walked;
     /* window.c */
     uint8_t scale;
     bool edged[2], out_edged;
@@ -131,6 +142,7 @@ struct cmp_frag {
     struct { uint32_t from, to; } piece[CMP_PIECES];
     unsigned pieces;
     struct cmp_frame *frames, *frames_last;
+    bool gone;           /* some went with a checkpoint: so does the rest */
 };
 
 struct colo_compare {
@@ -261,6 +273,8 @@ void cmp_datagram_secondary(struct colo_compare *c, struct cmp_flow *f,
  * < 0: COLO_E_NOMEM, the frame is the caller's. */
 int cmp_fragment(struct colo_compare *c, int side, struct cmp_in *in,
                  struct colo_packet *p);
+/* cmp_frags_commit - what is held of them goes; cmp_frags_drop - forgotten. */
+void cmp_frags_commit(struct colo_compare *c, uint64_t now_us);
 void cmp_frags_drop(struct colo_compare *c);
 void cmp_frags_expire(struct colo_compare *c, uint64_t now_us);
 

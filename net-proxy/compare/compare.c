@@ -179,7 +179,6 @@ void colo__compare_input(struct colo_compare *c, uint64_t now_us,
 
 static void flush(struct colo_compare *c)
 {
-    cmp_frags_drop(c);
     cmp_flush(c);
     c->full = c->asked = false;
 }
@@ -187,16 +186,19 @@ static void flush(struct colo_compare *c)
 void colo__compare_commit(struct colo_compare *c, uint64_t now_us,
                           uint64_t epoch)
 {
+    cmp_frags_commit(c, now_us);
     flush(c);
     for (struct cmp_flow *f = c->table.oldest; f; f = f->newer)
         cmp_tcp_commit(c, f, now_us);
     c->epoch = epoch;
     c->due_us = c->table.count ?
                 now_us + 1000000u * (uint64_t)c->set.closed_s : COLO_NEVER;
+    cmp_frags_expire(c, now_us); /* when it is to be done again */
 }
 
 void colo__compare_alone(struct colo_compare *c, uint64_t now_us)
 {
+    cmp_frags_drop(c);
     flush(c);
     c->alone = true;
     while (c->table.oldest) {
@@ -260,7 +262,8 @@ static void look_at_held(struct colo_compare *c, uint64_t now_us)
     for (struct cmp_frame *h = c->held; h && !c->asked; h = h->next) {
         struct cmp_unit *u = h->unit;
 
-        if (h->ready)
+        /* of a connection that the world has reset, nobody may say more */
+        if (h->ready || (u && u->flow->reset))
             continue;
         if (!u) {
             if (overdue(c, now_us, h->since_us, c->set.hold_ms))
@@ -279,6 +282,8 @@ static void look_at_secondary(struct colo_compare *c, uint64_t now_us)
         const struct cmp_chunk *k = f->tcp ? f->side[SEC].chunks :
                                              f->sec_first;
 
+        if (f->reset)
+            continue;
         if ((k && overdue(c, now_us, k->since_us, c->set.hold_ms)) ||
             (f->waits_us &&
              overdue(c, now_us, f->waits_us, c->set.hold_ms)))
@@ -297,7 +302,7 @@ uint64_t colo__compare_tick(struct colo_compare *c, uint64_t now_us)
         look_at_held(c, now_us);
     if (!c->asked)
         look_at_secondary(c, now_us);
-    if (c->table.count || c->frags[SEC])
+    if (c->table.count)
         cmp_due(c, now_us + 500000u * (uint64_t)(c->set.closed_s + 1));
     return c->due_us;
 }

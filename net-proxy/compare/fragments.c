@@ -4,7 +4,8 @@
  * Fragments of IPv4 and IPv6: put together for each side, as each numbers its
  * datagrams as it likes.  The datagram is compared; the primary's fragments
  * go out as they came.  Fragments that overlap, which no honest guest makes,
- * wait for a checkpoint.
+ * wait for a checkpoint.  A datagram of which a checkpoint has let some go is a
+ * part of the state that both have: its rest goes as it comes.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -43,9 +44,10 @@ static struct cmp_frag *get(struct colo_compare *c, int side,
     if (g)
         return g;
     if (c->frag_count[side] == FRAGS_MAX) {
-        if (side == PRI)
+        /* the oldest of all, of the primary only one that holds nothing */
+        if (side == PRI && !c->frags[PRI]->gone)
             return NULL;
-        drop(c, side, &c->frags[side]); /* the oldest */
+        drop(c, side, &c->frags[side]);
         at = place(c, side, in->p);
     }
     g = calloc(1, sizeof(*g));
@@ -126,8 +128,11 @@ int cmp_fragment(struct colo_compare *c, int side, struct cmp_in *in,
 {
     struct cmp_frag *g = get(c, side, in);
     struct cmp_frame *h = NULL;
-    int fit = g ? fits(g, in) : -1;
+    int fit;
 
+    if (side == PRI && g && g->gone)
+        return cmp_release(c, in);
+    fit = g ? fits(g, in) : -1;
     if (side == PRI) {
         h = cmp_hold_frame(c, in->now_us, in->frame, in->len);
         if (!h) {
@@ -163,16 +168,37 @@ void cmp_frags_drop(struct colo_compare *c)
     }
 }
 
-/* Of the secondary: forgotten.  The primary's frames are looked at where all
+void cmp_frags_commit(struct colo_compare *c, uint64_t now_us)
+{
+    while (c->frags[SEC])
+        drop(c, SEC, &c->frags[SEC]);
+    for (struct cmp_frag *g = c->frags[PRI]; g; g = g->next) {
+        free(g->buf);
+        g->buf = NULL;
+        g->frames = g->frames_last = NULL;
+        g->gone = true;
+        g->since_us = now_us;
+    }
+}
+
+/* Forgotten if it holds no frame.  The primary's frames are looked at where all
  * that is held is. */
 void cmp_frags_expire(struct colo_compare *c, uint64_t now_us)
 {
-    struct cmp_frag **at = &c->frags[SEC];
+    for (int side = PRI; side <= SEC; side++) {
+        struct cmp_frag **at = &c->frags[side];
 
-    while (*at) {
-        if (now_us - (*at)->since_us >= 1000u * (uint64_t)c->set.hold_ms)
-            drop(c, SEC, at);
-        else
-            at = &(*at)->next;
+        while (*at) {
+            uint64_t due = (*at)->since_us + 1000u * (uint64_t)c->set.hold_ms;
+
+            if (side == PRI && !(*at)->gone) {
+                at = &(*at)->next;
+            } else if (now_us >= due) {
+                drop(c, side, at);
+            } else {
+                cmp_due(c, due);
+                at = &(*at)->next;
+            }
+        }
     }
 }

@@ -292,6 +292,7 @@ bool colo__packet_parse(const uint8_t *frame, size_t len, uint32_t vnet,
     struct colo_packet *p = ret;
     bool gso = false, ok;
     size_t at = vnet + 14;
+    unsigned tags = 0;
     uint16_t type;
 
     memset(p, 0, sizeof(*p));
@@ -303,11 +304,15 @@ bool colo__packet_parse(const uint8_t *frame, size_t len, uint32_t vnet,
     }
     type = get16(frame + at - 2);
     for (int i = 0; i < 2 && (type == 0x8100 || type == 0x88a8); i++) {
+        uint16_t id;
+
         if (len < at + 4) {
             unreadable(p, at, len);
             return true;
         }
-        p->key.tag[i] = (uint16_t)((get16(frame + at) & 0xfff) + 1);
+        id = get16(frame + at) & 0xfff;
+        if (id) /* 0: a priority, which one way of a connection may have */
+            p->key.tag[tags++] = (uint16_t)(id + 1);
         type = get16(frame + at + 2);
         at += 4;
     }

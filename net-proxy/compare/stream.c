@@ -171,6 +171,22 @@ static bool ends_here(const struct cmp_flow *f, int side)
     return f->side[side].fin && f->side[side].fin_at == f->cursor;
 }
 
+/* A connection older than the epoch was taken up where its first bytes were
+ * sent again: what lies behind them, and the world had before, is never said
+ * again.  Only where both go on at the same place. */
+static bool pass_claimed(struct cmp_flow *f)
+{
+    const struct cmp_chunk *p = f->side[PRI].chunks;
+    const struct cmp_chunk *s = f->side[SEC].chunks;
+
+    if (!f->claimed || !p || !s || p->seq != s->seq ||
+        !seq_lt(f->cursor, p->seq) || !seq_le(p->seq, f->claim))
+        return false;
+    f->cursor = p->seq;
+    f->past_len = 0;
+    return true;
+}
+
 const char *cmp_stream_advance(struct colo_compare *c, struct cmp_flow *f)
 {
     while (f->known) {
@@ -180,6 +196,8 @@ const char *cmp_stream_advance(struct colo_compare *c, struct cmp_flow *f)
 
         if (!pass_chunks(c, f, PRI) || !pass_chunks(c, f, SEC))
             return "TCP: other bytes when sent again";
+        if (pass_claimed(f))
+            continue;
         p = here(f, PRI);
         s = here(f, SEC);
         if (!p || !s) {

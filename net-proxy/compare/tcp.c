@@ -241,6 +241,21 @@ void cmp_tcp_told(struct colo_compare *c, uint64_t now_us)
     }
 }
 
+/* Nothing else makes ready what waits, but that a note is told. */
+static bool moved(struct cmp_flow *f)
+{
+    struct cmp_walked now = {
+        .known = f->known, .sec_acked = f->sec_acked, .cursor = f->cursor,
+        .sec_ack = f->sec_ack, .rsts = f->side[SEC].rsts,
+    }, *was = &f->walked;
+    bool same = now.known == was->known && now.sec_acked == was->sec_acked &&
+                now.cursor == was->cursor && now.sec_ack == was->sec_ack &&
+                now.rsts == was->rsts;
+
+    *was = now;
+    return !same;
+}
+
 static void advance(struct colo_compare *c, struct cmp_flow *f,
                     uint64_t now_us)
 {
@@ -248,7 +263,8 @@ static void advance(struct colo_compare *c, struct cmp_flow *f,
 
     if (reason)
         cmp_diverge(c, f, reason);
-    release_ready(c, f, now_us);
+    if (moved(f))
+        release_ready(c, f, now_us);
 }
 
 /* ---- the primary ------------------------------------------------------- */
@@ -258,7 +274,7 @@ static void begin_middle(struct cmp_flow *f, const struct cmp_unit *u)
 {
     if (f->known || f->side[PRI].syn || f->side[SEC].syn)
         return;
-    f->known = true;
+    f->known = f->middle = true;
     f->cursor = u->seq;
     if (f->peer_acked && seq_lt(u->seq, f->peer_ack) &&
         seq_le(f->peer_ack, u->end))
@@ -277,6 +293,8 @@ static void primary_bytes(struct colo_compare *c, struct cmp_flow *f,
         if (!f->side[PRI].fin)
             f->side[PRI].fin_at = u->end - 1;
         f->side[PRI].fin = true;
+        if (f->side[SEC].fin && !f->side[SEC].rsts)
+            f->waits_us = 0;
     }
     if (!p->body_len)
         return;
@@ -373,6 +391,11 @@ static void secondary_bytes(struct colo_compare *c, struct cmp_flow *f,
             cmp_diverge(c, f, "TCP: the secondary ends the stream twice");
             return;
         }
+        if (!s->fin && !f->side[PRI].fin &&
+            !(f->known && seq_lt(end, f->cursor))) {
+            f->waits_us = in->now_us;
+            cmp_due(c, in->now_us + us(c->set.hold_ms));
+        }
         s->fin = true;
         s->fin_at = end;
     }
@@ -453,9 +476,13 @@ void cmp_tcp_input(struct cmp_flow *f, const struct colo_packet *p)
     }
     if (p->flags & TCP_FIN)
         f->peer_fin = true;
-    /* it cannot have what has not gone out */
-    if ((p->flags & TCP_ACK) && !(f->known && seq_lt(f->cursor, p->ack)))
+    if (!(p->flags & TCP_ACK))
+        return;
+    /* it cannot have what has not gone out, unless that was before us */
+    if (!f->known || seq_le(p->ack, f->cursor))
         seq_later(&f->peer_acked, &f->peer_ack, p->ack);
+    else if (f->middle)
+        seq_later(&f->claimed, &f->claim, p->ack);
 }
 
 void cmp_tcp_commit(struct colo_compare *c, struct cmp_flow *f,
@@ -466,7 +493,7 @@ void cmp_tcp_commit(struct colo_compare *c, struct cmp_flow *f,
     cmp_window_settle(c, f, now_us);
     cmp_flow_drop_secondary(c, f);
     p->chunks = NULL;
-    f->diverged = false;
+    f->diverged = f->middle = f->claimed = false;
     f->delta = f->ts_delta = f->note = 0;
     p->rsts = s->rsts = 0;
     if (f->known && (!f->pri_sent || seq_lt(f->pri_top, f->cursor)))

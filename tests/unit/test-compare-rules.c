@@ -166,6 +166,36 @@ START_TEST(fragments_of_ipv6)
 }
 END_TEST
 
+/* The guest was stopped between two pieces: the first one went with the
+ * checkpoint, and nobody will ever have the whole. */
+START_TEST(pieces_on_both_sides_of_a_checkpoint)
+{
+    uint8_t udp[48] = { 0x13, 0x88, 2, 0x58, 0, 48 };
+    struct look l;
+
+    begin(&l);
+    piece(&l, 0, 0, true, udp, 16);
+    colo__compare_commit(l.c, l.now, 1);
+    ck_assert_uint_eq(l.out, 1);
+    piece(&l, 0, 16, true, udp, 16);
+    piece(&l, 1, 16, true, udp, 16);
+    piece(&l, 0, 32, false, udp, 16);
+    ck_assert_uint_eq(l.out, 3);
+    l.now += 3001000;
+    ck_assert_uint_eq(colo__compare_tick(l.c, l.now), COLO_NEVER);
+    ck_assert_uint_eq(l.diverged, 0);
+    /* by then its number may be another's */
+    piece(&l, 0, 0, true, udp, 16);
+    piece(&l, 0, 16, false, udp, 32);
+    ck_assert_uint_eq(l.out, 3);
+    piece(&l, 1, 0, true, udp, 16);
+    piece(&l, 1, 16, false, udp, 32);
+    ck_assert_uint_eq(l.out, 5);
+    ck_assert_uint_eq(l.diverged, 0);
+    finish(&l);
+}
+END_TEST
+
 START_TEST(neighbours_of_ipv6)
 {
     static const uint8_t types[] = { 133, 134, 135, 136, 143, 130, 131, 132 };
@@ -422,7 +452,8 @@ START_TEST(the_secondary_cannot_fill_it)
 END_TEST
 
 PURE_MAIN("compare-rules", streams_over_ipv6, the_same_ports_of_both_families,
-          fragments_of_ipv6, neighbours_of_ipv6, echoes, policies_of_icmp,
+          fragments_of_ipv6, pieces_on_both_sides_of_a_checkpoint,
+          neighbours_of_ipv6, echoes, policies_of_icmp,
           errors_quote_other_numbers, input_that_the_secondary_lost,
           input_that_is_sent_again_heals,
           one_checkpoint_for_all_that_differs, no_limit_drops_output,

@@ -245,6 +245,81 @@ START_TEST(ends_and_resets)
 }
 END_TEST
 
+/* What its copy ends alone is noticed though the primary has nothing to say. */
+START_TEST(an_end_of_the_secondary_alone)
+{
+    for (int late = 0; late < 2; late++) {
+        struct look l;
+
+        connect_it(&l);
+        sec(&l, (struct seg){ .seq = S(0), .ack = WORLD,
+                              .flags = TCP_FIN | TCP_ACK });
+        if (!late)
+            pri(&l, (struct seg){ .seq = P(0), .ack = WORLD,
+                                  .flags = TCP_FIN | TCP_ACK });
+        ck_assert_uint_eq(l.out, late ? 0 : 1);
+        l.now += 3001000;
+        colo__compare_tick(l.c, l.now);
+        ck_assert_uint_eq(l.diverged, late);
+        finish(&l);
+    }
+}
+END_TEST
+
+/* Its client has reset it: one copy had said more than the other ever will. */
+START_TEST(a_reset_of_the_world)
+{
+    for (int side = 0; side < 2; side++) {
+        struct look l;
+
+        connect_it(&l);
+        if (side)
+            sec(&l, DATA(S(0), WORLD, "abc"));
+        else
+            pri(&l, DATA(P(0), WORLD, "abc"));
+        world(&l, (struct seg){ .seq = WORLD, .flags = TCP_RST });
+        l.now += 3001000;
+        colo__compare_tick(l.c, l.now);
+        ck_assert_uint_eq(l.diverged, 0);
+        ck_assert_uint_eq(l.out, 0);
+        /* a guest that goes on has not believed it */
+        pri(&l, DATA(P(0), WORLD, "abc"));
+        l.now += 3001000;
+        colo__compare_tick(l.c, l.now);
+        ck_assert_uint_eq(l.diverged, !side);
+        ck_assert_uint_eq(l.out, side);
+        finish(&l);
+    }
+}
+END_TEST
+
+/* All of [100, 200) went out before this epoch, the world had lost its head
+ * alone, and acknowledges the rest with it. */
+START_TEST(taken_up_by_what_is_sent_again)
+{
+    for (int acked = 0; acked < 2; acked++) {
+        struct look l;
+
+        begin(&l);
+        pri(&l, DATA(100, WORLD, "abcd"));
+        sec(&l, DATA(100, WORLD, "abcd"));
+        ck_assert_uint_eq(l.out, 1);
+        if (acked)
+            world(&l, (struct seg){ .seq = WORLD, .ack = 200,
+                                    .flags = TCP_ACK });
+        pri(&l, DATA(200, WORLD, "ef"));
+        ck_assert_uint_eq(l.out, 1);
+        sec(&l, DATA(200, WORLD, "ef"));
+        ck_assert_uint_eq(l.out, acked ? 2 : 1);
+        pri(&l, DATA(202, WORLD, "gh"));
+        sec(&l, DATA(202, WORLD, "gx"));
+        ck_assert_uint_eq(l.out, acked ? 2 : 1);
+        ck_assert_uint_eq(l.diverged, acked);
+        finish(&l);
+    }
+}
+END_TEST
+
 START_TEST(datagrams_in_order)
 {
     struct look l;
@@ -411,6 +486,30 @@ START_TEST(vlans_are_other_connections)
 }
 END_TEST
 
+/* One way of a connection may have it, and the other not. */
+START_TEST(a_priority_is_no_vlan)
+{
+    struct look l;
+    uint8_t f[FRAME_MAX];
+    size_t n = put_udp(f, false, 600, "same", 4);
+
+    begin(&l);
+    n = tagged(f, n, 3 << 13);
+    ck_assert_int_eq(colo__compare_primary(l.c, l.now, f, n), 0);
+    n = put_udp(f, false, 600, "same", 4);
+    colo__compare_secondary(l.c, l.now, 1, f, n);
+    ck_assert_uint_eq(l.out, 1);
+    /* nor is one beside a VLAN a second one */
+    n = put_udp(f, false, 600, "same", 4);
+    n = tagged(f, tagged(f, n, 5), 3 << 13);
+    ck_assert_int_eq(colo__compare_primary(l.c, l.now, f, n), 0);
+    n = put_udp(f, false, 600, "same", 4);
+    colo__compare_secondary(l.c, l.now, 1, f, tagged(f, n, 5));
+    ck_assert_uint_eq(l.out, 2);
+    finish(&l);
+}
+END_TEST
+
 START_TEST(a_limit_asks_and_drops_nothing)
 {
     struct colo_compare_settings set = plain();
@@ -567,9 +666,11 @@ END_TEST
 PURE_MAIN("compare", the_note_says_what_differs, bytes_not_segments,
           padding_and_headers_say_nothing, other_bytes_never_leave,
           sent_again, what_the_copy_has_not_acknowledged, numbers_go_round,
-          options_of_the_beginning, ends_and_resets, datagrams_in_order,
+          options_of_the_beginning, ends_and_resets,
+          an_end_of_the_secondary_alone, a_reset_of_the_world,
+          taken_up_by_what_is_sent_again, datagrams_in_order,
           pieces_of_a_datagram, link_level_passes,
           old_epochs_gates_and_being_alone, a_policy_for_each_class,
-          vlans_are_other_connections, a_limit_asks_and_drops_nothing,
+          vlans_are_other_connections, a_priority_is_no_vlan, a_limit_asks_and_drops_nothing,
           large_frames_go_as_they_came, any_segmentation,
           one_byte_of_any_segmentation)
