@@ -11,6 +11,7 @@
 
 #include "../../remus-compat/stream-piece.h"
 
+#define STATE_TRIES 2          /* after the first one; see copy_state */
 #define PREPARE_STEP 16384ul   /* pages: 64 MiB, some ten milliseconds */
 #define PREPARE_MOST 262144ul  /* the rest comes by faults, if it is needed */
 /* tries before the live round rests, and for how many epochs it does */
@@ -253,6 +254,7 @@ static int copy_state(struct colo_capture *c, struct colo_error *err)
     const struct colo_machine_ops *machine = colo__hv_ops(c->hv)->machine;
     uint32_t cap = c->state_cap ? c->state_cap : 64 * 1024, len = 0;
 
+    /* The first answer may be a guess, the second is not. */
     for (int tries = 0;; tries++) {
         uint8_t *room = colo__epoch_state_room(&c->epoch, cap);
         int rc;
@@ -263,9 +265,10 @@ static int copy_state(struct colo_capture *c, struct colo_error *err)
         rc = machine->get(c->hv, room, cap, &len, err);
         if (!rc)
             break;
-        if (rc != COLO_E_LIMIT || tries)
+        if (rc != COLO_E_LIMIT || tries == STATE_TRIES)
             return rc;
-        cap = len;
+        /* what is asked for may be more than it takes */
+        cap = len < c->epoch.state_cap ? len : c->epoch.state_cap;
     }
     c->epoch.state_len = len;
     c->state_cap = cap;

@@ -36,6 +36,7 @@ struct pv_sim {
     struct side *other;       /* of a get that takes its time, see pv_linger */
     /* faults */
     uint64_t gets, fail_get, fail_load, cut_at, slow_get;
+    int wishes;               /* answers of get that are no lengths */
 };
 static struct pv_sim pv;
 
@@ -168,6 +169,10 @@ static inline int pv_get(struct colo_hv *hv, uint8_t *buf, uint32_t cap,
             pv_linger();
         if (pv.gets == pv.cut_at)
             pv.len -= 8;
+    }
+    if (pv.wishes) { /* a guess that is too small, then more than it takes */
+        *ret_len = --pv.wishes ? cap + 1 : UINT32_MAX;
+        return colo__fail(err, COLO_E_LIMIT, 0, "test", "a wish");
     }
     *ret_len = pv.len;
     if (pv.len > cap)

@@ -105,6 +105,24 @@ START_TEST(takes_its_time)
 }
 END_TEST
 
+/* QEMU's state is guessed first, and a PV guest's piece asked for with room to
+ * spare: neither is an end. */
+START_TEST(asks_for_other_room_than_it_takes)
+{
+    struct session_pair t;
+
+    pair_init(&t);
+    pv_open(&t);
+    pv.wishes = 2;
+    pair_protected(&t, 3);
+    ck_assert_int_eq(pv.wishes, 0);
+    ck_assert_int_eq(colo_session_stop(t.p.session, NULL), 0);
+    pair_until(&t, 5000, t.p.rc <= 0 && t.s.rc <= 0);
+    ck_assert_msg(t.p.rc == 0, "%s", t.p.err.text);
+    pv_close(&t);
+}
+END_TEST
+
 /* the helper dies while the guest stands still */
 START_TEST(get_fails)
 {
@@ -169,5 +187,6 @@ START_TEST(not_on_both)
 END_TEST
 
 PURE_MAIN("session-pv", protects_and_stops, takes_over,
-          takes_its_time, get_fails, half_a_piece, load_fails, peer_cannot,
+          takes_its_time, asks_for_other_room_than_it_takes, get_fails,
+          half_a_piece, load_fails, peer_cannot,
           not_on_both)
