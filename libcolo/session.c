@@ -283,9 +283,12 @@ static bool must_take_over(const struct colo_session *s)
 static void take_wants(struct colo_session *s)
 {
     uint64_t count;
-    uint32_t wants = atomic_load(&s->wants);
+    uint32_t wants;
 
+    /* In this order, and in one step: a bit that another thread sets meanwhile
+     * wakes us again.  COLO_WANT_CHECKPOINT waits until one can be made. */
     (void)!read(s->wake_fd, &count, sizeof(count));
+    wants = atomic_fetch_and(&s->wants, COLO_WANT_CHECKPOINT);
     if (wants & COLO_WANT_START)
         colo__session_raise(s, COLO_EV_START);
     if ((wants & COLO_WANT_STOP) && !must_take_over(s))
@@ -294,8 +297,6 @@ static void take_wants(struct colo_session *s)
         s->operator_failover = true;
         colo__session_raise(s, COLO_EV_FAILOVER);
     }
-    /* COLO_WANT_CHECKPOINT waits until a checkpoint can be made */
-    atomic_fetch_and(&s->wants, COLO_WANT_CHECKPOINT);
 }
 
 static void take_worker(struct colo_session *s)
