@@ -4,7 +4,7 @@
  * The secondary's side of a session: the first copy, epochs, and what its
  * hypervisor, worker and peer tell it; taking over is secondary-takeover.c's.
  * The replica changes in one place only, the apply of a whole epoch, which
- * nothing interrupts: a failover that comes meanwhile waits for it (the seed's
+ * nothing interrupts: a failover that comes meanwhile waits for it (QEMU COLO's
  * RELAUNCH).  Session's thread; the worker owns the replica while it is busy.
  */
 #include <stdlib.h>
@@ -255,10 +255,10 @@ static int act_loaded(struct colo_session *s, struct colo_error *err)
         colo__put64(body + (size_t)i * 8, a->differ_gfns[i]);
     colo__control_send(s, COLO_MSG_VMSTATE_LOADED, s->epoch, a->differ, body,
                        a->differ * 8);
-    if (s->s.request_waits) {
-        s->s.request_waits = false;
+    /* whose primary is dead, nobody answers it */
+    if (s->s.request_waits && s->failover != COLO_FAILOVER_RELAUNCH)
         raise_request(s);
-    }
+    s->s.request_waits = false;
     if (s->failover == COLO_FAILOVER_RELAUNCH) {
         rc = colo__secondary_failover(s, COLO_FAILOVER_REQUIRE, err);
         if (rc)

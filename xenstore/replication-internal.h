@@ -31,6 +31,7 @@ struct replication_xenstore {
     int mode;
     bool diverged;
     struct colo_error failure; /* code 0: none */
+    bool by_event;     /* a follower said so by itself, as of a lost twin */
     bool unusable;     /* somebody has gone or refused: no takeover */
     bool gives;        /* a primary: its failover is the peer's takeover */
     bool undone;       /* a backup: the takeover did not come about */

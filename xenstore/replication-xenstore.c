@@ -118,6 +118,7 @@ static void take_event(struct replication_xenstore *rx, struct colo_peer *p,
         colo__log(&rx->log, COLO_LOG_WARNING, -1, "replication",
                   "proxy %s/%s: %s", p->class_name, p->id, line);
     } else if (strncmp(text, "error", 5) == 0 && p->counts && rx->active) {
+        rx->by_event = rx->failure.code == 0 || rx->by_event;
         colo__rx_failed(rx, COLO_E_PEER_SAID, p, line);
     } else {
         colo__log(&rx->log, COLO_LOG_INFO, -1, "replication",
@@ -190,11 +191,10 @@ int colo__replication_xenstore_watch(struct colo_replication *replication,
 
     if (strncmp(token, TOKEN, strlen(TOKEN)) != 0)
         return 0;
-    /* our own write */
     if (colo__xs_proxy_split(token + strlen(TOKEN), rx->uuid, class_name, id,
                              node) == 1) {
         if (strcmp(node, COLO_XS_REQUEST) == 0)
-            return 1;
+            return 1; /* our own write */
         p = colo__rx_find(rx, class_name, id);
         if (p && node[0] && strcmp(node, COLO_XS_OWNER) != 0) {
             rc = node_changed(rx, p, node, err);
@@ -227,7 +227,7 @@ static int rx_prepare(struct colo_replication *r, int mode,
     int rc;
 
     memset(&rx->failure, 0, sizeof(rx->failure));
-    rx->unusable = false;
+    rx->unusable = rx->by_event = false;
     rx->diverged = false;
     rx->undone = false;
     rx->active = false;
@@ -277,7 +277,9 @@ static int rx_commit(struct colo_replication *r, uint64_t epoch,
     struct replication_xenstore *rx = to_rx(r);
     int rc;
 
-    if (rx->failure.code)
+    /* A backup's follower that has only lost its twin is told of what was
+     * acknowledged: the primary may be dead, and this the only guest. */
+    if (rx->failure.code && (rx->gives || rx->unusable || !rx->by_event))
         return give_failure(rx, err);
     for (struct colo_peer *p = rx->peers; p; p = p->next) {
         if (!p->counts || p->epoch != epoch)

@@ -220,6 +220,33 @@ START_TEST(several_wait_for_all)
 }
 END_TEST
 
+/* A backup's disk has lost its twin while what was acknowledged was loaded: it
+ * is told of it all the same.  A primary commits nothing more, and neither does
+ * anybody beside a follower that has gone. */
+START_TEST(a_lost_twin_is_no_lost_commit)
+{
+    started(_i & 1);
+    if (_i & 2)
+        colo__replication_xenstore_gives(rep);
+    ck_assert_int_eq(ops->checkpoint(rep, 1, &err), 0);
+    answer(net, COLO_PROXY_CHECKPOINT, 1, NULL);
+    ck_assert_int_eq(pending(), 0);
+    ck_assert_int_eq(colo_proxy_event(net, "error twin lost", &err), 0);
+    ck_assert_int_eq(pending(), COLO_E_PEER_SAID);
+    if (_i & 2) {
+        ck_assert_int_eq(ops->commit(rep, 1, &err), COLO_E_PEER_SAID);
+    } else {
+        ck_assert_int_eq(ops->commit(rep, 1, &err), 0);
+        answer(net, COLO_PROXY_COMMIT, 1, NULL);
+        ck_assert_int_eq(pending(), COLO_E_PEER_SAID);
+    }
+    colo_proxy_close(net);
+    net = NULL;
+    ck_assert_int_eq(pending(), COLO_E_PEER_SAID);
+    ck_assert_int_eq(ops->commit(rep, 1, &err), COLO_E_PEER_SAID);
+}
+END_TEST
+
 START_TEST(queued)
 {
     started(_i);
@@ -818,6 +845,7 @@ int main(void)
     tcase_add_test(tc, nobody);
     tcase_add_loop_test(tc, one_round, 0, 2);
     tcase_add_loop_test(tc, several_wait_for_all, 0, 2);
+    tcase_add_loop_test(tc, a_lost_twin_is_no_lost_commit, 0, 4);
     tcase_add_loop_test(tc, queued, 0, 2);
     tcase_add_loop_test(tc, failover_overtakes, 0, 2);
     tcase_add_loop_test(tc, failover_after_commit, 0, 2);
