@@ -5,6 +5,7 @@
  * starts a host.  See colo-disk.h.
  */
 #include <dirent.h>
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/sysmacros.h>
@@ -19,6 +20,10 @@ static int each_record(int (*fn)(const struct disk_record *record))
     struct dirent *entry;
     int failed = 0;
 
+    if (!dir && errno != ENOENT) {
+        disk_say("cannot read %s: %s", DISK_RUN_DIR, strerror(errno));
+        return 1;
+    }
     while (dir && (entry = readdir(dir))) {
         struct disk_record record;
         struct colo_error err;

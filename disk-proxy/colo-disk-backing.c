@@ -32,11 +32,14 @@ static int open_device(struct disk_backing *backing, struct colo_error *err)
     if (backing->fd < 0)
         return colo__fail(err, COLO_E_SYS, errno, DISK_WHERE,
                           "cannot open %s", backing->path);
-    if (fstat(backing->fd, &st) || !S_ISBLK(st.st_mode) ||
+    if (!fstat(backing->fd, &st) && !S_ISBLK(st.st_mode))
+        return colo__fail(err, COLO_E_INVAL, 0, DISK_WHERE,
+                          "%s is no block device", backing->path);
+    if (fstat(backing->fd, &st) ||
         ioctl(backing->fd, BLKGETSIZE64, &size) ||
         ioctl(backing->fd, BLKSSZGET, &block_int))
         return colo__fail(err, COLO_E_SYS, errno, DISK_WHERE,
-                          "%s is no block device", backing->path);
+                          "cannot look at %s", backing->path);
     block = (unsigned int)block_int;
     backing->dev = st.st_rdev;
     backing->size = size / 512 * 512;
@@ -94,39 +97,47 @@ static bool find_loop(struct disk_backing *backing, const struct stat *file)
     return found;
 }
 
+/* The free loop device becomes the file's.  Returns it, open: it goes with its
+ * last user; or -errno, -EBUSY: somebody else took it. */
+static int configure_loop(struct disk_backing *backing, int control, int file,
+                          const char *target)
+{
+    struct loop_config config = { .fd = (uint32_t)file };
+    int n = ioctl(control, LOOP_CTL_GET_FREE), loop, r;
+
+    if (n < 0)
+        return -errno;
+    snprintf(backing->path, sizeof(backing->path), "/dev/loop%d", n);
+    loop = open(backing->path, O_RDWR | O_CLOEXEC);
+    if (loop < 0)
+        return -errno;
+    config.info.lo_flags = LO_FLAGS_AUTOCLEAR | LO_FLAGS_DIRECT_IO;
+    snprintf((char *)config.info.lo_file_name,
+             sizeof(config.info.lo_file_name), "%s", target);
+    if (!ioctl(loop, LOOP_CONFIGURE, &config))
+        return loop;
+    r = -errno;
+    close(loop);
+    return r;
+}
+
 static int make_loop(struct disk_backing *backing, int file,
                      const char *target, struct colo_error *err)
 {
     int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC), rc;
+    int loop = -EBUSY;
 
     if (control < 0)
         return colo__fail(err, COLO_E_SYS, errno, DISK_WHERE,
                           "no loop devices: modprobe loop");
-    rc = colo__fail(err, COLO_E_SYS, EBUSY, DISK_WHERE,
-                    "no free loop device for %s", target);
-    for (int i = 0; i < TRIES; i++) {
-        struct loop_config config = { .fd = (uint32_t)file };
-        int n = ioctl(control, LOOP_CTL_GET_FREE), loop;
-
-        if (n < 0)
-            break;
-        snprintf(backing->path, sizeof(backing->path), "/dev/loop%d", n);
-        loop = open(backing->path, O_RDWR | O_CLOEXEC);
-        if (loop < 0)
-            break;
-        config.info.lo_flags = LO_FLAGS_AUTOCLEAR | LO_FLAGS_DIRECT_IO;
-        snprintf((char *)config.info.lo_file_name,
-                 sizeof(config.info.lo_file_name), "%s", target);
-        if (!ioctl(loop, LOOP_CONFIGURE, &config)) {
-            rc = open_device(backing, err);
-            close(loop);
-            break;
-        }
-        close(loop);
-        if (errno != EBUSY)
-            break;
-    }
+    for (int i = 0; i < TRIES && loop == -EBUSY; i++)
+        loop = configure_loop(backing, control, file, target);
     close(control);
+    if (loop < 0)
+        return colo__fail(err, COLO_E_SYS, -loop, DISK_WHERE,
+                          "cannot make a loop device for %s", target);
+    rc = open_device(backing, err);
+    close(loop);
     return rc;
 }
 

@@ -110,7 +110,7 @@ static void child_signals(void)
     setpgid(0, 0);
 }
 
-/* Both ends: sock is ours. */
+/* Both ends, which the kernel closes with their process. */
 static int make_pair(int *ret_ours, int *ret_theirs, struct colo_error *err)
 {
     int pair[2];

@@ -130,6 +130,7 @@ int disk_record_write(const char *path, const struct disk_record *record,
     const char *name;
     FILE *f;
     bool ok;
+    int e;
 
     name = strrchr(path, '/') + 1;
     snprintf(temporary, sizeof(temporary), "%.*snew-%s", (int)(name - path),
@@ -146,10 +147,15 @@ int disk_record_write(const char *path, const struct disk_record *record,
             record->timeout_s, record->secondary, record->track,
             record->target, record->meta, record->identifier);
     ok = !ferror(f);
-    if (fclose(f) || !ok || rename(temporary, path))
-        return colo__fail(err, COLO_E_SYS, errno, DISK_WHERE,
-                          "cannot write %s", path);
-    return 0;
+    e = ok ? 0 : errno;
+    if (fclose(f) && !e)
+        e = errno;
+    if (!e && rename(temporary, path))
+        e = errno;
+    if (!e)
+        return 0;
+    unlink(temporary);
+    return colo__fail(err, COLO_E_SYS, e, DISK_WHERE, "cannot write %s", path);
 }
 
 int disk_record_read(const char *path, struct disk_record *ret_record,
@@ -157,7 +163,7 @@ int disk_record_read(const char *path, struct disk_record *ret_record,
 {
     char text[TEXT_MAX];
     ssize_t n;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_CLOEXEC), rc = 0;
 
     if (fd < 0 && errno == ENOENT)
         return 0;
@@ -165,8 +171,13 @@ int disk_record_read(const char *path, struct disk_record *ret_record,
         return colo__fail(err, COLO_E_SYS, errno, DISK_WHERE,
                           "cannot read %s", path);
     n = read(fd, text, sizeof(text) - 1);
+    if (n < 0)
+        rc = colo__fail(err, COLO_E_SYS, errno, DISK_WHERE,
+                        "cannot read %s", path);
     close(fd);
-    text[n > 0 ? n : 0] = 0;
+    if (n < 0)
+        return rc;
+    text[n] = 0;
     if (!disk_record_parse(text, ret_record))
         return colo__fail(err, COLO_E_CORRUPT, 0, DISK_WHERE,
                           "%s is no record of a supervisor", path);

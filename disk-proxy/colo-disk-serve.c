@@ -284,6 +284,10 @@ int disk_cmd_serve(const struct disk_options *options)
     struct colo_error err;
     int signals = block_signals(), lock = -1, rc, gone;
 
+    if (signals < 0) { /* nobody could ask us to end */
+        disk_say("signalfd: %s", strerror(errno));
+        return 1;
+    }
     protect_process();
     rc = disk_names(&s.names, options->target, options->meta_dir, &err);
     if (rc)

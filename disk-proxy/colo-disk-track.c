@@ -119,14 +119,30 @@ static int read_notes(const char *path, uint64_t size, uint8_t *bits,
     int fd = open(path, O_RDONLY | O_CLOEXEC), rc;
     uint8_t *meta = NULL;
     struct stat st;
+    ssize_t n = 0;
 
-    if (fd < 0 || fstat(fd, &st) || st.st_size <= 0 ||
-        st.st_size > (off_t)1 << 34 || !(meta = malloc((size_t)st.st_size)) ||
-        pread(fd, meta, (size_t)st.st_size, 0) != st.st_size)
+    if (fd < 0 || fstat(fd, &st)) {
         rc = colo__fail(err, COLO_E_SYS, errno, DISK_WHERE, "cannot read %s",
                         path);
+        goto out;
+    }
+    if (st.st_size <= 0 || st.st_size > (off_t)1 << 34) {
+        rc = colo__fail(err, COLO_E_CORRUPT, 0, DISK_WHERE,
+                        "%s has no size of its kind", path);
+        goto out;
+    }
+    meta = malloc((size_t)st.st_size);
+    if (meta)
+        n = pread(fd, meta, (size_t)st.st_size, 0);
+    if (!meta || n < 0)
+        rc = colo__fail(err, COLO_E_SYS, errno, DISK_WHERE, "cannot read %s",
+                        path);
+    else if (n != st.st_size)
+        rc = colo__fail(err, COLO_E_CORRUPT, 0, DISK_WHERE,
+                        "%s is cut short", path);
     else
         rc = colo__era_written(meta, (size_t)st.st_size, size, bits, err);
+out:
     free(meta);
     if (fd >= 0)
         close(fd);
@@ -139,12 +155,14 @@ static int write_bits(const char *path, const uint8_t *bits, size_t len,
     FILE *f = fopen(path, "we");
     bool ok = f && fwrite(bits, 1, len, f) == len;
 
-    if ((f && fclose(f)) || !ok) {
-        unlink(path);
-        return colo__fail(err, COLO_E_SYS, errno, DISK_WHERE,
-                          "cannot write %s", path);
-    }
-    return 0;
+    int e = ok ? 0 : errno;
+
+    if (f && fclose(f) && !e)
+        e = errno;
+    if (!e)
+        return 0;
+    unlink(path);
+    return colo__fail(err, COLO_E_SYS, e, DISK_WHERE, "cannot write %s", path);
 }
 
 int disk_track_end(const struct disk_names *names,

@@ -38,12 +38,14 @@ static int address(const char *path, struct sockaddr_un *ret,
     return 0;
 }
 
-static int listen_at(const char *path, int type, struct colo_error *err)
+static int listen_at(const char *path, int type, int *ret_fd,
+                     struct colo_error *err)
 {
     struct sockaddr_un un;
     int fd, rc = address(path, &un, err);
 
-    if (rc) return rc;
+    if (rc)
+        return rc;
     (void)unlink(path);
     fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0 || bind(fd, (struct sockaddr *)&un, sizeof(un)) < 0 ||
@@ -53,7 +55,8 @@ static int listen_at(const char *path, int type, struct colo_error *err)
             close(fd);
         return rc;
     }
-    return fd;
+    *ret_fd = fd;
+    return 0;
 }
 
 static int s_join(struct colo_source *src, struct colo_error *err)
@@ -225,20 +228,20 @@ int colo__source_socket(const struct colo_control_config *config,
                         struct colo_source **ret, struct colo_error *err)
 {
     struct by_socket *s = calloc(1, sizeof(*s));
+    int rc;
 
     if (!s)
         return colo__fail(err, COLO_E_NOMEM, 0, WHERE, "no memory");
     s->ops = &socket_ops;
     s->stream = config->stream;
     s->secondary = config->secondary;
-    s->client = s->stream_listener = -1;
-    s->listener = listen_at(config->control, SOCK_SEQPACKET, err);
-    if (s->listener >= 0 && s->secondary && s->stream)
-        s->stream_listener = listen_at(s->stream, SOCK_STREAM, err);
-    if (s->listener < 0 ||
-        (s->secondary && s->stream && s->stream_listener < 0)) {
+    s->client = s->listener = s->stream_listener = -1;
+    rc = listen_at(config->control, SOCK_SEQPACKET, &s->listener, err);
+    if (!rc && s->secondary && s->stream)
+        rc = listen_at(s->stream, SOCK_STREAM, &s->stream_listener, err);
+    if (rc) {
         s_close((struct colo_source *)s);
-        return COLO_E_SYS;
+        return rc;
     }
     *ret = (struct colo_source *)s;
     return 0;

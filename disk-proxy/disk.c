@@ -275,11 +275,6 @@ uint64_t colo__disk_size(const struct colo_disk *d)
     return colo__backing_size(d->backing);
 }
 
-uint32_t colo__disk_align(const struct colo_disk *d)
-{
-    return colo__backing_align(d->backing);
-}
-
 int colo__disk_read(struct colo_disk *d, void *buf, size_t len,
                     uint64_t offset)
 {

@@ -56,7 +56,6 @@ int colo__disk_in_place(struct colo_disk *disk, struct colo_error *err);
 bool colo__disk_close(struct colo_disk *disk);
 
 uint64_t colo__disk_size(const struct colo_disk *disk);
-uint32_t colo__disk_align(const struct colo_disk *disk);
 
 /* what the guest asks for; 0 or an errno value */
 int colo__disk_read(struct colo_disk *disk, void *buf, size_t len,

@@ -22,7 +22,6 @@
 #include "disk.h"
 
 #define THREAD_MODEL NBDKIT_THREAD_MODEL_PARALLEL
-#define EXTENTS_AT_A_TIME (UINT64_C(1) << 32)
 
 #ifndef PR_SET_IO_FLUSHER
 #define PR_SET_IO_FLUSHER 57
@@ -366,7 +365,7 @@ static int colo_extents(void *handle, uint32_t count, uint64_t offset,
 static struct nbdkit_plugin plugin = {
     .name = "colo",
     .longname = "libcolo's protected disk",
-    .version = "0.1",
+    .version = COLO_VERSION,
     .load = colo_load,
     .unload = colo_unload,
     .config = colo_config,

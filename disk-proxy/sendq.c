@@ -11,6 +11,7 @@
  */
 #include <poll.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -54,7 +55,8 @@ struct colo_sendq {
     bool sender_waits;    /* for the first message */
     bool sender_collects; /* for more, or for somebody in a hurry */
     bool hurry;
-    bool stopped, closing, told;
+    atomic_bool stopped;
+    bool closing, told;
     bool running;
     pthread_t thread;
 };
@@ -128,7 +130,7 @@ static int send_all(struct colo_sendq *q, struct iovec *iov, int n)
         if (r < 0 && errno == EAGAIN) {
             struct pollfd pfd = { .fd = q->fd, .events = POLLOUT };
 
-            if (__atomic_load_n(&q->stopped, __ATOMIC_RELAXED))
+            if (atomic_load(&q->stopped)) /* without the lock */
                 return ECANCELED;
             if (ms_now() - since > q->silent_ms)
                 return ETIMEDOUT;

@@ -103,7 +103,7 @@ struct colo_log {
 #define COLO_MODE_REMUS 1
 #define COLO_MODE_COLO  2
 
-/* Why replication ended (the seed's COLOExitReason). */
+/* Why replication ended (QEMU COLO's COLOExitReason). */
 #define COLO_REASON_NONE       0  /* it has never ended */
 #define COLO_REASON_REQUEST    1  /* somebody asked for it */
 #define COLO_REASON_PROCESSING 2  /* it is ending now */
@@ -387,7 +387,7 @@ COLO_PUBLIC int colo_session_run(struct colo_session *session,
  *          primary whose first copy is broken off, up to half a minute. */
 COLO_PUBLIC void colo_session_close(struct colo_session *session);
 
-/* colo_set_replication - switch replication (the seed's
+/* colo_set_replication - switch replication (QEMU COLO's
  * xen-set-replication).  enable=1: start; enable=0, failover=0: stop
  * cleanly; enable=0, failover=1: take over here.
  * primary  must say the role the session has.
@@ -398,7 +398,7 @@ COLO_PUBLIC int colo_set_replication(struct colo_session *session, int enable,
                                      int primary, int failover,
                                      struct colo_error *err);
 
-/* colo_replication_status - the seed's query-xen-replication-status.
+/* colo_replication_status - QEMU COLO's query-xen-replication-status.
  * Shape    *ret_error: 1 when replication has failed; desc: cap bytes,
  *          always terminated, "" when there is no error. */
 COLO_PUBLIC int colo_replication_status(struct colo_session *session,

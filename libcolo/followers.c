@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Copyright (C) libcolo developers
  *
- * Everything that follows the checkpoints of a session, called as one (the
- * seed's replication_*_all).  Session's thread.
+ * Everything that follows the checkpoints of a session, called as one (QEMU's
+ * replication_*_all).  Session's thread.
  */
 #include <poll.h>
 

@@ -23,6 +23,7 @@ static int bad(struct colo_error *err, const char *what)
 static int check_config(const struct colo_config *c, struct colo_error *err)
 {
     struct colo_nets_policy policy;
+    int rc;
 
     if (!c || c->size != sizeof(*c))
         return bad(err, "config->size: use colo_config_init()");
@@ -55,8 +56,9 @@ static int check_config(const struct colo_config *c, struct colo_error *err)
         return bad(err, "interval_ms is over 600000");
     if (c->hold_ms > 60000)
         return bad(err, "hold_ms is over 60000");
-    if (colo__nets_policy(c->net_policy, &policy, err))
-        return COLO_E_INVAL;
+    rc = colo__nets_policy(c->net_policy, &policy, err);
+    if (rc)
+        return rc;
     if (c->live_round < -1 || c->live_round > 1 || c->compress < -1 ||
         c->compress > 1)
         return bad(err, "live_round and compress are -1, 0 or 1");

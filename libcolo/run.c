@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Copyright (C) libcolo developers
  *
- * posix_spawn with its attributes and descriptors, see run.h.  Called by
- * hv/spawn.c, link/child.c and xl-plugin/helper.c.
+ * posix_spawn with its attributes and descriptors, see run.h.
  */
 #include <fcntl.h>
 #include <signal.h>

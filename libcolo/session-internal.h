@@ -36,7 +36,7 @@
 
 /* config.interval_ms of 0 */
 #define COLO_DELAY_REMUS_MS 100
-#define COLO_DELAY_COLO_MS 20000 /* the seed's x-checkpoint-delay */
+#define COLO_DELAY_COLO_MS 20000 /* QEMU's x-checkpoint-delay */
 
 /* The primary's half of a session. */
 struct colo_primary {

@@ -83,12 +83,20 @@ static struct port *find_port(struct netbuf *n, int dev)
 static int refuse_served(struct netbuf *n, const struct colo_port_id *id,
                          struct colo_error *err)
 {
+    struct colo_error why = { 0 };
     struct colo_link_info info;
     char tap[COLO_IFNAME];
+    int rc;
 
     colo__port_tap_name(id, tap);
-    if (colo__link_get(&n->nl, tap, 0, &info, NULL))
+    rc = colo__link_get(&n->nl, tap, 0, &info, &why);
+    if (rc && why.sys_errno == ENODEV)
         return 0;
+    if (rc) { /* not known is not "no" */
+        if (err)
+            *err = why;
+        return rc;
+    }
     return colo__fail(err, COLO_E_EXISTS, 0, WHERE,
                       "colo-net (%s) still serves connections from before a "
                       "takeover: wait until they are closed, or end them",

@@ -94,8 +94,7 @@
 
 /* PAGE_DATA: an entry is a frame and, in the top four bits, a type */
 #define COLO_PAGE_NORMAL 0x0u
-#define COLO_PAGE_L1     0x1u /* page tables of PV guests: L1 to L4, */
-#define COLO_PAGE_L4     0x4u
+#define COLO_PAGE_L4     0x4u /* page tables of PV guests: 1 to this, */
 #define COLO_PAGE_PINNED 0x8u /* and this if pinned */
 #define COLO_PAGE_BROKEN 0xdu
 #define COLO_PAGE_ALLOC  0xeu /* exists, content does not matter */

@@ -87,14 +87,16 @@ static bool was_suspended(uint32_t domid)
     struct xs_handle *xs = xs_open(0);
     char path[64], *value = NULL;
     unsigned len;
+    bool found;
 
     snprintf(path, sizeof(path), "/local/domain/%u/libcolo-suspend-port",
              domid);
     if (xs)
         value = xs_read(xs, XBT_NULL, path, &len);
+    found = value != NULL;
     free(value);
     xs_close(xs);
-    return value != NULL;
+    return found;
 }
 
 /* ---- it runs, says libvirt ---- */
@@ -162,8 +164,8 @@ static int sleep_and_wake(virDomainPtr dom, struct life *life, int state)
 static int settle(void *arg)
 {
     struct life *life = arg;
-    virConnectPtr conn;
-    virDomainPtr dom;
+    virConnectPtr conn = NULL;
+    virDomainPtr dom = NULL;
     int status, state;
 
     alarm(life->rearm ? REARM_S : START_S);

@@ -300,17 +300,22 @@ static bool describe(libxl_ctx *ctx, libxl_domain_config *config,
     return guest->json != NULL;
 }
 
-/* -1: there is no memory for it */
+/* or -errno */
 static int config_file(const char *json)
 {
     size_t len = strlen(json);
     int fd = memfd_create("libcolo-config", MFD_CLOEXEC);
+    ssize_t n;
+    int e;
 
-    if (fd >= 0 && write(fd, json, len) != (ssize_t)len) {
-        close(fd);
-        fd = -1;
-    }
-    return fd;
+    if (fd < 0)
+        return -errno;
+    n = write(fd, json, len);
+    if (n == (ssize_t)len)
+        return fd;
+    e = n < 0 ? errno : ENOSPC;
+    close(fd);
+    return -e;
 }
 
 /* The stream goes on to a session, if it is one that libcolo can follow. */
@@ -321,7 +326,8 @@ static int receive_stock(libxl_ctx *ctx, const struct guest *guest,
     struct colo_error err;
 
     if (config_fd < 0) {
-        rc = colo__fail(&err, COLO_E_SYS, errno, "xl", "a file in memory");
+        rc = colo__fail(&err, COLO_E_SYS, -config_fd, "xl",
+                        "a file in memory");
         return fail(ctx, rc, &err);
     }
     give_up_lock();

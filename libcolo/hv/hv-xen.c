@@ -28,7 +28,7 @@ static void xen_vmessage(struct xentoollog_logger *xtl,
     __attribute__((format(printf, 5, 0)));
 
 /* What libxc reports is returned to us as well, so it is said at debug level
- * unless it is more than an error of a call (rule 10). */
+ * unless it is more than an error of a call. */
 static void xen_vmessage(struct xentoollog_logger *xtl,
                          xentoollog_level level, int errnoval,
                          const char *context, const char *format, va_list al)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Copyright (C) libcolo developers
  *
- * See spawn.h.  Called by hv-xen-life.c and watchdog.c.
+ * See spawn.h.
  */
 #include <fcntl.h>
 #include <poll.h>

@@ -100,7 +100,7 @@ colo__transition(const struct colo_state_table *table, int from, int event);
 const char *colo__event_name(int event);
 const char *colo__action_name(int action);
 
-/* ---- failover: the seed's machine -------------------------------------- */
+/* ---- failover: QEMU COLO's machine ------------------------------------ */
 
 enum {
     COLO_FAILOVER_NONE,      /* nobody wants one */

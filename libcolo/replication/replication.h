@@ -2,7 +2,7 @@
 /* Copyright (C) libcolo developers
  *
  * The seam to everything that must follow a checkpoint: disks and nets, in
- * process or in a process of their own (the seed's replication_*_all).
+ * process or in a process of their own (QEMU's replication_*_all).
  *
  * Each call begins something; pending() says when it is answered.  Order:
  * prepare, start, (checkpoint N, commit N)*, then failover (on the secondary

@@ -13,7 +13,6 @@
 
 #define P_ICMP 1
 #define P_TCP 6
-#define P_ICMP6 58
 
 struct rw_flow {
     struct rw_flow *chain, *newer, *older;

@@ -671,6 +671,7 @@ PURE_MAIN("compare", the_note_says_what_differs, bytes_not_segments,
           taken_up_by_what_is_sent_again, datagrams_in_order,
           pieces_of_a_datagram, link_level_passes,
           old_epochs_gates_and_being_alone, a_policy_for_each_class,
-          vlans_are_other_connections, a_priority_is_no_vlan, a_limit_asks_and_drops_nothing,
+          vlans_are_other_connections, a_priority_is_no_vlan,
+          a_limit_asks_and_drops_nothing,
           large_frames_go_as_they_came, any_segmentation,
           one_byte_of_any_segmentation)
