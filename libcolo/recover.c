@@ -13,6 +13,8 @@
 #include "hv/watchdog.h"
 #include "recover.h"
 
+#define OUTDATE_MS 10000 /* somebody waits for us */
+
 struct recovery {
     struct colo_store *store;
     const struct colo_log *log;
@@ -46,39 +48,6 @@ static int recover_replica(struct recovery *r,
     return rc;
 }
 
-static int recover_guest(struct recovery *r,
-                         const struct colo_session_node *node)
-{
-    struct colo_recovery guest = {
-        .domid = node->domid, .died = node->owner.pid,
-    };
-    struct colo_error err;
-    int rc;
-
-    /* a suspend that nobody saw the request of is over by now */
-    rc = colo__recovery_look(&guest, r->log, r->err);
-    colo__recovery_end(&guest);
-    /* its guest goes on alone: what it said is said; unless what is held there
-     * is another session's */
-    if (rc != COLO_E_EXISTS && colo__netbuf_cleanup(node->domid, true, &err))
-        warn(r, &err);
-    if (!rc)
-        watch_for_end(r, node->domid);
-    return rc;
-}
-
-/* Its session died while it destroyed the guest, which the peer has. */
-static int recover_yield(struct recovery *r,
-                         const struct colo_session_node *node)
-{
-    int rc = colo__hv_xen_yield(node->domid, node->uuid, r->log, r->err);
-    struct colo_error err;
-
-    if (colo__netbuf_cleanup(node->domid, false, &err))
-        warn(r, &err);
-    return rc;
-}
-
 /* "" if there is none */
 static void read_node(struct recovery *r, const struct colo_session_node *node,
                       const char *name, char *buf, size_t cap)
@@ -91,17 +60,66 @@ static void read_node(struct recovery *r, const struct colo_session_node *node,
         buf[0] = 0;
 }
 
+static bool has_yielded(struct recovery *r,
+                        const struct colo_session_node *node)
+{
+    char yield[4];
+
+    read_node(r, node, COLO_XS_YIELD, yield, sizeof(yield));
+    return !strcmp(yield, "1");
+}
+
+/* Its session died while it destroyed the guest, which the peer has. */
+static int recover_yield(struct recovery *r,
+                         const struct colo_session_node *node)
+{
+    struct colo_disks disks;
+    struct colo_error err;
+    int rc;
+
+    colo__recover_list_disks(node->domid, &disks);
+    rc = colo__hv_xen_yield(node->domid, node->uuid, r->log, r->err);
+    if (colo__netbuf_cleanup(node->domid, false, &err))
+        warn(r, &err);
+    if (!rc)
+        colo__recover_outdate(&disks, OUTDATE_MS, r->log);
+    return rc;
+}
+
+static int recover_guest(struct recovery *r,
+                         const struct colo_session_node *node)
+{
+    struct colo_recovery guest = {
+        .domid = node->domid, .died = node->owner.pid,
+    };
+    struct colo_error err;
+    int rc;
+
+    /* a suspend that nobody saw the request of is over by now */
+    rc = colo__recovery_look(&guest, r->log, r->err);
+    colo__recovery_end(&guest);
+    /* The watchdog may be at work, and know by now that the peer has it. */
+    if (has_yielded(r, node))
+        return recover_yield(r, node);
+    /* its guest goes on alone: what it said is said; unless what is held there
+     * is another session's */
+    if (rc != COLO_E_EXISTS && colo__netbuf_cleanup(node->domid, true, &err))
+        warn(r, &err);
+    if (!rc)
+        watch_for_end(r, node->domid);
+    return rc;
+}
+
 static int recover_domain(struct recovery *r,
                           const struct colo_session_node *node)
 {
-    char role[16], yield[4];
+    char role[16];
 
     read_node(r, node, COLO_XS_ROLE, role, sizeof(role));
-    read_node(r, node, COLO_XS_YIELD, yield, sizeof(yield));
     if (!strcmp(role, colo_role_name(COLO_ROLE_SECONDARY)))
         return recover_replica(r, node);
-    return strcmp(yield, "1") ? recover_guest(r, node)
-                              : recover_yield(r, node);
+    return has_yielded(r, node) ? recover_yield(r, node)
+                                : recover_guest(r, node);
 }
 
 static int recover_one(void *user, const struct colo_session_node *node)

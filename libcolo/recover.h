@@ -6,6 +6,7 @@
 #ifndef COLO_RECOVER_H
 #define COLO_RECOVER_H
 
+#include "disks.h"
 #include "internal.h"
 
 /* colo__recover_disks - take proxies out whose colo-disk has been killed.
@@ -14,6 +15,15 @@
 int colo__recover_disks(const struct colo_log *log, struct colo_error *err);
 /* colo__recover_nets - the same of network cards. */
 int colo__recover_nets(const struct colo_log *log, struct colo_error *err);
+
+/* colo__recover_list_disks - those of colo-disk's that a guest has; it must
+ * still be there.  None, if that cannot be told. */
+void colo__recover_list_disks(uint32_t domid, struct colo_disks *ret_disks);
+/* colo__recover_outdate - the guest was destroyed here, since it is the peer's:
+ * these copies are not the newest.  What fails is logged.
+ * Blocks   limit_ms, and what a last try takes. */
+void colo__recover_outdate(const struct colo_disks *disks, uint32_t limit_ms,
+                           const struct colo_log *log);
 
 /* colo__recover_any - is any record in folder one that nobody looks after?
  * dir: descriptor of the folder. */

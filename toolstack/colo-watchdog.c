@@ -8,8 +8,8 @@
  * hold is let out and they are taken away, and the session's nodes are removed.
  * A session that was killed while it ended its guest for the peer has said so
  * before ('y'), and a peer that took over from one that was only held up says
- * so behind all else (watchdog.h): then the guest is destroyed and nothing of
- * it is let out.
+ * so behind all else (watchdog.h): then the guest is destroyed, nothing of it is
+ * let out, and its disks here are marked as outdated.
  * Started before anything else; nothing but SIGKILL ends it early.
  */
 #include <errno.h>
@@ -26,6 +26,7 @@
 
 #include "../net-proxy/netbuf.h"
 #include "hv/watchdog.h"
+#include "recover.h"
 
 /* A guest that has said yes to a suspend shows nothing until it stands still:
  * look for so long.  Often, since a new session is kept off until we see it. */
@@ -34,6 +35,8 @@
 /* to destroy a guest that is the peer's by now */
 #define YIELD_TRIES 20
 #define YIELD_MS 1000
+/* for the proxies of its disks to go, whose requests may have to time out */
+#define OUTDATE_MS 120000
 
 static void ignore_signals(void)
 {
@@ -147,15 +150,31 @@ static int see_to_guest(uint32_t domid, const char *uuid, long session,
     return rc ? rc : colo__hv_xen_monitor(domid, err);
 }
 
+/* For `colo recover`, which a unit or an operator may start at any moment: it
+ * must not take this guest for one that goes on here. */
+static void note_yield(struct xs_handle *xs, const char *uuid, long session)
+{
+    char path[64];
+
+    if (!xs || owner_pid(xs, uuid) != session)
+        return;
+    snprintf(path, sizeof(path), "/libcolo/%s/yield", uuid);
+    xs_write(xs, XBT_NULL, path, "1", 1);
+}
+
 /* The peer may have the guest already.  It is told nothing: the end of the
  * link, or silence, lets it take over. */
 static int end_guest(uint32_t domid, const char *uuid, long session,
                      const struct colo_log *log, struct colo_error *err)
 {
-    int rc = colo__hv_xen_yield(domid, uuid, log, err);
+    struct xs_handle *xs = xs_open(0);
+    struct colo_disks disks;
     struct colo_error why;
-    struct xs_handle *xs;
+    int rc;
 
+    note_yield(xs, uuid, session);
+    colo__recover_list_disks(domid, &disks);
+    rc = colo__hv_xen_yield(domid, uuid, log, err);
     for (int i = 0; i < YIELD_TRIES && rc && !is_gone(rc); i++) {
         poll(NULL, 0, YIELD_MS);
         rc = colo__hv_xen_yield(domid, uuid, log, err);
@@ -163,9 +182,11 @@ static int end_guest(uint32_t domid, const char *uuid, long session,
     if (colo__netbuf_cleanup(domid, false, &why))
         colo__log(log, COLO_LOG_ERROR, why.sys_errno, why.where, "%s",
                   why.text);
-    xs = xs_open(0);
-    if (xs && (!rc || is_gone(rc))) /* else `colo recover` must find them */
-        remove_nodes(xs, uuid, session);
+    if (!rc || is_gone(rc)) {
+        colo__recover_outdate(&disks, OUTDATE_MS, log);
+        if (xs) /* else `colo recover` must find them */
+            remove_nodes(xs, uuid, session);
+    }
     xs_close(xs);
     return rc;
 }
