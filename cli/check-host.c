@@ -42,7 +42,7 @@ static void check_name(struct check_report *report,
     int rc;
 
     rc = colo_check_domain(name, needs->mode, NULL, NULL, &err);
-    snprintf(text, sizeof(text), "a domain called %s is on this host", name);
+    snprintf(text, sizeof(text), "a domain called %s is there already", name);
     if (rc == COLO_E_NOTFOUND)
         return;
     if (rc < 0)
@@ -62,8 +62,8 @@ static void check_names(struct check_report *report,
                "choose another host");
     snprintf(incoming, sizeof(incoming), "%s--incoming", needs->name);
     check_name(report, needs, incoming, "it is a replica, or has been one: "
-               "look at `colo status` and `xl list` here; if it has no session "
-               "and is paused, `xl destroy` it");
+               "look at `colo status` and `xl list` there; if it has no "
+               "session and is paused, `xl destroy` it");
 }
 
 /* The guest's network is made on this bridge when it takes over. */

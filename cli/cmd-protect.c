@@ -135,7 +135,7 @@ static int say_gone(const struct protect *protect, int rc,
         return CLI_MOVED;
     }
     cli_say("%s: protection has ended, and the guest is no longer on this "
-            "host: it has ended by itself, or runs on %s now (`colo status` "
+            "host: it has ended by itself, or runs on %s now (`xl list` "
             "there)", name, peer);
     return CLI_GUEST_ENDED;
 }
@@ -147,14 +147,14 @@ static int say_lost(const struct protect *protect, int rc)
     const char *name = protect->name, *peer = protect->config.peer;
 
     if (rc != COLO_E_PEER) {
-        cli_say("%s runs on here WITHOUT protection; when %s is back: "
-                "colo protect %s %s", name, peer, name, peer);
+        cli_say("%s runs on here WITHOUT protection; when what is said above "
+                "is put right: colo protect %s %s", name, name, peer);
         return CLI_UNPROTECTED;
     }
     cli_say("%s runs on here WITHOUT protection. %s did not answer: if it "
-            "lives, it may have taken %s over. Look there first (`colo "
-            "status`, `xl list`); only if %s does not run there: colo protect "
-            "%s %s", name, peer, name, name, name, peer);
+            "lives, it may have taken %s over. Look there first (`xl list`); "
+            "only if %s does not run there: colo protect %s %s", name, peer,
+            name, name, name, peer);
     return CLI_UNPROTECTED;
 }
 
@@ -192,9 +192,10 @@ static void show_finding(void *user, const char *where,
 
     if (item->result == COLO_CHECK_OK)
         return;
-    cli_say("%s: %s by %s: %s%s%s", protect->config.domain,
+    cli_say("%s: %s by %s: %s (%s)%s%s", protect->config.domain,
             item->result == COLO_CHECK_WARNING ? "warning" : "refused",
-            where, item->text, item->advice[0] ? ": " : "", item->advice);
+            where, item->text, item->id, item->advice[0] ? ": " : "",
+            item->advice);
 }
 
 static bool signal_came(int signal_fd)

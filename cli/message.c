@@ -167,7 +167,8 @@ void cli_say_log(const char *name)
 
     if (log_path(name, path) && !lstat(path, &st) && S_ISREG(st.st_mode) &&
         st.st_size > 0)
-        cli_say("%s: what became of earlier sessions here: %s", name, path);
+        cli_say("%s: what became of earlier sessions here: %s; of a unit: "
+                "`journalctl -u colo@%s`", name, path, name);
 }
 
 bool cli_log_open(const char *name)

@@ -272,7 +272,8 @@ static int find_mem(struct colo_elog *log, uint8_t **ret_mem,
         if (r)
             return colo__fail(err, COLO_E_LIMIT, 0, WHERE,
                               "an epoch is larger than memory (%llu MiB) and "
-                              "spill file (%llu MiB) can hold",
+                              "spill file (%llu MiB) can hold: protect with a "
+                              "larger --disk-spill",
                               (unsigned long long)
                               (log->config.memory_limit >> 20),
                               (unsigned long long)

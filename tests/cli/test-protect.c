@@ -164,13 +164,13 @@ START_TEST(test_lost)
     say_no(COLO_E_PEER_SAID, &err);
     ck_assert_int_eq(say_end(&lost, COLO_E_PEER_SAID, &err),
                      CLI_UNPROTECTED);
-    ck_assert(said(fd, "when host2 is back: colo protect web host2"));
+    ck_assert(said(fd, "above is put right: colo protect web host2"));
     ck_assert(!said(fd, "taken"));
     ck_assert_int_eq(ftruncate(fd, 0), 0);
     ck_assert_int_eq(lseek(fd, 0, SEEK_SET), 0);
     ck_assert_int_eq(say_end(&lost, COLO_E_PEER, &err), CLI_UNPROTECTED);
     ck_assert(said(fd, "it may have taken web over. Look there first"));
-    ck_assert(!said(fd, "is back"));
+    ck_assert(!said(fd, "put right"));
     fclose(file);
 }
 END_TEST
