@@ -418,7 +418,9 @@ COLO_PUBLIC int colo_query_status(struct colo_session *session,
                                   struct colo_error *err);
 
 /* colo_session_set_delay - change the checkpoint interval while running.
- * Units    milliseconds, 1..600000.  Threads  any thread. */
+ * Units    milliseconds, 1..600000.
+ * Errors   COLO_E_STATE this is the secondary
+ * Threads  any thread. */
 COLO_PUBLIC int colo_session_set_delay(struct colo_session *session,
                                        uint32_t interval_ms,
                                        struct colo_error *err);

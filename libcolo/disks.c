@@ -102,7 +102,8 @@ static int take_disk(struct find *f, const char *id)
     }
     if (f->disks->count == COLO_WIRE_DISKS)
         return colo__fail(f->err, COLO_E_LIMIT, 0, WHERE,
-                          "more than %d disks", COLO_WIRE_DISKS);
+                          "more than %d writable disks: detach some, or make "
+                          "one of them read-only", COLO_WIRE_DISKS);
     d = &f->disks->disk[f->disks->count];
     snprintf(d->name.vdev, sizeof(d->name.vdev), "%.32s", dev);
     snprintf(d->name.target, sizeof(d->name.target), "%.400s", target);

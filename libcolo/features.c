@@ -10,5 +10,6 @@
 
 const char *colo_features(void)
 {
-    return "remus tls ssh fd lz4 audit arbiter-none xen-" COLO_XEN_VERSION;
+    return "remus colo tls ssh fd stock lz4 audit arbiter-none xen-"
+           COLO_XEN_VERSION;
 }

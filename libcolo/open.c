@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../xenstore/schema.h"
 #include "../xenstore/store.h"
 #include "hv/watchdog.h"
 #include "nets.h"
@@ -52,7 +53,7 @@ static int check_config(const struct colo_config *c, struct colo_error *err)
             (c->boot_in_fd < 0 || c->boot_out_fd < 0))
             return bad(err, "boot_in_fd and boot_out_fd are not set");
     }
-    if (c->interval_ms > 600000)
+    if (c->interval_ms > COLO_DELAY_MAX_MS)
         return bad(err, "interval_ms is over 600000");
     if (c->hold_ms > 60000)
         return bad(err, "hold_ms is over 60000");

@@ -13,8 +13,6 @@
 #include "../xenstore/publish.h"
 #include "session-internal.h"
 
-#define INTERVAL_MAX 600000u
-
 int colo_config_init(struct colo_config *config, size_t size)
 {
     if (!config || size != sizeof(*config))
@@ -74,10 +72,13 @@ int colo_do_checkpoint(struct colo_session *s, struct colo_error *err)
 int colo_session_set_delay(struct colo_session *s, uint32_t interval_ms,
                            struct colo_error *err)
 {
-    if (!interval_ms || interval_ms > INTERVAL_MAX)
+    if (s->role != COLO_ROLE_PRIMARY)
+        return colo__fail(err, COLO_E_STATE, 0, "session",
+                          "the interval is set on the primary's host");
+    if (!interval_ms || interval_ms > COLO_DELAY_MAX_MS)
         return colo__fail(err, COLO_E_INVAL, 0, "session",
                           "interval of %u ms: it must be 1 to %u", interval_ms,
-                          INTERVAL_MAX);
+                          COLO_DELAY_MAX_MS);
     atomic_store(&s->interval_ms, interval_ms);
     want(s, 0);
     return 0;

@@ -179,7 +179,8 @@ static int check_config(const struct colo_bootstrap_config *config,
                           (int)config->transport);
     if (config->streams > COLO_MAX_STREAMS)
         return colo__fail(err, COLO_E_LIMIT, 0, WHERE,
-                          "%u disks: at most %d are protected",
+                          "%u disks and network cards need a stream each: at "
+                          "most %d can be protected",
                           (unsigned)config->streams, COLO_MAX_STREAMS);
     if (config->address && (!is_host(config->address) ||
                             strlen(config->address) > 63))

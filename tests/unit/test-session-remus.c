@@ -284,6 +284,9 @@ START_TEST(refuses_enable_with_failover)
     ck_assert_int_eq(colo_session_failover(t.s.session, &err), COLO_E_STATE);
     ck_assert_int_eq(colo_session_set_delay(t.p.session, 0, &err),
                      COLO_E_INVAL);
+    ck_assert_int_eq(colo_session_set_delay(t.p.session, 50, &err), 0);
+    ck_assert_int_eq(colo_session_set_delay(t.s.session, 50, &err),
+                     COLO_E_STATE);
     pair_close(&t);
 }
 END_TEST
