@@ -19,7 +19,7 @@ echo "$*" >>"$LOG"
 echo "/dev/mapper/it"
 [ "$2" != "${REFUSED:-}" ] && exit 0
 echo "colo-disk: something else" >&2
-echo "colo-disk: this copy is stale" >&2
+echo "colo-disk: this copy is stale: colo-disk force TARGET" >&2
 exit 1
 END
 cat >"$dir/bin/xenstore-read" <<'END'
@@ -97,19 +97,21 @@ check "one twice" 0 "attach /dev/mapper/colo-a-b" "" \
     "$(disk /dev/mapper/colo-a-b; disk /dev/mapper/colo-a-b)" \
     ROLE= prepare begin
 
-# The second is refused: libvirt is told why, and says release.
-check "a stale copy" 1 "$attached" "colo-disk: this copy is stale" "$two" \
+# The second is refused: libvirt is told which and why, and says release.
+stale() { echo "$1: colo-disk: this copy is stale: colo-disk force $1"; }
+check "a stale copy" 1 "$attached" \
+    "$(stale /dev/mapper/colo-srv-a=20b+c_.raw)" "$two" \
     REFUSED=/dev/mapper/colo-srv-a=20b+c_.raw prepare begin
 check "the first is stale" 1 "attach /dev/mapper/colo-dev-vg-web" \
-    "colo-disk: this copy is stale" "$two" \
+    "$(stale /dev/mapper/colo-dev-vg-web)" "$two" \
     REFUSED=/dev/mapper/colo-dev-vg-web prepare begin
 check "an end that fails" 0 "${attached//attach/detach}" \
     "colo-disk detach /dev/mapper/colo-dev-vg-web: colo-disk: something else
-colo-disk: this copy is stale" "$two" \
+colo-disk: this copy is stale: colo-disk force TARGET" "$two" \
     REFUSED=/dev/mapper/colo-dev-vg-web release end
 check "no colo-disk" 1 "" \
-    "env: '$dir/none': No such file or directory" "$two" LC_ALL=C \
-    COLO_DISK="$dir/none" prepare begin
+    "/dev/mapper/colo-dev-vg-web: env: '$dir/none': No such file or directory" \
+    "$two" LC_ALL=C COLO_DISK="$dir/none" prepare begin
 
 # What is not colo-disk's, or no name at all.
 # shellcheck disable=SC2016 # not to be expanded, here nor there
