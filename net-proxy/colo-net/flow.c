@@ -17,7 +17,7 @@ struct net_flow {
     struct colo_compare *compare; /* primary */
     struct colo_rewrite *rewrite; /* secondary */
     uint64_t no_memory;           /* frames lost so */
-    uint64_t due_us;              /* the rewriter has nothing to forget before */
+    uint64_t due_us;              /* before, the rewriter forgets nothing */
     bool note_lost;               /* of this epoch: no "all up to" is true */
 };
 
