@@ -12,7 +12,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include "control-internal.h"
+#include "control.h"
 
 #define WHERE "disk control"
 #define NR_OUT 64
@@ -42,7 +42,7 @@ struct colo_control {
 
 static const struct colo_source_ops *ops(struct colo_control *c)
 {
-    return *(const struct colo_source_ops *const *)c->source;
+    return colo__source_ops(c->source);
 }
 
 static void post(struct colo_control *c, bool is_event, uint64_t seq,
@@ -124,23 +124,25 @@ static void gone(struct colo_control *c, const struct colo_error *err)
 static void do_request(struct colo_control *c,
                        const struct colo_proxy_request *req)
 {
+    int stream = -1, verb = req->verb;
     struct colo_error err;
-    int stream = -1;
 
-    if (req->verb == COLO_PROXY_VERIFY) {
+    if (verb == COLO_PROXY_VERIFY) {
         /* takes long, and checkpoints must not wait for it */
         colo__control_reply(c, req->seq, NULL);
         colo__disk_request(c->disk, VERIFY_SEQ, COLO_DISK_VERIFY, 0, -1);
         return;
     }
-    if (req->verb == COLO_PROXY_START) {
+    if (verb == COLO_SOURCE_VERIFY)
+        verb = COLO_DISK_VERIFY;
+    if (verb == COLO_PROXY_START) {
         stream = ops(c)->stream(c->source, &err);
         if (stream < 0) {
             colo__control_reply(c, req->seq, err.text);
             return;
         }
     }
-    colo__disk_request(c->disk, req->seq, req->verb, req->arg, stream);
+    colo__disk_request(c->disk, req->seq, verb, req->arg, stream);
 }
 
 static void do_requests(struct colo_control *c)
@@ -226,10 +228,8 @@ int colo__control_open(const struct colo_control_config *config,
     c->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (c->wake < 0)
         rc = colo__fail(err, COLO_E_SYS, errno, WHERE, "eventfd");
-    else if (config->control)
-        rc = colo__source_socket(config, &c->source, err);
     else
-        rc = colo__source_proxy(config, &c->source, err);
+        rc = colo__source_open(&config->source, &c->source, err);
     if (rc)
         colo__control_close(c);
     else

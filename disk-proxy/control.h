@@ -1,23 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Copyright (C) libcolo developers
  *
- * Between a session and a disk: takes requests, gives answers and events.
- * Two ways in: the session's proxy interface, or, for tests, two sockets in
- * the file system.  One thread of its own; replies and events come to it by
- * an outbox, from any thread.
+ * Between a session and a disk: takes requests (proxy-source/), gives answers
+ * and events.  One thread of its own; replies and events come to it by an
+ * outbox, from any thread.
  */
 #ifndef COLO_DISK_CONTROL_H
 #define COLO_DISK_CONTROL_H
 
+#include "../proxy-source/source.h"
 #include "disk.h"
 
 struct colo_control;
 
 struct colo_control_config {
-    const char *domain, *id;      /* the session, by uuid or name */
-    const char *class_name;       /* NULL: "disk" */
-    const char *control, *stream; /* for tests: paths; then no domain */
-    bool secondary;
+    struct colo_source_config source;
     /* -1, or: no session is joined before a byte comes here, and none at all
      * after its end of file: the guest's writes do not yet come to us */
     int hold_fd;
@@ -25,8 +22,7 @@ struct colo_control_config {
     void *user;
 };
 
-/* colo__control_open - the sockets, no thread yet.  The strings are copied
- * by nobody: they live as long as it. */
+/* colo__control_open - the sockets, no thread yet. */
 int colo__control_open(const struct colo_control_config *config,
                        struct colo_control **ret_c, struct colo_error *err);
 int colo__control_run(struct colo_control *c, struct colo_disk *disk,

@@ -34,7 +34,7 @@ static struct colo_disk_config config = {
     .spill_limit = UINT64_C(1) << 30, .silent_ms = 10000,
 };
 static struct colo_control_config control_config = {
-    .id = "xvda", .hold_fd = -1,
+    .source = { .class_name = "disk", .id = "xvda" }, .hold_fd = -1,
 };
 static int lock;
 static char *spill_dir, *backing, *meta, *device, *usage, *tracked, *flag;
@@ -43,7 +43,7 @@ static void say(void *user, const char *text)
 {
     (void)user;
     /* not nbdkit_error: most of it is good news */
-    fprintf(stderr, "colo-disk: %s: %s\n", control_config.id, text);
+    fprintf(stderr, "colo-disk: %s: %s\n", control_config.source.id, text);
 }
 
 /* What is large goes back to the system when it is freed.  Else glibc keeps
@@ -121,13 +121,13 @@ static int colo_config(const char *key, const char *value)
             return -1;
         }
     } else if (!strcmp(key, "domain")) {
-        control_config.domain = value;
+        control_config.source.domain = value;
     } else if (!strcmp(key, "id")) {
-        control_config.id = value;
+        control_config.source.id = value;
     } else if (!strcmp(key, "control")) {
-        control_config.control = value;
+        control_config.source.control = value;
     } else if (!strcmp(key, "stream")) {
-        control_config.stream = value;
+        control_config.source.stream = value;
     } else if (!strcmp(key, "memory-limit")) {
         return set_size(value, &config.memory_limit);
     } else if (!strcmp(key, "spill-limit")) {
@@ -152,8 +152,8 @@ static int colo_config_complete(void)
         nbdkit_error("backing=PATH and meta=FILE are needed");
         return -1;
     }
-    if (config.role != COLO_DISK_ALONE && !control_config.domain &&
-        !control_config.control) {
+    if (config.role != COLO_DISK_ALONE && !control_config.source.domain &&
+        !control_config.source.control) {
         nbdkit_error("domain=UUID is needed");
         return -1;
     }
@@ -175,7 +175,7 @@ static int colo_get_ready(void)
     /* without a session nobody says when we are in place */
     config.tracked = config.role == COLO_DISK_ALONE ? NULL : tracked;
     config.spill_dir = spill_dir;
-    control_config.secondary = config.role == COLO_DISK_SECONDARY;
+    control_config.source.secondary = config.role == COLO_DISK_SECONDARY;
     control_config.say = say;
     if (config.role != COLO_DISK_ALONE &&
         colo__control_open(&control_config, &control, &err))

@@ -13,7 +13,7 @@
 
 static const struct colo_source_ops *ops(struct net *n)
 {
-    return *(const struct colo_source_ops *const *)n->source;
+    return colo__source_ops(n->source);
 }
 
 void net_diverged(struct net *n, const char *reason)

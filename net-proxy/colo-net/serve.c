@@ -147,8 +147,7 @@ static void leave(struct net *n)
     net_flow_free(n->flow);
     colo__nl_close(&n->nl);
     if (n->source) {
-        const struct colo_source_ops *ops =
-            *(const struct colo_source_ops *const *)n->source;
+        const struct colo_source_ops *ops = colo__source_ops(n->source);
 
         if (n->joined)
             ops->leave(n->source);
@@ -164,8 +163,7 @@ enum { P_SIGNAL, P_LIFE, P_SOURCE, P_PACKET, P_TAP, P_TWIN, NR_POLL };
 
 static void prepare(struct net *n, struct pollfd *pfd)
 {
-    const struct colo_source_ops *ops =
-        *(const struct colo_source_ops *const *)n->source;
+    const struct colo_source_ops *ops = colo__source_ops(n->source);
     bool waits = n->twin_waits || (n->options->secondary &&
                  n->way != NET_ALONE && n->marked > n->committed);
 
@@ -298,7 +296,7 @@ int net_serve(const struct net_options *options)
         .port = { .packet = -1, .tap = -1 }, .twin = { .fd = -1 },
         .nl = { .fd = -1 }, .way = options->secondary ? NET_QUIET : NET_PASS,
     };
-    const struct colo_control_config config = {
+    const struct colo_source_config config = {
         .domain = options->domain, .class_name = "net",
         .id = options->id ? options->id : options->vif,
         .control = options->control, .stream = options->stream,
@@ -311,8 +309,7 @@ int net_serve(const struct net_options *options)
     guard_fd = guard(options->vif, &err);
     sig = guard_fd < 0 ? -1 : signals(&err);
     if (sig < 0 || enter(&n, &err) ||
-        (options->control ? colo__source_socket(&config, &n.source, &err)
-                          : colo__source_proxy(&config, &n.source, &err))) {
+        colo__source_open(&config, &n.source, &err)) {
         net_say("%s", err.text);
     } else {
         net_say("%s is in place in %s", n.record.vif, n.record.bridge);

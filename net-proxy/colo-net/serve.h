@@ -7,7 +7,7 @@
 #ifndef COLO_NET_SERVE_H
 #define COLO_NET_SERVE_H
 
-#include "../../disk-proxy/control-internal.h"
+#include "../../proxy-source/source.h"
 #include "../compare/compare.h"
 #include "../learn.h"
 #include "twin.h"

@@ -14,9 +14,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "control-internal.h"
+#include "source.h"
 
-#define WHERE "disk control"
+#define WHERE "requests"
 #define STREAM_MS 5000
 
 struct by_socket {
@@ -87,7 +87,7 @@ static int parse(const char *text, struct colo_proxy_request *ret)
         { "commit", COLO_PROXY_COMMIT },
         { "failover", COLO_PROXY_FAILOVER },
         { "stop", COLO_PROXY_STOP },
-        { "verify", COLO_DISK_VERIFY },
+        { "verify", COLO_SOURCE_VERIFY },
     };
     unsigned long long seq, arg = 0;
     char word[16];
@@ -224,7 +224,7 @@ static const struct colo_source_ops socket_ops = {
     .event = s_event, .stream = s_stream, .leave = s_leave, .close = s_close,
 };
 
-int colo__source_socket(const struct colo_control_config *config,
+int colo__source_socket(const struct colo_source_config *config,
                         struct colo_source **ret, struct colo_error *err)
 {
     struct by_socket *s = calloc(1, sizeof(*s));

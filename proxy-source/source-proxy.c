@@ -5,7 +5,7 @@
  */
 #include <stdlib.h>
 
-#include "control-internal.h"
+#include "source.h"
 
 struct by_proxy {
     const struct colo_source_ops *ops;
@@ -69,17 +69,24 @@ static const struct colo_source_ops proxy_ops = {
     .event = p_event, .stream = p_stream, .leave = p_leave, .close = p_close,
 };
 
-int colo__source_proxy(const struct colo_control_config *config,
+int colo__source_proxy(const struct colo_source_config *config,
                        struct colo_source **ret, struct colo_error *err)
 {
     struct by_proxy *p = calloc(1, sizeof(*p));
 
     if (!p)
-        return colo__fail(err, COLO_E_NOMEM, 0, "disk control", "no memory");
+        return colo__fail(err, COLO_E_NOMEM, 0, "requests", "no memory");
     p->ops = &proxy_ops;
     p->domain = config->domain;
-    p->class_name = config->class_name ? config->class_name : "disk";
+    p->class_name = config->class_name;
     p->id = config->id;
     *ret = (struct colo_source *)p;
     return 0;
+}
+
+int colo__source_open(const struct colo_source_config *config,
+                      struct colo_source **ret, struct colo_error *err)
+{
+    return config->control ? colo__source_socket(config, ret, err)
+                           : colo__source_proxy(config, ret, err);
 }
