@@ -111,11 +111,39 @@ static void clear_one(struct colo_disk *d, uint64_t chunk)
     pthread_mutex_unlock(&t->lock);
 }
 
+static bool is_spoiled(struct colo_dirty *t)
+{
+    bool r;
+
+    pthread_mutex_lock(&t->lock);
+    r = t->failed;
+    pthread_mutex_unlock(&t->lock);
+    return r;
+}
+
+/* The kernel tells an error once, so the next flush says nothing of what this
+ * one could not write: no bit may go on its word, and the guest hears of it. */
+static int flush_local(struct colo_disk *d)
+{
+    int r;
+
+    pthread_mutex_lock(&d->flush_lock);
+    r = colo__backing_flush(d->backing);
+    if (r) {
+        colo__dirty_spoil(&d->dirty);
+        d->flush_owed = r;
+    }
+    pthread_mutex_unlock(&d->flush_lock);
+    if (r)
+        colo__disk_say(d, "the local disk: a flush failed: %s", strerror(r));
+    return r;
+}
+
 void colo__dirty_clear_rest(struct colo_disk *d)
 {
     uint64_t offset = 0, len;
 
-    if (colo__backing_flush(d->backing))
+    if (flush_local(d))
         return;
     while (colo__meta_next(d->meta, &offset, &len)) {
         uint64_t end = offset + len;
@@ -144,8 +172,8 @@ void colo__dirty_applied(struct colo_disk *d, uint64_t epoch)
     struct colo_dirty *t = &d->dirty;
     uint64_t *swap;
 
-    if (t->step == STEP_APPLIED && epoch > t->since &&
-        colo__backing_flush(d->backing) == 0) {
+    if (t->step == STEP_APPLIED && epoch > t->since && !is_spoiled(t) &&
+        flush_local(d) == 0) {
         clear_old(d);
         t->step = STEP_NONE;
     }

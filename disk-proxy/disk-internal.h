@@ -5,8 +5,8 @@
  * control part in requests.c, dirty.c (which chunks the peer may lack),
  * primary.c and first-copy.c, secondary.c, applier.c and replica.c.
  *
- * Lock order: range, view, queue_gate, dirty_lock, lock.  lock is for flags
- * and waiting only, and is never held over I/O.
+ * Lock order: range, view, queue_gate, flush_lock, dirty_lock, lock.  lock is
+ * for flags and waiting only, and is never held over I/O.
  */
 #ifndef COLO_DISK_INTERNAL_H
 #define COLO_DISK_INTERNAL_H
@@ -47,7 +47,8 @@ struct colo_dirty {
     unsigned inflight[2];     /* writes that began in window & 1 */
     int step;                 /* of the old window, see dirty.c */
     uint64_t since;           /* last BARRIER when all of old was queued */
-    bool failed;              /* a local write failed: clear nothing more */
+    bool failed;              /* a local write or flush failed: clear nothing
+                                 more */
 };
 
 struct colo_disk {
@@ -56,6 +57,10 @@ struct colo_disk {
     struct colo_meta *meta;
     struct colo_range_lock range;
     struct colo_dirty dirty;
+
+    pthread_mutex_t flush_lock;  /* held over a flush that is not the guest's */
+    int flush_owed;              /* its error, for the guest's next flush or
+                                    FUA; guarded by flush_lock */
 
     pthread_rwlock_t queue_gate; /* guards the pointer */
     struct colo_sendq *queue;    /* NULL: no twin */

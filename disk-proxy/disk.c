@@ -219,6 +219,7 @@ int colo__disk_open(const struct colo_disk_config *config,
     pthread_cond_init(&d->cond, &clock);
     pthread_condattr_destroy(&clock);
     pthread_mutex_init(&d->lock, NULL);
+    pthread_mutex_init(&d->flush_lock, NULL);
     pthread_rwlock_init(&d->queue_gate, NULL);
     init_view(d);
     colo__range_init(&d->range);
@@ -265,6 +266,7 @@ bool colo__disk_close(struct colo_disk *d)
     pthread_rwlock_destroy(&d->queue_gate);
     pthread_rwlock_destroy(&d->view);
     pthread_cond_destroy(&d->cond);
+    pthread_mutex_destroy(&d->flush_lock);
     pthread_mutex_destroy(&d->lock);
     free(d);
     return true;
@@ -422,6 +424,19 @@ static void end_change(struct colo_disk *d, struct change *c, int r)
     colo__range_give(&d->range, &c->range);
 }
 
+/* The error of a flush that was not the guest's, once; waits for one that runs,
+ * whose error the guest's own has not seen. */
+static int take_owed(struct colo_disk *d)
+{
+    int r;
+
+    pthread_mutex_lock(&d->flush_lock);
+    r = d->flush_owed;
+    d->flush_owed = 0;
+    pthread_mutex_unlock(&d->flush_lock);
+    return r;
+}
+
 /* A large epoch costs the secondary memory, and then its spill file: ask for
  * a checkpoint in time, once. */
 static void count_bytes(struct colo_disk *d, uint64_t len)
@@ -489,6 +504,8 @@ int colo__disk_write(struct colo_disk *d, const void *buf, size_t len,
         r = colo__backing_write(d->backing, buf, len, offset, fua);
     if (!r)
         send_write(d, buf, len, offset, fua);
+    if (!r && fua)
+        r = take_owed(d);
     end_change(d, &c, r);
     return r;
 }
@@ -524,6 +541,8 @@ int colo__disk_zero(struct colo_disk *d, uint64_t len, uint64_t offset,
         r = colo__backing_zero(d->backing, len, offset, trim, fua);
     if (!r)
         send_zero(d, len, offset, trim, fua);
+    if (!r && fua)
+        r = take_owed(d);
     if (r == EOPNOTSUPP)
         c.begun = false; /* nothing has changed */
     end_change(d, &c, r);
@@ -548,6 +567,10 @@ int colo__disk_flush(struct colo_disk *d)
     if (d->phase == PHASE_DRAINING || d->phase == PHASE_BROKEN)
         return EIO;
     r = colo__backing_flush(d->backing);
+    if (r)
+        colo__dirty_spoil(&d->dirty);
+    else
+        r = take_owed(d);
     if (!r)
         (void)colo__disk_send(d, &msg);
     return r;

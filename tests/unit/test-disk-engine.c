@@ -609,6 +609,86 @@ START_TEST(test_large_zero)
 }
 END_TEST
 
+/* ---- a disk that fails a flush --------------------------------------------- */
+
+int __real_colo__backing_flush(struct colo_backing *b);
+int __wrap_colo__backing_flush(struct colo_backing *b);
+static _Atomic(struct end *) unflushed; /* its disk fails the next flush */
+
+int __wrap_colo__backing_flush(struct colo_backing *b)
+{
+    struct end *e = unflushed;
+
+    if (!e || e->disk->backing != b)
+        return __real_colo__backing_flush(b);
+    unflushed = NULL; /* the kernel says it once */
+    return EIO;
+}
+
+static bool is_marked(struct end *e, uint64_t offset)
+{
+    uint64_t at = offset, len;
+
+    return colo__meta_next(e->disk->meta, &at, &len) && at == offset;
+}
+
+/* epochs after which every bit of a disk that works is gone */
+static void pass_epochs(struct end *p, struct end *s, uint64_t first)
+{
+    for (uint64_t n = first; n < first + 12; n++) {
+        checkpoint(p, s, n, true);
+        pause_ms(10); /* for APPLIED */
+    }
+}
+
+/* What did not become durable keeps its bit until the next first copy, and the
+ * guest is told of it once.  own: the flush was the guest's. */
+static void failed_flush(bool own, bool fua)
+{
+    uint8_t page[4096] = { 1 };
+    struct end p, s;
+
+    end_make(&p, COLO_DISK_PRIMARY);
+    end_make(&s, COLO_DISK_SECONDARY);
+    start(&p, &s, 1);
+    put(&p, 65536 * 3, 1);
+    pass_epochs(&p, &s, 1);
+    ck_assert(!is_marked(&p, 65536 * 3));
+    put(&p, 65536 * 5, 1);
+    unflushed = &p;
+    if (own)
+        ck_assert_int_eq(colo__disk_flush(p.disk), EIO);
+    pass_epochs(&p, &s, 20);
+    ck_assert_ptr_null(unflushed);
+    ck_assert(is_marked(&p, 65536 * 5));
+    if (!own && fua)
+        ck_assert_int_eq(colo__disk_write(p.disk, page, sizeof(page), 0, true),
+                         EIO);
+    else if (!own)
+        ck_assert_int_eq(colo__disk_flush(p.disk), EIO);
+    ck_assert_int_eq(colo__disk_flush(p.disk), 0);
+    ck_assert_int_eq(colo__disk_write(p.disk, page, sizeof(page), 0, true), 0);
+    ask(&p, 90, COLO_PROXY_STOP, 0);
+    ask(&s, 90, COLO_PROXY_STOP, 0);
+    ck_assert_str_eq(wait_answer(&p, 90), "");
+    ck_assert_str_eq(wait_answer(&s, 90), "");
+    start(&p, &s, 2);
+    pass_epochs(&p, &s, 40);
+    ck_assert(!is_marked(&p, 65536 * 5));
+    end_free(&p);
+    end_free(&s);
+}
+
+START_TEST(test_failed_flush)
+{
+    failed_flush(false, false);
+    failed_flush(false, true);
+    failed_flush(true, false);
+}
+END_TEST
+
+/* ---- a takeover that is called off ------------------------------------------ */
+
 /* A takeover that is called off, with the log on the disk or not: the copy must
  * not start a guest any more, nor keep a primary out. */
 static void takeover_undone(bool draining)
@@ -787,6 +867,7 @@ END_TEST
 PURE_MAIN("disk-engine", test_failover, test_takeover_resync, test_both_ran,
           test_lost_power, test_resync, test_verify_finds, test_lost_twin,
           test_full_log, test_write_in_copy, test_yield, test_refused,
-          test_hole_in_the_log, test_takeover_undone, test_takeover_stays,
+          test_hole_in_the_log, test_failed_flush, test_takeover_undone,
+          test_takeover_stays,
           test_takeover_in_verify, test_takeover_broken, test_large_zero,
           test_no_marks)
