@@ -76,7 +76,8 @@ struct colo_disk {
     struct timespec unmarked_until; /* how long it waits for protection's end */
     uint64_t start_seq, verify_seq; /* unanswered, 0: none */
     uint64_t wait_seq, wait_epoch;  /* secondary: unanswered checkpoint */
-    bool undone;          /* secondary: it took over, and does not go on */
+    _Atomic bool undone;  /* secondary: it took over, and does not go on;
+                             written with lock held */
 
     int stream;
     pthread_t receiver, copier, applier;

@@ -284,8 +284,11 @@ int colo__disk_read(struct colo_disk *d, void *buf, size_t len,
     case PHASE_BROKEN:
     case PHASE_OUTDATED:
         return EIO;
-    case PHASE_IN_STEP:
     case PHASE_DRAINING:
+        if (d->undone)
+            return EIO;
+        /* fall through */
+    case PHASE_IN_STEP:
         return colo__replica_read(d, buf, len, offset);
     default:
         return colo__backing_read(d->backing, buf, len, offset);
@@ -299,8 +302,11 @@ static int may_write(struct colo_disk *d)
     case PHASE_ALONE:
     case PHASE_COPYING:
     case PHASE_PROTECTED:
-    case PHASE_DRAINING:
         return 0;
+    case PHASE_DRAINING:
+        /* who was started nevertheless has a copy that is behind: only the
+         * applier goes on */
+        return d->undone ? EIO : 0;
     case PHASE_IDLE:
     case PHASE_FILLING:
     case PHASE_IN_STEP:
@@ -414,8 +420,9 @@ static int begin_change(struct colo_disk *d, struct change *c,
         (wait_clear(d, begin, end - begin) ||
          colo__replica_merge(d, begin, end - begin)))
         return EIO;
-    c->begun = true;
-    return 0;
+    r = may_write(d); /* it may have been called off meanwhile */
+    c->begun = !r;
+    return r;
 }
 
 static void end_change(struct colo_disk *d, struct change *c, int r)
@@ -561,10 +568,10 @@ int colo__disk_flush(struct colo_disk *d)
         return r;
     colo__elog_deadline(&until, COLO_META_APPLY_SECONDS * 1000u);
     pthread_mutex_lock(&d->lock);
-    while (d->phase == PHASE_DRAINING && !w)
+    while (d->phase == PHASE_DRAINING && !d->undone && !w)
         w = pthread_cond_timedwait(&d->cond, &d->lock, &until);
     pthread_mutex_unlock(&d->lock);
-    if (d->phase == PHASE_DRAINING || d->phase == PHASE_BROKEN)
+    if (d->phase == PHASE_DRAINING || may_write(d))
         return EIO;
     r = colo__backing_flush(d->backing);
     if (r)

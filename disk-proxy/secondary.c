@@ -495,6 +495,7 @@ static int undo_takeover(struct colo_disk *d, struct colo_error *err)
     colo__elog_deadline(&until, UNDO_MS);
     pthread_mutex_lock(&d->lock);
     d->undone = true;
+    pthread_cond_broadcast(&d->cond); /* a flush that waits */
     phase = d->phase;
     while (d->phase == PHASE_DRAINING && !w)
         w = pthread_cond_timedwait(&d->cond, &d->lock, &until);

@@ -689,6 +689,15 @@ END_TEST
 
 /* ---- a takeover that is called off ------------------------------------------ */
 
+/* 0, or why not */
+static int try_put(struct end *e, uint64_t offset, uint8_t value)
+{
+    uint8_t page[4096];
+
+    memset(page, value, sizeof(page));
+    return colo__disk_write(e->disk, page, sizeof(page), offset, false);
+}
+
 /* A takeover that is called off, with the log on the disk or not: the copy must
  * not start a guest any more, nor keep a primary out. */
 static void takeover_undone(bool draining)
@@ -712,7 +721,14 @@ static void takeover_undone(bool draining)
                      COLO_META_ALONE);
     ask(&s, 51, COLO_PROXY_STOP, 1);
     ck_assert_str_eq(wait_answer(&s, 51), "");
-    if (draining) { /* a crash here leaves what may be overwritten, too */
+    if (draining) {
+        /* whoever starts on it is behind the primary */
+        ck_assert_int_eq(colo__disk_read(s.disk, text, 1, 0), EIO);
+        ck_assert_int_eq(try_put(&s, 65536 * 9, 9), EIO);
+        ck_assert_int_eq(colo__disk_zero(s.disk, 4096, 65536 * 9, false,
+                                         false), EIO);
+        ck_assert_int_eq(colo__disk_flush(s.disk), EIO);
+        /* a crash here leaves what may be overwritten, too */
         ck_assert_int_eq(state_of(&s), COLO_META_APPLYING);
         stalled = NULL;
         for (int ms = 0; ms < 20000 && state_of(&s) == COLO_META_APPLYING;
@@ -784,15 +800,6 @@ int __wrap_colo__meta_mark(struct colo_meta *meta, uint64_t offset,
     if (e && e->disk->meta == meta)
         return colo__fail(err, COLO_E_SYS, EROFS, "test", "read-only");
     return __real_colo__meta_mark(meta, offset, len, err);
-}
-
-/* 0, or why not */
-static int try_put(struct end *e, uint64_t offset, uint8_t value)
-{
-    uint8_t page[4096];
-
-    memset(page, value, sizeof(page));
-    return colo__disk_write(e->disk, page, sizeof(page), offset, false);
 }
 
 /* The guest goes on, protection does not, and the next one compares all. */
