@@ -14,6 +14,7 @@
 #include "disk-internal.h"
 
 #define WHERE "applier"
+#define RETRY_SECONDS 1 /* of metadata that cannot be written */
 
 _Static_assert(COLO_ELOG_RUN <= COLO_BACKING_PARTS, "a run is one write");
 
@@ -102,11 +103,63 @@ static int end_takeover(struct colo_disk *d, struct colo_error *err)
     return 0;
 }
 
-/* there was nothing to apply: is there something to end? */
-static bool is_over(struct colo_disk *d, bool *dirty)
+/* All of the takeover to the disk; 0, or an errno value. */
+static int finish(struct colo_disk *d)
+{
+    int r = colo__replica_merge_all(d);
+
+    if (!r)
+        r = colo__backing_flush(d->backing);
+    if (r)
+        colo__disk_say(d, "the epochs before the failover could not be "
+                       "written");
+    return r;
+}
+
+/* The disk is complete.  Metadata that cannot be written is no reason to take
+ * it from the guest: it is tried again, until we have to go. */
+static bool wrote_down(struct colo_disk *d, time_t *next)
+{
+    struct colo_error err;
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    if (now.tv_sec < *next)
+        return false;
+    if (end_takeover(d, &err) == 0) {
+        colo__disk_say(d, "all of the epochs before the failover are on the "
+                       "disk");
+        return true;
+    }
+    if (!*next) {
+        colo__disk_say(d, "all is on the disk, but the metadata cannot say so, "
+                       "which is tried again: %s", err.text);
+        pthread_mutex_lock(&d->lock);
+        d->drained = true; /* the guest's flushes wait no longer */
+        pthread_cond_broadcast(&d->cond);
+        pthread_mutex_unlock(&d->lock);
+    }
+    *next = now.tv_sec + RETRY_SECONDS;
+    return false;
+}
+
+static bool shall_end(struct colo_disk *d)
+{
+    bool r;
+
+    pthread_mutex_lock(&d->lock);
+    r = d->applier_ends;
+    pthread_mutex_unlock(&d->lock);
+    return r;
+}
+
+/* There was nothing to apply: is there something to end?
+ * Shape    *next: when the metadata is tried again, 0: it was not; *ret_r: an
+ *          errno value if the disk failed. */
+static bool is_over(struct colo_disk *d, bool *dirty, time_t *next,
+                    int *ret_r)
 {
     struct colo_elog_stats stats;
-    struct colo_error err;
     bool over;
 
     if (d->phase == PHASE_DRAINING) {
@@ -115,22 +168,12 @@ static bool is_over(struct colo_disk *d, bool *dirty)
         colo__elog_stats(d->log, &stats);
         if (stats.records)
             return false;
-        if (colo__replica_merge_all(d) == 0 &&
-            colo__backing_flush(d->backing) == 0 &&
-            end_takeover(d, &err) == 0) {
-            *dirty = false;
-            colo__disk_say(d, "all of the epochs before the failover are "
-                           "on the disk");
-            return true;
-        }
-        colo__disk_say(d, "the epochs before the failover could not be "
-                       "written");
-        colo__disk_set_phase(d, PHASE_BROKEN);
-        return true;
+        if (!*next)
+            *ret_r = finish(d);
+        *dirty = false;
+        return *ret_r || wrote_down(d, next) || shall_end(d);
     }
-    pthread_mutex_lock(&d->lock);
-    over = d->applier_ends;
-    pthread_mutex_unlock(&d->lock);
+    over = shall_end(d);
     if (over && *dirty)
         (void)colo__backing_flush(d->backing);
     return over;
@@ -154,12 +197,13 @@ static void *applier(void *user)
     struct colo_disk *d = user;
     struct colo_elog_run run;
     uint8_t *bounce = colo__backing_buffer(d->backing);
+    time_t next = 0;
     bool dirty = false;
     int r = bounce ? 0 : ENOMEM;
 
     while (!r) {
         if (!colo__elog_next(d->log, &run, 50)) {
-            if (is_over(d, &dirty))
+            if (is_over(d, &dirty, &next, &r))
                 break;
             continue;
         }

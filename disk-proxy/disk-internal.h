@@ -78,6 +78,8 @@ struct colo_disk {
     uint64_t wait_seq, wait_epoch;  /* secondary: unanswered checkpoint */
     _Atomic bool undone;  /* secondary: it took over, and does not go on;
                              written with lock held */
+    _Atomic bool drained; /* of DRAINING: all is on the disk, and only the
+                             metadata does not say so; written with lock held */
 
     int stream;
     pthread_t receiver, copier, applier;

@@ -361,7 +361,7 @@ static int pass_unmarked(struct colo_disk *d, const struct colo_error *why)
     struct colo_error err;
 
     colo__disk_say(d, "the metadata: %s", why->text);
-    if (d->phase == PHASE_DRAINING || !d->config.flag)
+    if ((d->phase == PHASE_DRAINING && !d->drained) || !d->config.flag)
         return EIO;
     if (colo__meta_flag(d->config.flag, &err)) {
         colo__disk_say(d, "%s", err.text);
@@ -568,10 +568,10 @@ int colo__disk_flush(struct colo_disk *d)
         return r;
     colo__elog_deadline(&until, COLO_META_APPLY_SECONDS * 1000u);
     pthread_mutex_lock(&d->lock);
-    while (d->phase == PHASE_DRAINING && !d->undone && !w)
+    while (d->phase == PHASE_DRAINING && !d->drained && !d->undone && !w)
         w = pthread_cond_timedwait(&d->cond, &d->lock, &until);
     pthread_mutex_unlock(&d->lock);
-    if (d->phase == PHASE_DRAINING || may_write(d))
+    if (may_write(d) || (d->phase == PHASE_DRAINING && !d->drained))
         return EIO;
     r = colo__backing_flush(d->backing);
     if (r)

@@ -758,6 +758,107 @@ START_TEST(test_takeover_undone)
 }
 END_TEST
 
+/* ---- a takeover that cannot be finished -------------------------------------- */
+
+int __real_colo__meta_set(struct colo_meta *meta, int state,
+                          const uint8_t *generation, struct colo_error *err);
+int __wrap_colo__meta_set(struct colo_meta *meta, int state,
+                          const uint8_t *generation, struct colo_error *err);
+static _Atomic(struct end *) unset; /* its metadata takes no state */
+
+int __wrap_colo__meta_set(struct colo_meta *meta, int state,
+                          const uint8_t *generation, struct colo_error *err)
+{
+    struct end *e = unset;
+
+    if (e && e->disk->meta == meta)
+        return colo__fail(err, COLO_E_SYS, EROFS, "test", "read-only");
+    return __real_colo__meta_set(meta, state, generation, err);
+}
+
+static bool becomes(const struct end *e, int state)
+{
+    for (int ms = 0; ms < 10000 && state_of(e) != state; ms++)
+        pause_ms(1);
+    return state_of(e) == state;
+}
+
+/* All is on the disk, but the metadata cannot say so: the guest has its disk,
+ * and the state comes when it can. */
+START_TEST(test_takeover_unwritten)
+{
+    struct end p, s;
+
+    end_make(&p, COLO_DISK_PRIMARY);
+    end_make(&s, COLO_DISK_SECONDARY);
+    start(&p, &s, 1);
+    stalled = &s;
+    put(&p, 0, 2);
+    checkpoint(&p, &s, 1, true);
+    ask(&s, 50, COLO_PROXY_FAILOVER, 0);
+    ck_assert_str_eq(wait_answer(&s, 50), "");
+    unset = &s;
+    stalled = NULL;
+    ck_assert_int_eq(colo__disk_flush(s.disk), 0);
+    ck_assert_int_eq(state_of(&s), COLO_META_APPLYING);
+    put(&s, 65536, 3);
+    ck_assert_int_eq(colo__disk_flush(s.disk), 0);
+    ck_assert_uint_eq(get(&s, 0), 2);
+    ck_assert_uint_eq(get(&s, 65536), 3);
+    unset = NULL;
+    ck_assert(becomes(&s, COLO_META_ALONE));
+    ck_assert_uint_eq(get(&s, 65536), 3);
+    end_free(&p);
+    end_free(&s);
+}
+END_TEST
+
+/* A process that has to go does not wait for that. */
+START_TEST(test_takeover_unwritten_end)
+{
+    struct end p, s;
+    time_t began;
+
+    end_make(&p, COLO_DISK_PRIMARY);
+    end_make(&s, COLO_DISK_SECONDARY);
+    start(&p, &s, 1);
+    checkpoint(&p, &s, 1, true);
+    unset = &s;
+    ask(&s, 50, COLO_PROXY_FAILOVER, 0);
+    ck_assert_str_eq(wait_answer(&s, 50), "");
+    ck_assert_int_eq(colo__disk_flush(s.disk), 0);
+    began = time(NULL);
+    ck_assert(colo__disk_close(s.disk));
+    ck_assert_int_le(time(NULL) - began, 20);
+    unset = NULL;
+    end_open(&s, COLO_DISK_SECONDARY);
+    end_free(&p);
+    end_free(&s);
+}
+END_TEST
+
+/* A disk that fails at the end of a takeover: nobody waits for the rest. */
+START_TEST(test_takeover_unflushed)
+{
+    struct end p, s;
+
+    end_make(&p, COLO_DISK_PRIMARY);
+    end_make(&s, COLO_DISK_SECONDARY);
+    start(&p, &s, 1);
+    put(&p, 0, 2);
+    checkpoint(&p, &s, 1, true);
+    pause_ms(1000); /* all of the log is applied */
+    unflushed = &s;
+    ask(&s, 50, COLO_PROXY_FAILOVER, 0);
+    ck_assert_str_eq(wait_answer(&s, 50), "");
+    ck_assert(becomes(&s, COLO_META_SYNCING));
+    ck_assert_int_eq(colo__disk_flush(s.disk), EIO);
+    ck_assert_int_eq(try_put(&s, 0, 1), EIO);
+    end_free(&p);
+    end_free(&s);
+}
+END_TEST
+
 /* A guest that was started keeps its copy, whoever stops and whoever goes. */
 START_TEST(test_takeover_stays)
 {
@@ -875,6 +976,7 @@ PURE_MAIN("disk-engine", test_failover, test_takeover_resync, test_both_ran,
           test_lost_power, test_resync, test_verify_finds, test_lost_twin,
           test_full_log, test_write_in_copy, test_yield, test_refused,
           test_hole_in_the_log, test_failed_flush, test_takeover_undone,
-          test_takeover_stays,
+          test_takeover_unwritten, test_takeover_unwritten_end,
+          test_takeover_unflushed, test_takeover_stays,
           test_takeover_in_verify, test_takeover_broken, test_large_zero,
           test_no_marks)
