@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "meta-file.h"
@@ -82,7 +83,26 @@ static int sync_folder(const char *path)
     return r;
 }
 
-static int fill_new(int fd, uint64_t size, int made_as,
+/* every chunk marked; not synced */
+static int fill_ones(int fd, uint64_t words, struct colo_error *err)
+{
+    uint64_t ones[512], at = COLO_META_BITMAP_AT;
+
+    memset(ones, 0xff, sizeof(ones));
+    while (words) {
+        size_t n = words < COLO_ARRAY_LEN(ones) ? (size_t)words :
+            COLO_ARRAY_LEN(ones);
+
+        if (colo__meta_pwrite(fd, ones, n * sizeof(ones[0]), at))
+            return colo__fail(err, COLO_E_SYS, errno, WHERE,
+                              "cannot write the bitmap");
+        at += n * sizeof(ones[0]);
+        words -= n;
+    }
+    return 0;
+}
+
+static int fill_new(int fd, uint64_t size, int made_as, bool marked,
                     struct colo_error *err)
 {
     struct colo_meta_header header = {
@@ -96,6 +116,9 @@ static int fill_new(int fd, uint64_t size, int made_as,
     r = posix_fallocate(fd, 0, len);
     if (r)
         return colo__fail(err, COLO_E_SYS, r, WHERE, "no room");
+    rc = marked ? fill_ones(fd, n, err) : 0;
+    if (rc)
+        return rc;
     rc = colo__meta_random(header.generation, err);
     if (rc)
         return rc;
@@ -108,26 +131,69 @@ static int fill_new(int fd, uint64_t size, int made_as,
 }
 
 /* Under another name first: the file is there whole or not at all. */
+static int open_new(const char *path, char ret_name[PATH_MAX], int *ret_fd,
+                    struct colo_error *err)
+{
+    if (snprintf(ret_name, PATH_MAX, "%s.%d.new", path, (int)getpid()) >=
+        PATH_MAX)
+        return colo__fail(err, COLO_E_INVAL, ENAMETOOLONG, WHERE, "%s", path);
+    *ret_fd = open(ret_name, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (*ret_fd < 0)
+        return colo__fail(err, COLO_E_SYS, errno, WHERE, "cannot make %s",
+                          ret_name);
+    return 0;
+}
+
 static int make_file(const char *path, uint64_t size, int made_as,
                      struct colo_error *err)
 {
     char name[PATH_MAX];
     int fd, rc;
 
-    if (snprintf(name, sizeof(name), "%s.%d.new", path, (int)getpid()) >=
-        (int)sizeof(name))
-        return colo__fail(err, COLO_E_INVAL, ENAMETOOLONG, WHERE, "%s", path);
-    fd = open(name, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return colo__fail(err, COLO_E_SYS, errno, WHERE, "cannot make %s",
-                          name);
-    rc = fill_new(fd, size, made_as, err);
+    rc = open_new(path, name, &fd, err);
+    if (rc)
+        return rc;
+    rc = fill_new(fd, size, made_as, false, err);
     /* EEXIST: somebody was faster, which is as good */
     if (!rc && ((link(name, path) && errno != EEXIST) || sync_folder(path)))
         rc = colo__fail(err, COLO_E_SYS, errno, WHERE, "cannot make %s", path);
     unlink(name);
     close(fd);
     return rc;
+}
+
+int colo__meta_file_replace(const char *path, uint64_t size, int state,
+                            int *fd_inout, struct colo_error *err)
+{
+    char name[PATH_MAX];
+    int fd, rc;
+
+    rc = open_new(path, name, &fd, err);
+    if (rc)
+        return rc;
+    rc = fill_new(fd, size, state, true, err);
+    /* locked before anybody else can see it */
+    if (!rc && (flock(fd, LOCK_EX | LOCK_NB) || rename(name, path) ||
+                sync_folder(path)))
+        rc = colo__fail(err, COLO_E_SYS, errno, WHERE, "cannot replace %s",
+                        path);
+    if (rc) {
+        unlink(name);
+        close(fd);
+        return rc;
+    }
+    close(*fd_inout);
+    *fd_inout = fd;
+    return 0;
+}
+
+/* was it replaced while we waited for nothing but the lock? */
+static bool is_at(int fd, const char *path)
+{
+    struct stat ours, there;
+
+    return fstat(fd, &ours) == 0 && stat(path, &there) == 0 &&
+        ours.st_dev == there.st_dev && ours.st_ino == there.st_ino;
 }
 
 int colo__meta_file_open(const char *path, uint64_t size, int made_as,
@@ -152,6 +218,11 @@ int colo__meta_file_open(const char *path, uint64_t size, int made_as,
 
         close(fd);
         return rc;
+    }
+    if (!is_at(fd, path)) {
+        close(fd);
+        return colo__fail(err, COLO_E_EXISTS, 0, WHERE,
+                          "%s was replaced just now", path);
     }
     *ret_fd = fd;
     return 0;

@@ -18,6 +18,13 @@
 int colo__meta_file_open(const char *path, uint64_t size, int made_as,
                          int *ret_fd, struct colo_error *err);
 
+/* colo__meta_file_replace - a new file at path, with a new generation and every
+ * chunk marked.
+ * Shape    *fd_inout: of colo__meta_file_open; then the new one's, locked too.
+ *          A crash leaves the one or the other. */
+int colo__meta_file_replace(const char *path, uint64_t size, int state,
+                            int *fd_inout, struct colo_error *err);
+
 /* colo__meta_read_header - the newer header; path is for the error's text. */
 int colo__meta_read_header(int fd, const char *path,
                            struct colo_meta_header *ret_header, int *ret_copy,

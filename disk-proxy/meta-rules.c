@@ -7,7 +7,6 @@
  */
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -151,55 +150,28 @@ bool colo__meta_is_pending(const char *path)
     return untracked;
 }
 
-/* All ones, as the peer's bitmap. */
-static int mark_all(struct colo_meta *meta, uint64_t size,
-                    struct colo_error *err)
-{
-    size_t len = (size_t)(size / COLO_META_CHUNK / 8) + 1;
-    uint8_t *bits = malloc(len);
-    int rc;
-
-    if (!bits)
-        return colo__fail(err, COLO_E_NOMEM, ENOMEM, WHERE, "bitmap");
-    memset(bits, 0xff, len);
-    rc = colo__meta_merge(meta, bits, len, err);
-    free(bits);
-    return rc;
-}
-
 int colo__meta_force(const char *path, uint64_t size, bool inconsistent,
                      struct colo_error *err)
 {
-    uint8_t generation[COLO_META_GENERATION];
-    struct colo_meta *meta = NULL;
-    int state, rc;
+    int state, fd, rc;
 
     state = colo__meta_peek(path, NULL, err);
     if (!state)
         return colo__fail(err, COLO_E_NOTFOUND, 0, WHERE,
                           "nothing is known of this disk: any guest may use "
                           "it");
-    if (state == COLO_E_CORRUPT && inconsistent) {
-        if (unlink(path))
-            return colo__fail(err, COLO_E_SYS, errno, WHERE,
-                              "cannot remove %s", path);
-    } else if (state < 0) {
+    if (state < 0 && !(state == COLO_E_CORRUPT && inconsistent))
         return state;
-    }
     if (!inconsistent &&
         (state == COLO_META_SYNCING || state == COLO_META_APPLYING))
         return colo__fail(err, COLO_E_REFUSED, 0, WHERE,
                           "this copy is not consistent; to use it as it is, "
                           "say --inconsistent");
-    rc = colo__meta_open(path, size, COLO_META_ALONE, &meta, err);
+    rc = colo__meta_file_open(path, size, COLO_META_ALONE, &fd, err);
     if (rc)
         return rc;
-    rc = colo__meta_random(generation, err);
-    if (!rc)
-        rc = mark_all(meta, size, err);
-    if (!rc)
-        rc = colo__meta_set(meta, COLO_META_ALONE, generation, err);
-    colo__meta_close(meta);
+    rc = colo__meta_file_replace(path, size, COLO_META_ALONE, &fd, err);
+    close(fd);
     return rc;
 }
 

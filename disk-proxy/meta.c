@@ -190,6 +190,33 @@ int colo__meta_settle(struct colo_meta *meta, const uint8_t *bits, size_t len,
     return colo__meta_set_untracked(meta->fd, false, err);
 }
 
+/* The disk was grown, or is another one.  What a guest of this host has had
+ * stays what it was, and so does what a primary may overwrite; with another
+ * generation and all bits everything is compared.  Whether a copy of the other
+ * kind may be used as it is now, an operator says. */
+static int take_size(struct colo_meta *meta, const char *path, uint64_t size,
+                     int made_as, struct colo_error *err)
+{
+    bool alone = meta->header.state == COLO_META_ALONE;
+    int rc;
+
+    if (meta->header.size == size)
+        return 0;
+    if (made_as && alone != (made_as == COLO_META_ALONE))
+        return colo__fail(err, COLO_E_INVAL, 0, WHERE,
+                          "%s is of a disk of %llu bytes, not of %llu; if the "
+                          "disk was resized: colo-disk %s TARGET", path,
+                          (unsigned long long)meta->header.size,
+                          (unsigned long long)size,
+                          alone ? "discard" : "force");
+    rc = colo__meta_file_replace(path, size, meta->header.state, &meta->fd,
+                                 err);
+    if (rc)
+        return rc;
+    return colo__meta_read_header(meta->fd, path, &meta->header, &meta->copy,
+                                  err);
+}
+
 int colo__meta_open_pending(const char *path, uint64_t size, int made_as,
                             struct colo_meta **ret_meta,
                             struct colo_error *err)
@@ -211,13 +238,9 @@ int colo__meta_open_pending(const char *path, uint64_t size, int made_as,
                                 err);
     if (rc)
         goto out;
-    if (meta->header.size != size) {
-        rc = colo__fail(err, COLO_E_INVAL, 0, WHERE,
-                        "%s is of a disk of %llu bytes, not of %llu", path,
-                        (unsigned long long)meta->header.size,
-                        (unsigned long long)size);
+    rc = take_size(meta, path, size, made_as, err);
+    if (rc)
         goto out;
-    }
     meta->n = (size + COLO_META_EXTENT - 1) / COLO_META_EXTENT;
     rc = load_bits(meta, err);
     if (rc)

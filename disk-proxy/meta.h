@@ -46,9 +46,12 @@ struct colo_meta;
 /* colo__meta_open - open the metadata of a backing of size bytes.
  * Shape    made_as: if there is no such file, it is made in this state, with a
  *          new generation: ALONE for what a guest uses, SECONDARY for what has
- *          never been a guest's disk.
+ *          never been a guest's disk.  If there is one of a disk of another
+ *          size, it is made anew: in the state that it has, with a new
+ *          generation, every chunk marked.
  * Owner    colo__meta_close().
- * Errors   COLO_E_INVAL the file is of a disk of another size;
+ * Errors   COLO_E_INVAL the file is of a disk of another size, and ALONE or not
+ *          where made_as is the other;
  *          COLO_E_CORRUPT no whole header; COLO_E_EXISTS somebody else has it
  *          open; COLO_E_SYS */
 int colo__meta_open(const char *path, uint64_t size, int made_as,
@@ -156,8 +159,8 @@ bool colo__meta_is_pending(const char *path);
 
 /* colo__meta_force - an operator says that this copy is the truth: ALONE, new
  * generation, every chunk marked.
- * Shape    inconsistent: also when it is not consistent, or when the file is
- *          not readable (it is then made anew).
+ * Shape    the file is made anew, for a disk of this size.  inconsistent: also
+ *          when it is not consistent, or when the file is not readable.
  * Errors   COLO_E_REFUSED inconsistent was not said; COLO_E_NOTFOUND no file;
  *          COLO_E_EXISTS a proxy has it open */
 int colo__meta_force(const char *path, uint64_t size, bool inconsistent,

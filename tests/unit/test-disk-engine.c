@@ -698,6 +698,37 @@ static int try_put(struct end *e, uint64_t offset, uint8_t value)
     return colo__disk_write(e->disk, page, sizeof(page), offset, false);
 }
 
+/* Both were grown between two protections: nothing else is needed. */
+START_TEST(test_grown)
+{
+    struct end p, s;
+    char text[256];
+
+    end_make(&p, COLO_DISK_PRIMARY);
+    end_make(&s, COLO_DISK_SECONDARY);
+    start(&p, &s, 1);
+    put(&p, 65536, 1);
+    checkpoint(&p, &s, 1, true);
+    ask(&p, 2, COLO_PROXY_STOP, 0);
+    ask(&s, 2, COLO_PROXY_STOP, 0);
+    ck_assert_str_eq(wait_answer(&p, 2), "");
+    ck_assert_str_eq(wait_answer(&s, 2), "");
+    ck_assert_int_eq(truncate(p.file.path, 2 * SIZE), 0);
+    ck_assert_int_eq(truncate(s.file.path, 2 * SIZE), 0);
+    end_again(&p, COLO_DISK_PRIMARY);
+    end_again(&s, COLO_DISK_SECONDARY);
+    ck_assert_int_eq(state_of(&s), COLO_META_SECONDARY);
+    put(&p, SIZE + 65536, 2);
+    start(&p, &s, 3);
+    ck_assert_uint_eq(s.total, 2 * SIZE);
+    ask(&p, 4, COLO_DISK_VERIFY, 0);
+    ck_assert_str_eq(wait_answer(&p, 4), "");
+    ck_assert_str_eq(wait_event(&p, "verified", text), "verified 128 0");
+    end_free(&p);
+    end_free(&s);
+}
+END_TEST
+
 /* A takeover that is called off, with the log on the disk or not: the copy must
  * not start a guest any more, nor keep a primary out. */
 static void takeover_undone(bool draining)
@@ -975,7 +1006,8 @@ END_TEST
 PURE_MAIN("disk-engine", test_failover, test_takeover_resync, test_both_ran,
           test_lost_power, test_resync, test_verify_finds, test_lost_twin,
           test_full_log, test_write_in_copy, test_yield, test_refused,
-          test_hole_in_the_log, test_failed_flush, test_takeover_undone,
+          test_hole_in_the_log, test_grown, test_failed_flush,
+          test_takeover_undone,
           test_takeover_unwritten, test_takeover_unwritten_end,
           test_takeover_unflushed, test_takeover_stays,
           test_takeover_in_verify, test_takeover_broken, test_large_zero,

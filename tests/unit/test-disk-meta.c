@@ -153,8 +153,6 @@ START_TEST(test_new_file)
     ck_assert_mem_eq(colo__meta_generation(meta), generation,
                      sizeof(generation));
     colo__meta_close(meta);
-    ck_assert_int_eq(colo__meta_open(path, DISK + 4096, AS, &meta, &err),
-                     COLO_E_INVAL);
     ck_assert_int_eq(truncate(path, 12288), 0);
     ck_assert_int_eq(colo__meta_open(path, DISK, AS, &meta, &err),
                      COLO_E_CORRUPT);
@@ -675,6 +673,68 @@ START_TEST(test_force)
 }
 END_TEST
 
+/* A disk that was grown, or made smaller: each state under each role. */
+START_TEST(test_resized)
+{
+    static const uint64_t sizes[] = { DISK + 3 * CHUNK, DISK / 2, DISK };
+    static const int roles[] = { COLO_META_ALONE, COLO_META_SECONDARY };
+    uint8_t old[COLO_META_GENERATION];
+    struct colo_meta *meta = must_open(path), *second = NULL;
+    struct colo_error err;
+    uint64_t size = DISK;
+
+    for (int state = COLO_META_ALONE; state <= COLO_META_LAST; state++) {
+        for (size_t i = 0; i < 2 * COLO_ARRAY_LEN(sizes); i++) {
+            int role = roles[i % 2];
+            bool taken = (state == COLO_META_ALONE) ==
+                (role == COLO_META_ALONE);
+
+            memset(old, 3, sizeof(old));
+            ck_assert_int_eq(colo__meta_set(meta, state, old, NULL), 0);
+            ck_assert_int_eq(colo__meta_clear(meta, 0, size, NULL), 0);
+            ck_assert_int_eq(colo__meta_open(path, size + CHUNK, role, &second,
+                                             &err), COLO_E_EXISTS);
+            colo__meta_close(meta);
+            size = sizes[i / 2];
+            if (i % 2 == 0)
+                size += 4096;
+            ck_assert_int_eq(colo__meta_open(path, size, role, &meta, &err),
+                             taken ? 0 : COLO_E_INVAL);
+            if (!taken) {
+                ck_assert_ptr_nonnull(strstr(err.text, "colo-disk "));
+                ck_assert_int_eq(colo__meta_force(path, size, true, &err), 0);
+                ck_assert_int_eq(colo__meta_open(path, size, 0, &meta, &err),
+                                 0);
+            }
+            ck_assert_int_eq(colo__meta_state(meta), taken ? state :
+                             COLO_META_ALONE);
+            ck_assert_mem_ne(colo__meta_generation(meta), old, sizeof(old));
+            ck_assert_uint_eq(count_marked(meta), size);
+            /* the new one is as locked as the old one was */
+            ck_assert_int_eq(colo__meta_open(path, size, role, &second, &err),
+                             COLO_E_EXISTS);
+        }
+    }
+    colo__meta_close(meta);
+}
+END_TEST
+
+/* A flag that says that a guest wrote past it does not wait for an operator. */
+START_TEST(test_resized_flag)
+{
+    uint8_t before[COLO_META_GENERATION], after[COLO_META_GENERATION];
+    struct colo_error err;
+
+    colo__meta_close(must_open(path));
+    ck_assert_int_eq(colo__meta_peek(path, before, NULL), COLO_META_ALONE);
+    ck_assert_int_eq(colo__meta_flag(crashed, &err), 0);
+    ck_assert_int_eq(colo__meta_take_flag(path, crashed, 2 * DISK, &err), 0);
+    ck_assert_int_ne(access(crashed, F_OK), 0);
+    ck_assert_int_eq(colo__meta_peek(path, after, NULL), COLO_META_ALONE);
+    ck_assert_mem_ne(before, after, sizeof(after));
+}
+END_TEST
+
 /* What a resync by bitmap needs stays. */
 START_TEST(test_discard)
 {
@@ -739,7 +799,7 @@ int main(void)
         test_no_mark_is_lost, test_cooling, test_failed_sync_is_repeated,
         test_failed_sync_of_all, test_torn_header, test_parent, test_old_header,
         test_may_start, test_untracked, test_noted, test_force,
-        test_discard,
+        test_resized, test_resized_flag, test_discard,
     };
     Suite *suite = suite_create("disk-meta");
     TCase *tcase = tcase_create("disk-meta");
