@@ -25,6 +25,7 @@
 struct colo_backing {
     int fd;
     bool block;
+    uint32_t sector;    /* of a block device, else 0 */
     uint32_t align;     /* of offset and length */
     _Atomic uint32_t mem_align; /* of the buffer */
     uint64_t size;
@@ -67,7 +68,6 @@ static bool ask_alignment(struct colo_backing *b)
 static void find_alignment(struct colo_backing *b, bool direct)
 {
     struct statfs fs;
-    int sector = 512;
 
     b->align = 1;
     b->mem_align = 1;
@@ -79,14 +79,15 @@ static void find_alignment(struct colo_backing *b, bool direct)
         return;
     b->align = 4096;
     b->mem_align = MEM_ALIGN;
-    if (b->block && ioctl(b->fd, BLKSSZGET, &sector) == 0 && sector >= 512)
-        b->align = (uint32_t)sector;
+    if (b->sector)
+        b->align = b->sector;
 }
 
 static int find_size(struct colo_backing *b, const char *path,
                      struct colo_error *err)
 {
     struct stat st;
+    int sector = 0;
 
     if (fstat(b->fd, &st) < 0)
         return colo__fail(err, COLO_E_SYS, errno, WHERE, "%s", path);
@@ -97,6 +98,8 @@ static int find_size(struct colo_backing *b, const char *path,
     b->size = (uint64_t)st.st_size;
     if (b->block && ioctl(b->fd, BLKGETSIZE64, &b->size) < 0)
         return colo__fail(err, COLO_E_SYS, errno, WHERE, "size of %s", path);
+    if (b->block && ioctl(b->fd, BLKSSZGET, &sector) == 0 && sector >= 512)
+        b->sector = (uint32_t)sector;
     return 0;
 }
 
@@ -154,6 +157,11 @@ uint64_t colo__backing_size(const struct colo_backing *b) { return b->size; }
 uint32_t colo__backing_align(const struct colo_backing *b)
 {
     return b->align;
+}
+
+uint32_t colo__backing_sector(const struct colo_backing *b)
+{
+    return b->sector;
 }
 
 void *colo__backing_buffer(struct colo_backing *b)

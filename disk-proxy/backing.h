@@ -30,6 +30,8 @@ void colo__backing_close(struct colo_backing *b); /* NULL is fine */
 
 uint64_t colo__backing_size(const struct colo_backing *b);  /* bytes */
 uint32_t colo__backing_align(const struct colo_backing *b); /* bytes, >= 1 */
+/* logical block of a block device, bytes; 0: it is a file */
+uint32_t colo__backing_sector(const struct colo_backing *b);
 
 /* These return 0 or an errno value, as a guest gets it. */
 int colo__backing_read(struct colo_backing *b, void *buf, size_t len,

@@ -108,6 +108,7 @@ int colo__disk_hello(struct colo_disk *d, int role, struct colo_dhello *ret,
     struct colo_dhello hello = {
         .size = colo__backing_size(d->backing), .role = (uint8_t)role,
         .state = (uint8_t)colo__meta_state(d->meta),
+        .block = colo__backing_sector(d->backing),
     };
     struct colo_dmsg msg = { .type = COLO_DMSG_HELLO,
                              .len = COLO_DHELLO_BODY, .value = hello.size,
@@ -122,15 +123,7 @@ int colo__disk_hello(struct colo_disk *d, int role, struct colo_dhello *ret,
     if (rc) return rc;
     rc = recv_hello(d, ret, err);
     if (rc) return rc;
-    if (ret->role == role)
-        return colo__fail(err, COLO_E_PROTO, 0, WHERE,
-                          "the twin has the same role");
-    if (ret->size != hello.size)
-        return colo__fail(err, COLO_E_INVAL, 0, WHERE,
-                          "the disk has %llu bytes here and %llu there",
-                          (unsigned long long)hello.size,
-                          (unsigned long long)ret->size);
-    return 0;
+    return colo__dhello_match(&hello, ret, err);
 }
 
 static void queue_lost(void *user, const struct colo_error *err)

@@ -222,6 +222,7 @@ void colo__dhello_build(const struct colo_dhello *hello, uint8_t *body)
     body[9] = hello->state;
     memcpy(body + 16, hello->generation, 16);
     memcpy(body + 32, hello->parent, 16);
+    put32(body + 48, hello->block);
 }
 
 int colo__dhello_parse(const struct colo_dmsg *msg,
@@ -243,12 +244,37 @@ int colo__dhello_parse(const struct colo_dmsg *msg,
     hello.role = body[8];
     hello.state = body[9];
     memcpy(hello.generation, body + 16, 16);
-    if (msg->len >= COLO_DHELLO_BODY)
+    if (msg->len >= COLO_DHELLO_PARENT)
         memcpy(hello.parent, body + 32, 16);
+    if (msg->len >= COLO_DHELLO_BODY)
+        hello.block = get32(body + 48);
     if (hello.role < 1 || hello.role > 2 || hello.state < 1 ||
         hello.state > COLO_META_LAST || hello.size > COLO_DWIRE_MAX_SIZE)
         return colo__fail(err, COLO_E_PROTO, 0, WHERE,
                           "a hello that makes no sense");
     *ret_hello = hello;
+    return 0;
+}
+
+int colo__dhello_match(const struct colo_dhello *ours,
+                       const struct colo_dhello *twin, struct colo_error *err)
+{
+    const struct colo_dhello *primary = ours->role == 1 ? ours : twin;
+    const struct colo_dhello *secondary = ours->role == 1 ? twin : ours;
+
+    if (ours->role == twin->role)
+        return colo__fail(err, COLO_E_PROTO, 0, WHERE,
+                          "the twin has the same role");
+    if (ours->size != twin->size)
+        return colo__fail(err, COLO_E_INVAL, 0, WHERE,
+                          "the disk has %llu bytes here and %llu there",
+                          (unsigned long long)ours->size,
+                          (unsigned long long)twin->size);
+    if (primary->block && secondary->block > primary->block)
+        return colo__fail(err, COLO_E_INVAL, 0, WHERE,
+                          "the secondary's disk has blocks of %u bytes, in "
+                          "which a guest of the primary's, of %u, could not "
+                          "write: use one of at most %u",
+                          secondary->block, primary->block, primary->block);
     return 0;
 }

@@ -59,9 +59,11 @@ struct colo_dmsg {
 };
 
 /* body of HELLO: u32 major, u32 chunk, u8 role, u8 state, u16 zero, u32 zero,
- * 16 bytes generation, 16 bytes parent (all zero: none).  The parent may be
- * missing, and what comes after it is for versions to come. */
-#define COLO_DHELLO_BODY 48
+ * 16 bytes generation, 16 bytes parent (all zero: none), u32 logical block.
+ * The block, and the parent too, may be missing, and what comes after it is for
+ * versions to come. */
+#define COLO_DHELLO_BODY 52
+#define COLO_DHELLO_PARENT 48 /* up to the parent's end */
 #define COLO_DHELLO_LEAST 32
 struct colo_dhello {
     uint64_t size; /* in the header's value */
@@ -69,6 +71,7 @@ struct colo_dhello {
     uint8_t state; /* COLO_META_* */
     uint8_t generation[16];
     uint8_t parent[16]; /* colo__meta_parent() */
+    uint32_t block; /* colo__backing_sector(), 0: not known */
 };
 
 const char *colo__dmsg_name(unsigned type); /* "unknown" if it is none */
@@ -95,5 +98,11 @@ void colo__dhello_build(const struct colo_dhello *hello, uint8_t *body);
 /* Returns  0, COLO_E_PROTO, COLO_E_VERSION */
 int colo__dhello_parse(const struct colo_dmsg *msg,
                        struct colo_dhello *ret_hello, struct colo_error *err);
+
+/* colo__dhello_match - can these two disks be twins?
+ * Returns  0, COLO_E_PROTO of the same role, COLO_E_INVAL not of one size, or
+ *          a guest of the primary's could not use the secondary's */
+int colo__dhello_match(const struct colo_dhello *ours,
+                       const struct colo_dhello *twin, struct colo_error *err);
 
 #endif

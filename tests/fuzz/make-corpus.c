@@ -398,7 +398,7 @@ static void save_disk_meta(struct out *out)
 static void save_disk_wire(struct out *out)
 {
     struct colo_dhello hello = { .role = 1, .state = 1, .size = 1 << 30,
-                                 .parent = { 7 } };
+                                 .parent = { 7 }, .block = 512 };
     uint8_t body[4096];
     const uint64_t chunks = 3 * COLO_DWIRE_CHUNK;
 
@@ -431,6 +431,9 @@ static void save_disk_wire(struct out *out)
     colo__dhello_build(&hello, body);
     put_dmsg(out, (struct colo_dmsg){ .type = COLO_DMSG_HELLO,
                                       .len = COLO_DHELLO_BODY,
+                                      .value = hello.size, .body = body });
+    put_dmsg(out, (struct colo_dmsg){ .type = COLO_DMSG_HELLO,
+                                      .len = COLO_DHELLO_PARENT,
                                       .value = hello.size, .body = body });
     put_dmsg(out, (struct colo_dmsg){ .type = COLO_DMSG_HELLO,
                                       .len = COLO_DHELLO_LEAST,

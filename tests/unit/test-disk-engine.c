@@ -427,6 +427,60 @@ START_TEST(test_refused)
 }
 END_TEST
 
+/* what a peer of this or an older version says of its disk */
+static struct colo_dhello told(uint8_t role, uint32_t block, uint32_t len)
+{
+    uint8_t buf[COLO_DWIRE_HEADER + COLO_DHELLO_BODY];
+    struct colo_dhello hello = { .size = SIZE, .role = role, .block = block,
+                                 .state = COLO_META_ALONE, .parent = { 7 } };
+    struct colo_dmsg msg = { .type = COLO_DMSG_HELLO, .len = len,
+                             .value = SIZE, .body = buf + COLO_DWIRE_HEADER };
+    struct colo_error err;
+
+    colo__dhello_build(&hello, buf + COLO_DWIRE_HEADER);
+    colo__dwire_build(&msg, buf);
+    ck_assert_int_eq(colo__dwire_parse(buf, sizeof(buf), 0, &msg, &err),
+                     COLO_DWIRE_HEADER + len);
+    ck_assert_int_eq(colo__dhello_parse(&msg, &hello, &err), 0);
+    ck_assert_int_eq(hello.parent[0], len < COLO_DHELLO_PARENT ? 0 : 7);
+    return hello;
+}
+
+/* A guest whose disk has small blocks cannot go on where they are large. */
+START_TEST(test_blocks)
+{
+    static const struct {
+        uint32_t primary, secondary;
+        int rc;
+    } cases[] = {
+        { 512, 512, 0 }, { 4096, 4096, 0 }, { 4096, 512, 0 },
+        { 512, 4096, COLO_E_INVAL }, { 0, 4096, 0 }, { 512, 0, 0 },
+    };
+    struct colo_dhello p, s;
+    struct colo_error err;
+
+    for (size_t i = 0; i < COLO_ARRAY_LEN(cases); i++) {
+        p = told(COLO_DISK_PRIMARY, cases[i].primary, COLO_DHELLO_BODY);
+        s = told(COLO_DISK_SECONDARY, cases[i].secondary, COLO_DHELLO_BODY);
+        ck_assert_uint_eq(p.block, cases[i].primary);
+        ck_assert_int_eq(colo__dhello_match(&p, &s, &err), cases[i].rc);
+        ck_assert_int_eq(colo__dhello_match(&s, &p, &err), cases[i].rc);
+        if (cases[i].rc)
+            ck_assert_ptr_nonnull(strstr(err.text, "at most 512"));
+        /* an older peer tells nothing of it */
+        s = told(COLO_DISK_SECONDARY, 4096, COLO_DHELLO_PARENT);
+        ck_assert_uint_eq(s.block, 0);
+        ck_assert_int_eq(colo__dhello_match(&p, &s, &err), 0);
+        s = told(COLO_DISK_SECONDARY, 4096, COLO_DHELLO_LEAST);
+        ck_assert_uint_eq(s.block, 0);
+        ck_assert_int_eq(colo__dhello_match(&p, &s, &err), 0);
+    }
+    s.size++;
+    ck_assert_int_eq(colo__dhello_match(&p, &s, &err), COLO_E_INVAL);
+    ck_assert_int_eq(colo__dhello_match(&p, &p, &err), COLO_E_PROTO);
+}
+END_TEST
+
 /* ---- a log that is slow to apply ------------------------------------------- */
 
 int __real_colo__backing_writev(struct colo_backing *b,
@@ -609,7 +663,7 @@ START_TEST(test_large_zero)
 }
 END_TEST
 
-/* ---- a disk that fails a flush --------------------------------------------- */
+/* ---- a disk that fails a flush ------------------------------------------ */
 
 int __real_colo__backing_flush(struct colo_backing *b);
 int __wrap_colo__backing_flush(struct colo_backing *b);
@@ -687,7 +741,7 @@ START_TEST(test_failed_flush)
 }
 END_TEST
 
-/* ---- a takeover that is called off ------------------------------------------ */
+/* ---- a takeover that is called off -------------------------------------- */
 
 /* 0, or why not */
 static int try_put(struct end *e, uint64_t offset, uint8_t value)
@@ -789,7 +843,7 @@ START_TEST(test_takeover_undone)
 }
 END_TEST
 
-/* ---- a takeover that cannot be finished -------------------------------------- */
+/* ---- a takeover that cannot be finished --------------------------------- */
 
 int __real_colo__meta_set(struct colo_meta *meta, int state,
                           const uint8_t *generation, struct colo_error *err);
@@ -1007,7 +1061,7 @@ PURE_MAIN("disk-engine", test_failover, test_takeover_resync, test_both_ran,
           test_lost_power, test_resync, test_verify_finds, test_lost_twin,
           test_full_log, test_write_in_copy, test_yield, test_refused,
           test_hole_in_the_log, test_grown, test_failed_flush,
-          test_takeover_undone,
+          test_takeover_undone, test_blocks,
           test_takeover_unwritten, test_takeover_unwritten_end,
           test_takeover_unflushed, test_takeover_stays,
           test_takeover_in_verify, test_takeover_broken, test_large_zero,
