@@ -157,6 +157,7 @@ int disk_kit_start(struct disk_kit *ret_kit, const struct disk_options *options,
     int rc;
     struct args args;
     pid_t pid, between = -1;
+    ssize_t n;
 
     build_args(&args, options, names, backing);
     if (args.failed) {
@@ -173,11 +174,16 @@ int disk_kit_start(struct disk_kit *ret_kit, const struct disk_options *options,
     between = fork();
     if (!between)
         child_exec(&args, theirs, hold[0], report[1]);
+    if (between < 0) {
+        rc = colo__fail(err, COLO_E_SYS, errno, DISK_WHERE, "fork");
+        goto out;
+    }
     close(report[1]);
     report[1] = -1;
-    if (between < 0 || read(report[0], &pid, sizeof(pid)) !=
-                           (ssize_t)sizeof(pid)) {
-        rc = colo__fail(err, COLO_E_SYS, errno, DISK_WHERE, "fork");
+    n = read(report[0], &pid, sizeof(pid));
+    if (n != (ssize_t)sizeof(pid)) {
+        rc = colo__fail(err, COLO_E_SYS, n < 0 ? errno : 0, DISK_WHERE,
+                        "the server's process was not made");
         goto out;
     }
     ret_kit->process = disk_process_of(pid);
