@@ -11,7 +11,8 @@
  * rearm: libxl, inside libvirtd, reports no shutdown of a domain that it has
  * once seen suspended; libvirt asks it anew when it wakes a guest that it has
  * suspended.  So it does both, once, and sees the guest's end itself from then
- * on, as of a guest that was never protected.
+ * on, as of a guest that was never protected.  It stays paused in Xen from the
+ * suspend until vCPU 0 has the registers again that a waking by libxl costs it.
  *
  * Whatever fails or dies meanwhile, the guest runs: see supervise.c, and
  * see_to_pending() for what libvirtd does after that.
@@ -34,6 +35,7 @@
 #define START_S 8
 #define PAUSED_S 1   /* of it, or of the next one */
 #define REARM_S 30
+#define WAKE_S 8     /* the guest stands still */
 #define STEP_S 60    /* of an end */
 #define CREATE_LOOKS 8 /* a libvirtd that was restarted comes back meanwhile */
 #define LATE_SUSPEND_MS 3000
@@ -137,6 +139,33 @@ static int suspend_by_libxl(uint32_t domid)
     return r;
 }
 
+/* The alarm ends this process, and settle_undo() lets the guest run.  Paused,
+ * it has the same registers before and after, but for what Xen has forgotten:
+ * so they are put back whatever libvirtd says. */
+static int wake_up(virDomainPtr dom, uint32_t domid)
+{
+    struct colo_hv_xen *wide = NULL;
+    unsigned left;
+    bool kept;
+    int r;
+
+    if (!set_paused(domid, true)) {
+        report("error", "domain %u cannot be paused for libvirt", domid);
+        return EXIT_FAILED;
+    }
+    kept = colo__hv_xen_wide_get(domid, &wide);
+    left = alarm(WAKE_S);
+    r = virDomainPMWakeup(dom, 0);
+    alarm(left);
+    if (r < 0)
+        lv_error("wake up");
+    if (!colo__hv_xen_wide_set(wide) || !kept)
+        report("warning", "domain %u: the wide registers of vCPU 0 are lost",
+               domid);
+    colo__hv_xen_wide_close(wide);
+    return set_paused(domid, false) && r >= 0 ? EXIT_OK : EXIT_FAILED;
+}
+
 /* Where libvirtd was restarted while a checkpoint was made, it has the guest
  * as suspended already. */
 static int sleep_and_wake(virDomainPtr dom, struct life *life, int state)
@@ -154,11 +183,7 @@ static int sleep_and_wake(virDomainPtr dom, struct life *life, int state)
         lv_error("suspend");
         return EXIT_FAILED;
     }
-    if (virDomainPMWakeup(dom, 0) < 0) {
-        lv_error("wake up");
-        return EXIT_FAILED;
-    }
-    return EXIT_OK;
+    return wake_up(dom, life->domid);
 }
 
 static int settle(void *arg)

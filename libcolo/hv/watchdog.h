@@ -98,6 +98,16 @@ void colo__recovery_end(struct colo_recovery *r);
 int colo__hv_xen_recover(uint32_t domid, pid_t died, uint32_t wait_ms,
                          const struct colo_log *log, struct colo_error *err);
 
+/* colo__hv_xen_wide_get - what a resume by another program (libvirtd) makes Xen
+ * forget, the wide registers of vCPU 0, kept meanwhile: see hv-xen-xstate.c.
+ * Must be called, and colo__hv_xen_wide_set, while the guest is paused.
+ * Shape    *ret_wide NULL: there are none; set and close are fine with that.
+ * Returns  false: they could not be read, or put back. */
+struct colo_hv_xen;
+bool colo__hv_xen_wide_get(uint32_t domid, struct colo_hv_xen **ret_wide);
+bool colo__hv_xen_wide_set(struct colo_hv_xen *wide);
+void colo__hv_xen_wide_close(struct colo_hv_xen *wide);
+
 /* colo__hv_xen_session - the living process that has a session of this guest,
  * 0: none. */
 pid_t colo__hv_xen_session(uint32_t domid);

@@ -30,6 +30,9 @@ static struct {
     bool transient;
     unsigned patience;  /* seconds that it has for a resume */
     int resumes, destroys, creates, refuses;
+    bool sleeps;        /* refuses to wake the guest */
+    uint64_t xstate;    /* of the guest, when the child closes, */
+    bool paused;
 } *lvd;
 
 /* a connection, and a guest seen through it, of one life of the daemon */
@@ -119,6 +122,8 @@ int lv_open(uint32_t domid, virConnectPtr *ret_conn, virDomainPtr *ret_dom)
 
 void lv_close(virConnectPtr conn, virDomainPtr dom)
 {
+    lvd->xstate = fake.xstate;
+    lvd->paused = fake.paused;
     free(conn);
     free(dom);
 }
@@ -196,12 +201,18 @@ int virDomainPMSuspendForDuration(virDomainPtr dom, unsigned target,
                                   unsigned long long duration, unsigned flags)
 {
     (void)dom, (void)target, (void)duration, (void)flags;
+    fake.shutdown = true;
+    fake.reason = COLO_HV_SUSPEND;
     return 0;
 }
 
 int virDomainPMWakeup(virDomainPtr dom, unsigned flags)
 {
     (void)dom, (void)flags;
+    if (lvd->sleeps)
+        return -1;
+    fake.xstate = 0; /* as Xen does when its caller sets a context */
+    fake.shutdown = false;
     return 0;
 }
 
@@ -358,5 +369,25 @@ START_TEST(test_rearm)
 }
 END_TEST
 
+/* A guest that is woken finds all that was in its registers; one that is not
+ * woken is not left paused, either. */
+START_TEST(test_rearm_registers)
+{
+    for (int sleeps = 0; sleeps < 2; sleeps++) {
+        begin();
+        strcpy(fake.old_port, "5");
+        fake.xstate_wide = true;
+        fake.xstate = 0x5678;
+        lvd->sleeps = sleeps;
+        lvd->paused = true;
+        ck_assert_int_eq(lv_rearm(FAKE_DOMID),
+                         sleeps ? EXIT_FAILED : EXIT_OK);
+        ck_assert_uint_eq(lvd->xstate, 0x5678);
+        ck_assert(!lvd->paused);
+    }
+}
+END_TEST
+
 PURE_MAIN("toolstack-libvirt", test_restart, test_restarted_meanwhile,
-          test_has_done_it, test_start, test_start_hangs, test_rearm)
+          test_has_done_it, test_start, test_start_hangs, test_rearm,
+          test_rearm_registers)
