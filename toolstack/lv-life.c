@@ -253,10 +253,13 @@ static bool leave_behind(const struct life *life)
     _exit(EXIT_OK);
 }
 
-/* The guest runs, as it did before we came. */
+/* The guest runs, as it did before we came.  A suspend that libvirtd was asked
+ * for may come late, whether we were killed, or libvirtd, which then answers
+ * that it failed. */
 static void settle_undo(void *arg, bool killed)
 {
     const struct life *life = arg;
+    bool late = killed || life->asked;
     bool left = killed && life->asked && leave_behind(life);
     struct colo_error err = { 0 };
     xc_domaininfo_t info;
@@ -267,7 +270,7 @@ static void settle_undo(void *arg, bool killed)
         set_paused(life->domid, false);
     if (life->rearm &&
         colo__hv_xen_recover(life->domid, life->session,
-                             killed && !left ? LATE_SUSPEND_MS : 0, NULL,
+                             late && !left ? LATE_SUSPEND_MS : 0, NULL,
                              &err))
         report("warning", "%s", err.text);
 }

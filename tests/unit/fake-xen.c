@@ -201,6 +201,8 @@ int xendevicemodel_modified_memory(xendevicemodel_handle *dmod,
 xenevtchn_handle *xenevtchn_open(xentoollog_logger *logger, unsigned flags)
 {
     (void)logger, (void)flags;
+    if (!fake.evtchn_fd[1]) /* after a close */
+        ck_assert_int_eq(pipe2(fake.evtchn_fd, O_CLOEXEC), 0);
     return (xenevtchn_handle *)&handle;
 }
 
@@ -209,6 +211,7 @@ int xenevtchn_close(xenevtchn_handle *xce)
     (void)xce;
     close(fake.evtchn_fd[0]);
     close(fake.evtchn_fd[1]);
+    fake.evtchn_fd[0] = fake.evtchn_fd[1] = 0;
     return 0;
 }
 

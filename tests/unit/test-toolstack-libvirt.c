@@ -6,7 +6,9 @@
  */
 #include "pure-common.h"
 
+#include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -17,6 +19,7 @@
 #include "fake-xen.h"
 
 #define ANEW 8
+#define LATE_MS 1500 /* after a second, nobody waits for who was not asked */
 
 /* libvirtd; shared, since a part of what is tested is done by a child */
 static struct {
@@ -31,6 +34,7 @@ static struct {
     unsigned patience;  /* seconds that it has for a resume */
     int resumes, destroys, creates, refuses;
     bool sleeps;        /* refuses to wake the guest */
+    bool dies_on_suspend; /* which the guest has been asked for by then */
     uint64_t xstate;    /* of the guest, when the child closes, */
     bool paused;
 } *lvd;
@@ -201,6 +205,8 @@ int virDomainPMSuspendForDuration(virDomainPtr dom, unsigned target,
                                   unsigned long long duration, unsigned flags)
 {
     (void)dom, (void)target, (void)duration, (void)flags;
+    if (lvd->dies_on_suspend)
+        return -1;
     fake.shutdown = true;
     fake.reason = COLO_HV_SUSPEND;
     return 0;
@@ -388,6 +394,33 @@ START_TEST(test_rearm_registers)
 }
 END_TEST
 
+static void *suspend_late(void *arg)
+{
+    poll(NULL, 0, LATE_MS);
+    fake.shutdown = true;
+    fake.reason = COLO_HV_SUSPEND;
+    return arg;
+}
+
+/* It was restarted when it had asked the guest to suspend: the guest does so,
+ * a little later, for nobody. */
+START_TEST(test_rearm_late)
+{
+    pthread_t guest;
+
+    begin();
+    ck_assert_int_eq(pipe2(fake.watch_fd, O_CLOEXEC | O_NONBLOCK), 0);
+    strcpy(fake.old_port, "5");
+    fake.xen_extra = ".7";
+    lvd->dies_on_suspend = true;
+    ck_assert_int_eq(pthread_create(&guest, NULL, suspend_late, NULL), 0);
+    ck_assert_int_eq(lv_rearm(FAKE_DOMID), EXIT_FAILED);
+    ck_assert_int_eq(pthread_join(guest, NULL), 0);
+    ck_assert(!fake.shutdown);
+    ck_assert_int_eq(fake.resumes, 1);
+}
+END_TEST
+
 PURE_MAIN("toolstack-libvirt", test_restart, test_restarted_meanwhile,
           test_has_done_it, test_start, test_start_hangs, test_rearm,
-          test_rearm_registers)
+          test_rearm_registers, test_rearm_late)
