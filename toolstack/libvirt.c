@@ -43,8 +43,9 @@ bool libvirt_has(libxl_ctx *ctx, uint32_t domid)
     return has;
 }
 
-/* In the child.  fd 3 and 4 are this process's; the helper, too, may go on for
- * nobody once this process has ended. */
+/* In the child.  fd 3 and 4 are this process's.  Once this process has ended,
+ * the helper must not go on for nobody: it dies, or undoes what it has begun,
+ * see supervise.c. */
 static void become_helper(pid_t parent, const char *const *argv, int out_fd,
                           int xml_fd)
 {

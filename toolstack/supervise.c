@@ -3,8 +3,8 @@
  *
  * The parent that stays sane: the work that calls libxl is done in a child
  * and its helpers in a process group of their own.  Whatever ends it (an
- * error, a crash, the death of the session: end of file on fd 4), this
- * process is left to undo it.
+ * error, a crash, the death of the session: end of file on fd 4, or that of
+ * the program between), this process is left to undo it.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -19,24 +19,40 @@
 #include "toolstack.h"
 
 /* 1 the child has ended, 0 our starter is gone */
-static int wait_for_either(int pidfd)
+static int wait_for_either(int pidfd, int starter)
 {
     for (;;) {
-        struct pollfd pfd[2] = {
+        struct pollfd pfd[3] = {
             { pidfd, POLLIN, 0 },
             { LIFE_FD, POLLIN, 0 },
+            { starter, POLLIN, 0 },
         };
 
-        if (poll(pfd, 2, -1) < 0) {
+        if (poll(pfd, 3, -1) < 0) {
             if (errno == EINTR)
                 continue;
             return 0;
         }
         if (pfd[0].revents)
             return 1;
-        if (pfd[1].revents)
+        if (pfd[1].revents || pfd[2].revents)
             return 0;
     }
+}
+
+/* A starter that has us killed at its own death (colo-toolstack, of
+ * colo-toolstack-libvirt) would leave nobody to undo: from here on its death is
+ * waited for instead.  Until then that signal keeps its number from being
+ * another process's.  -1: end of file on fd 4 says enough. */
+static int follow_starter(void)
+{
+    int sig = 0, fd = -1;
+
+    if (!prctl(PR_GET_PDEATHSIG, &sig) && sig)
+        fd = (int)syscall(SYS_pidfd_open, getppid(), 0);
+    if (fd >= 0)
+        prctl(PR_SET_PDEATHSIG, 0);
+    return fd;
 }
 
 static void run_child(pid_t parent, int (*work)(void *arg), void *arg)
@@ -66,9 +82,9 @@ static void leave_streams(void)
 int supervise(int (*work)(void *arg), void (*undo)(void *arg, bool killed),
               void *arg)
 {
+    int status = 0, pidfd, starter = follow_starter();
     pid_t parent = getpid(), pid;
     bool killed = false;
-    int status = 0, pidfd;
 
     pid = fork();
     if (pid < 0) {
@@ -80,7 +96,7 @@ int supervise(int (*work)(void *arg), void (*undo)(void *arg, bool killed),
     setpgid(pid, pid);
     leave_streams();
     pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
-    if (pidfd < 0 || !wait_for_either(pidfd)) {
+    if (pidfd < 0 || !wait_for_either(pidfd, starter)) {
         kill(-pid, SIGKILL);
         killed = true;
     }

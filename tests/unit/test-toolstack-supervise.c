@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -124,5 +125,57 @@ START_TEST(test_ends_well)
 }
 END_TEST
 
+static int told; /* where both say so */
+
+static int writes_and_waits(void *arg)
+{
+    (void)arg;
+    if (write(told, "w", 1) == 1)
+        poll(NULL, 0, 10000);
+    return EXIT_OK;
+}
+
+static void undo_and_tell(void *arg, bool killed)
+{
+    (void)arg;
+    _exit(write(told, killed ? "k" : "u", 1) != 1);
+}
+
+/* The program between dies, not the session: who has it undo nothing would
+ * leave a guest suspended. */
+START_TEST(test_starter_dies)
+{
+    struct pollfd pfd = { -1, POLLIN, 0 };
+    int life[2], tell[2];
+    char word = 0;
+    pid_t starter;
+
+    ck_assert_int_eq(pipe(life), 0);
+    ck_assert_int_eq(pipe(tell), 0);
+    starter = fork();
+    ck_assert_int_ge(starter, 0);
+    if (!starter) {
+        if (fork())
+            pause();
+        prctl(PR_SET_PDEATHSIG, SIGKILL); /* as libvirt.c does */
+        close(life[1]);
+        dup2(life[0], LIFE_FD);
+        told = tell[1];
+        _exit(supervise(writes_and_waits, undo_and_tell, NULL));
+    }
+    close(tell[1]);
+    pfd.fd = tell[0];
+    ck_assert_int_eq(poll(&pfd, 1, 8000), 1);
+    ck_assert_int_eq(read(tell[0], &word, 1), 1);
+    ck_assert_int_eq(word, 'w');
+    ck_assert_int_eq(kill(starter, SIGKILL), 0);
+    ck_assert_int_eq(waitpid(starter, NULL, 0), starter);
+    ck_assert_int_eq(poll(&pfd, 1, 8000), 1);
+    ck_assert_int_eq(read(tell[0], &word, 1), 1);
+    ck_assert_int_eq(word, 'k');
+    close(life[1]);
+}
+END_TEST
+
 PURE_MAIN("toolstack-supervise", test_stream_ends_first, test_dies,
-          test_ends_well)
+          test_ends_well, test_starter_dies)
