@@ -23,6 +23,13 @@ bool cli_signals_open(int *ret_fd);
 int cli_session_loop(struct colo_session *session, int signal_fd,
                      bool with_hangup, struct colo_error *err);
 
+/* cli_session_signal - the same for a loop of one's own, when signal_fd is
+ * readable.  *stopping: 0 at first.
+ * Returns  0, or COLO_E_REFUSED: leave it to close. */
+int cli_session_signal(struct colo_session *session, int signal_fd,
+                       bool with_hangup, uint64_t *stopping,
+                       struct colo_error *err);
+
 /* A child that does the work, and what it tells its parent. */
 struct cli_child {
     pid_t pid;      /* in the parent; 0 in the child */

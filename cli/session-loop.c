@@ -54,13 +54,20 @@ static uint64_t now_ms(void)
     return (uint64_t)ts.tv_sec * 1000u + (uint64_t)ts.tv_nsec / 1000000u;
 }
 
-/* 1: a clean end is under way, -1: the second signal.  *stopping: when the
- * first came, 0 = none has. */
-static int on_signal(struct colo_session *session, int signal_fd,
-                     bool with_hangup, uint64_t *stopping)
+/* close ends it */
+static int at_once(struct colo_error *err)
+{
+    memset(err, 0, sizeof(*err));
+    err->code = COLO_E_REFUSED;
+    snprintf(err->text, sizeof(err->text), "ended by a signal");
+    return err->code;
+}
+
+int cli_session_signal(struct colo_session *session, int signal_fd,
+                       bool with_hangup, uint64_t *stopping,
+                       struct colo_error *err)
 {
     struct signalfd_siginfo info;
-    struct colo_error err;
 
     while (read(signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
         if (info.ssi_signo == SIGHUP && !with_hangup)
@@ -68,14 +75,14 @@ static int on_signal(struct colo_session *session, int signal_fd,
         if (*stopping && now_ms() - *stopping < TOGETHER_MS)
             continue;
         if (*stopping)
-            return -1;
+            return at_once(err);
         *stopping = now_ms();
         cli_say("%s: ending protection (once more: at once)",
                 strsignal((int)info.ssi_signo));
-        if (colo_session_stop(session, &err))
-            return -1; /* not possible in this state: close ends it */
+        if (colo_session_stop(session, err))
+            return at_once(err); /* not possible in this state */
     }
-    return 1;
+    return 0;
 }
 
 int cli_session_loop(struct colo_session *session, int signal_fd,
@@ -85,18 +92,14 @@ int cli_session_loop(struct colo_session *session, int signal_fd,
     int rc;
 
     for (;;) {
-        bool signalled = false;
+        struct pollfd fds[2] = { { 0 }, { signal_fd, POLLIN, 0 } };
 
-        rc = session_wait(session, signal_fd, &signalled, err);
+        rc = session_wait(session, fds, 2, err);
+        if (!rc && fds[1].revents)
+            rc = cli_session_signal(session, signal_fd, with_hangup,
+                                    &stopping, err);
         if (rc)
             return rc;
-        if (signalled &&
-            on_signal(session, signal_fd, with_hangup, &stopping) < 0) {
-            memset(err, 0, sizeof(*err));
-            err->code = COLO_E_REFUSED;
-            snprintf(err->text, sizeof(err->text), "ended by a signal");
-            return err->code;
-        }
         rc = colo_session_process(session, err);
         if (rc <= 0)
             return rc;

@@ -4,7 +4,6 @@
  * See session-wait.h.  Called by session-loop.c and xl-plugin/session.c.
  */
 #include <errno.h>
-#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -26,16 +25,14 @@ static int timeout_of(uint64_t deadline)
     return deadline - now > 60000 ? 60000 : (int)(deadline - now);
 }
 
-int session_wait(struct colo_session *session, int fd, bool *ret_ready,
+int session_wait(struct colo_session *session, struct pollfd *fds, nfds_t n,
                  struct colo_error *err)
 {
-    struct pollfd pfds[2] = {
-        { colo_session_get_fd(session),
-          (short)colo_session_get_events(session), 0 },
-        { fd, POLLIN, 0 },
-    };
-
-    if (poll(pfds, 2, timeout_of(colo_session_get_deadline(session))) < 0 &&
+    fds[0].fd = colo_session_get_fd(session);
+    fds[0].events = (short)colo_session_get_events(session);
+    for (nfds_t i = 0; i < n; i++)
+        fds[i].revents = 0; /* a poll that fails leaves them */
+    if (poll(fds, n, timeout_of(colo_session_get_deadline(session))) < 0 &&
         errno != EINTR) {
         memset(err, 0, sizeof(*err));
         err->code = COLO_E_SYS;
@@ -43,6 +40,5 @@ int session_wait(struct colo_session *session, int fd, bool *ret_ready,
         snprintf(err->text, sizeof(err->text), "poll: %s", strerror(errno));
         return err->code;
     }
-    *ret_ready = pfds[1].revents != 0;
     return 0;
 }

@@ -16,8 +16,6 @@
  *   relay PID       libcolo's way to the peer, in place of ssh: relay.c
  */
 #include <fcntl.h>
-#include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +26,7 @@
 #include "cli.h"
 #include "colo.h"
 #include "helper.h"
+#include "process.h"
 #include "relay.h"
 #include "session-wait.h"
 #include "stock-gate.h"
@@ -134,27 +133,34 @@ static void on_event(void *user, const struct colo_event *event)
 /* Until the session has ended.  When the primary's xl is gone it is asked to
  * end cleanly; where that is not possible in its state, closing it ends it.
  * The backup's xl may be gone because the primary's host is, with ssh: there
- * the session goes on, as that of `colo receive` does. */
+ * the session goes on, as that of `colo receive` does.  A signal ends either
+ * cleanly: killed, a backup would leave its replica, and a primary's peer would
+ * see a loss. */
 static int loop(struct colo_session *session, bool ends_with_xl,
-                struct stock_gate *gate, struct colo_error *err)
+                int signal_fd, struct stock_gate *gate,
+                struct colo_error *err)
 {
     bool alive = ends_with_xl;
+    uint64_t stopping = 0;
 
     for (;;) {
-        bool ready = false;
-        int fd = alive ? LIFE_FD : gate ? gate->pidfd : -1;
-        int rc = session_wait(session, fd, &ready, err);
+        struct pollfd fds[] = {
+            { 0 }, { signal_fd, POLLIN, 0 },
+            { alive ? LIFE_FD : gate ? gate->pidfd : -1, POLLIN, 0 },
+        };
+        int rc = session_wait(session, fds, 3, err);
 
-        if (rc)
-            return rc;
-        if (ready && alive) {
+        if (!rc && fds[1].revents)
+            rc = cli_session_signal(session, signal_fd, false, &stopping,
+                                    err);
+        if (!rc && fds[2].revents && alive) {
             alive = false; /* nothing is ever written to it */
             rc = colo_session_stop(session, err);
-            if (rc)
-                return rc;
-        } else if (ready) {
+        } else if (!rc && fds[2].revents) {
             stock_gate_look(gate);
         }
+        if (rc)
+            return rc;
         rc = colo_session_process(session, err);
         if (rc <= 0)
             return rc;
@@ -162,7 +168,8 @@ static int loop(struct colo_session *session, bool ends_with_xl,
 }
 
 /* gate: between it and its peer; NULL: there is none. */
-static int run(struct colo_config *config, struct stock_gate *gate)
+static int run(struct colo_config *config, int signal_fd,
+               struct stock_gate *gate)
 {
     struct running running = {
         .backup = config->role == COLO_ROLE_SECONDARY,
@@ -177,7 +184,7 @@ static int run(struct colo_config *config, struct stock_gate *gate)
     config->event_user = &running;
     rc = colo_session_open(config, &running.session, &err);
     if (!rc) {
-        rc = loop(running.session, !running.backup, gate, &err);
+        rc = loop(running.session, !running.backup, signal_fd, gate, &err);
         colo_session_close(running.session);
     }
     report_end(!rc && running.active ? XL_TAKEN_OVER : rc, rc ? err.text : "");
@@ -258,7 +265,7 @@ static uint32_t dead_ms(const struct colo_config *config)
            config->dead_ms;
 }
 
-static int run_primary(char **words, bool nowhere)
+static int run_primary(char **words, bool nowhere, int signal_fd)
 {
     struct colo_config config;
     struct colo_error err = { 0 };
@@ -291,10 +298,10 @@ static int run_primary(char **words, bool nowhere)
         report_end(rc, err.text);
         return 1;
     }
-    return run(&config, NULL);
+    return run(&config, signal_fd, NULL);
 }
 
-static int run_secondary(void)
+static int run_secondary(int signal_fd)
 {
     struct colo_config config;
 
@@ -303,11 +310,11 @@ static int run_secondary(void)
     config.role = COLO_ROLE_SECONDARY;
     config.boot_in_fd = XL_RECV_FD;
     config.boot_out_fd = XL_SEND_FD;
-    return run(&config, NULL);
+    return run(&config, signal_fd, NULL);
 }
 
 /* The links are two sockets to colo-stock, which reads xl's stream. */
-static int run_stock_secondary(char **words)
+static int run_stock_secondary(char **words, int signal_fd)
 {
     struct stock_gate gate = { .pidfd = -1 };
     struct stock_gate_fds fds = { .stream = XL_RECV_FD,
@@ -339,7 +346,7 @@ static int run_stock_secondary(char **words)
     config.transport = COLO_TRANSPORT_FD;
     config.control_fd = control[0];
     config.bulk_fd = bulk[0];
-    return run(&config, &gate);
+    return run(&config, signal_fd, &gate);
 }
 
 static bool keep_from_children(int fd)
@@ -351,12 +358,14 @@ static bool keep_from_children(int fd)
 
 int main(int argc, char **argv)
 {
+    int signal_fd = -1;
+
     if (argc >= 3 && !strcmp(argv[1], "relay"))
         return relay_run(argv[2]);
-    /* a broken pipe is an error of a write; a hang-up of ssh's terminal says
-     * nothing: what counts is whether xl lives */
-    signal(SIGPIPE, SIG_IGN);
-    signal(SIGHUP, SIG_IGN);
+    /* A hang-up of ssh's terminal says nothing: what counts is whether xl
+     * lives. */
+    if (!cli_signals_open(&signal_fd))
+        return 2;
     if (!keep_from_children(LIFE_FD) || !keep_from_children(REPORT_FD) ||
         !keep_from_children(XL_SEND_FD) || !keep_from_children(XL_RECV_FD) ||
         fcntl(REPORT_FD, F_SETFL, O_WRONLY | O_NONBLOCK)) {
@@ -365,13 +374,13 @@ int main(int argc, char **argv)
         return 2;
     }
     if (argc == 9 && !strcmp(argv[1], "primary"))
-        return run_primary(argv + 2, false);
+        return run_primary(argv + 2, false, signal_fd);
     if (argc == 9 && !strcmp(argv[1], "nowhere"))
-        return run_primary(argv + 2, true);
+        return run_primary(argv + 2, true, signal_fd);
     if (argc == 2 && !strcmp(argv[1], "secondary"))
-        return run_secondary();
+        return run_secondary(signal_fd);
     if (argc == 4 && !strcmp(argv[1], "stock-secondary") &&
         keep_from_children(XL_CONFIG_FD))
-        return run_stock_secondary(argv + 2);
+        return run_stock_secondary(argv + 2, signal_fd);
     return 2;
 }

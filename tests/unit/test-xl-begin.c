@@ -8,6 +8,7 @@ int session_main(int argc, char **argv);
 #define main session_main
 #include "../../xl-plugin/session.c"
 #undef main
+#include "../../cli/session-loop.c"
 
 #include <stdarg.h>
 #include <sys/stat.h>
@@ -20,6 +21,8 @@ int session_main(int argc, char **argv);
 static int recovers;            /* what colo_recover returns */
 static const char *finds;       /* the check: an id that is refused */
 static bool opens;              /* the session does, and is a takeover */
+static int signals;             /* that it gets, before it ends by itself */
+static bool stops, refuses;     /* it was told to end; it does not do that */
 static struct colo_config asked;
 
 int colo_config_init(struct colo_config *config, size_t size)
@@ -70,17 +73,17 @@ int colo_session_open(const struct colo_config *config,
                                   "dead after %u ms", config->dead_ms);
 }
 
-int session_wait(struct colo_session *session, int fd, bool *ret_ready,
+int session_wait(struct colo_session *session, struct pollfd *fds, nfds_t n,
                  struct colo_error *err)
 {
-    struct pollfd pfd = { .fd = fd, .events = POLLIN };
+    bool gate = asked.transport == COLO_TRANSPORT_FD;
 
     (void)session;
     (void)err;
-    if (asked.transport == COLO_TRANSPORT_FD) {
-        ck_assert_int_ge(fd, 0);
-        *ret_ready = poll(&pfd, 1, 20000) == 1;
-    }
+    fds[0].fd = -1;
+    if (gate)
+        ck_assert_int_ge(fds[n - 1].fd, 0);
+    (void)poll(fds, n, gate ? 20000 : 0);
     return 0;
 }
 
@@ -103,6 +106,12 @@ int colo_session_process(struct colo_session *session, struct colo_error *err)
 
     (void)session;
     (void)err;
+    if (stops)
+        return 0;
+    if (signals-- > 0) {
+        raise(SIGTERM);
+        return 1;
+    }
     if (asked.transport == COLO_TRANSPORT_FD)
         say_control(asked.control_fd);
     asked.event_fn(asked.event_user, &event);
@@ -124,7 +133,9 @@ int colo_query_status(struct colo_session *session,
 int colo_session_stop(struct colo_session *session, struct colo_error *err)
 {
     (void)session;
-    (void)err;
+    if (refuses)
+        return colo__fail(err, COLO_E_STATE, 0, "test", "not now");
+    stops = true;
     return 0;
 }
 
@@ -199,6 +210,7 @@ static void run_session(const char *text)
     ck_assert_int_ge(pid, 0);
     if (!pid) {
         dup2(report_pipe[1], REPORT_FD);
+        dup2(fds[0], LIFE_FD);
         for (int fd = XL_SEND_FD; fd < 30; fd++)
             dup2(fds[0], fd);
         _exit(session_main(argc, argv));
@@ -212,7 +224,7 @@ static void run_session(const char *text)
     close(fds[0]);
     close(fds[1]);
     ck_assert_int_eq(waitpid(pid, &status, 0), pid);
-    ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == !opens,
+    ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == (!opens || refuses),
                   "%s", reports);
 }
 
@@ -228,6 +240,7 @@ static void primary(const char *kind, const char *network, const char *disks)
 #define SAYS(words) ck_assert_msg(strstr(reports, words), "%s", reports)
 #define SAYS_NOT(words) ck_assert_msg(!strstr(reports, words), "%s", reports)
 #define OPENED "end -2 "   /* by colo_session_open: COLO_E_STATE */
+#define ENDED "end -13 "   /* COLO_E_REFUSED */
 #define REFUSED "end -12 " /* COLO_E_UNSUPPORTED */
 
 /* What `colo protect` refuses, but for what is not wanted anyway. */
@@ -324,6 +337,21 @@ START_TEST(test_dead)
 }
 END_TEST
 
+/* It ends cleanly, on either side, or, where it cannot, at once. */
+START_TEST(test_signal)
+{
+    opens = true;
+    signals = 1;
+    for (int i = 0; i < 2; i++) {
+        refuses = i;
+        run_session("secondary");
+        SAYS(i ? ENDED "ended by a signal" : "end 0 ");
+        primary("primary", "buffer", "disks");
+        SAYS(i ? ENDED "ended by a signal" : "end 0 ");
+    }
+}
+END_TEST
+
 /* The end of a gate is the loss of a stock primary if it says so. */
 START_TEST(test_gate)
 {
@@ -357,4 +385,4 @@ START_TEST(test_gate)
 END_TEST
 
 PURE_MAIN("xl-begin", test_check, test_recover, test_log, test_dead,
-          test_gate)
+          test_signal, test_gate)
