@@ -28,6 +28,7 @@ struct protect {
     char remote[512];
     char policy[160];        /* the words of --policy */
     bool daemon, check, committed;
+    bool found;              /* the guest was here when it was checked */
     int verbose;
 };
 
@@ -112,15 +113,16 @@ static bool is_here(const char *name)
 }
 
 /* 4 is for a guest that is not here, and ends colo@.service for good.  What
- * else was not found, a peer's name, a follower, may be there next time. */
-static int exit_of_start(const char *name, int code)
+ * else was not found, a peer's name, a follower, may be there next time; and
+ * so may a guest that was here a moment ago: it reboots. */
+static int exit_of_start(const struct protect *protect, int code)
 {
     int exit_code = cli_exit_of(code);
 
-    if (exit_code == CLI_TIMEOUT ||
-        (exit_code == CLI_NOT_FOUND && is_here(name)))
-        return CLI_FAILED;
-    return exit_code;
+    if (exit_code == CLI_NOT_FOUND && !is_here(protect->name))
+        return protect->found ? CLI_GUEST_ENDED : CLI_NOT_FOUND;
+    return exit_code == CLI_TIMEOUT || exit_code == CLI_NOT_FOUND ?
+           CLI_FAILED : exit_code;
 }
 
 static int say_gone(const struct protect *protect, int rc,
@@ -177,7 +179,7 @@ static int say_end(const struct protect *protect, int rc,
     if (!protect->committed) {
         cli_say("%s: NOT protected: %s. The guest runs on here as before",
                 name, err->text);
-        return exit_of_start(name, rc);
+        return exit_of_start(protect, rc);
     }
     cli_say("%s: PROTECTION IS LOST: %s", name, err->text);
     return say_lost(protect, rc);
@@ -246,6 +248,7 @@ static int check(struct protect *protect, int signal_fd)
                            &err);
     if (rc < 0)
         return cli_fail(&err, "%s", config->domain);
+    protect->found = true;
     report.stock_ok = config->peer_kind == COLO_PEER_AUTO;
     asked = config->peer_kind == COLO_PEER_STOCK ||
             check_peer(&report, config->ssh_command ? config->ssh_command
@@ -288,7 +291,7 @@ static int protect_guest(struct protect *protect, int signal_fd)
     rc = colo_session_open(&protect->config, &session, &err);
     if (rc) {
         cli_fail(&err, "%s: NOT protected", protect->config.domain);
-        return exit_of_start(protect->config.domain, rc);
+        return exit_of_start(protect, rc);
     }
     memset(&status, 0, sizeof(status));
     status.size = sizeof(status);
