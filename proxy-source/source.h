@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Copyright (C) libcolo developers
  *
- * Where the requests of a program that follows checkpoints come from: a session,
- * by the library's proxy interface, or, for tests, two sockets in the file
- * system.  All calls by one thread of the program.
+ * Where the requests of a program that follows checkpoints come from: a
+ * session, by the library's proxy interface, or, for tests, two sockets in the
+ * file system.  All calls by one thread of the program.
  */
 #ifndef COLO_PROXY_SOURCE_H
 #define COLO_PROXY_SOURCE_H

@@ -8,8 +8,8 @@
  * hold is let out and they are taken away, and the session's nodes are removed.
  * A session that was killed while it ended its guest for the peer has said so
  * before ('y'), and a peer that took over from one that was only held up says
- * so behind all else (watchdog.h): then the guest is destroyed, nothing of it is
- * let out, and its disks here are marked as outdated.
+ * so behind all else (watchdog.h): then the guest is destroyed, nothing of it
+ * is let out, and its disks here are marked as outdated.
  * Started before anything else; nothing but SIGKILL ends it early.
  */
 #include <errno.h>
