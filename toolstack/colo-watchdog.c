@@ -191,17 +191,30 @@ static int end_guest(uint32_t domid, const char *uuid, long session,
     return rc;
 }
 
+/* Nothing but the number of a domain that is not this one; else 0. */
+static uint32_t domid_of(const char *text)
+{
+    unsigned long v;
+    char *end;
+
+    if (*text < '0' || *text > '9')
+        return 0;
+    errno = 0;
+    v = strtoul(text, &end, 10);
+    return errno || *end || v >= 0x7ff0 ? 0 : (uint32_t)v;
+}
+
 int main(int argc, char **argv)
 {
     enum colo_watchdog_end end;
     struct colo_log log = { to_syslog, NULL, COLO_LOG_NOTICE };
     struct colo_error err = { 0 };
-    unsigned long domid;
+    uint32_t domid;
     long session = getppid();
     int control, rc;
 
-    domid = argc == 3 ? strtoul(argv[1], NULL, 10) : 0;
-    if (!domid || domid >= 0x7ff0 || !uuid_is_good(argv[2])) {
+    domid = argc == 3 ? domid_of(argv[1]) : 0;
+    if (!domid || !uuid_is_good(argv[2])) {
         fputs("usage: colo-watchdog DOMID UUID\n"
               "Started by libcolo sessions; see libcolo(3).\n", stderr);
         return 2;
@@ -219,12 +232,12 @@ int main(int argc, char **argv)
      * not take over meanwhile. */
     if (end == COLO_WATCHDOG_DIED)
         colo__watchdog_last_words(control);
-    syslog(LOG_WARNING, "the session of domain %lu has died%s", domid,
+    syslog(LOG_WARNING, "the session of domain %u has died%s", domid,
            end == COLO_WATCHDOG_YIELDED ? ", and the guest is its peer's" : "");
     if (end == COLO_WATCHDOG_YIELDED)
-        rc = end_guest((uint32_t)domid, argv[2], session, &log, &err);
+        rc = end_guest(domid, argv[2], session, &log, &err);
     else
-        rc = see_to_guest((uint32_t)domid, argv[2], session, &log, &err);
+        rc = see_to_guest(domid, argv[2], session, &log, &err);
     if (rc && !is_gone(rc))
         syslog(rc == COLO_E_EXISTS ? LOG_WARNING : LOG_ERR, "%s", err.text);
     return rc ? 1 : 0;
