@@ -303,7 +303,13 @@ int disk_cmd_serve(const struct disk_options *options)
     gone = watch(&s, signals);
     if (gone)
         replace_server(&s);
-    disk_wait_applied(&s.record);
+    /* As long as the metadata cannot say that all is applied, this disk is no
+     * guest's without its proxy. */
+    do {
+        disk_wait_applied(&s.record);
+    } while (disk_process_alive(&s.record.kit) &&
+             colo__meta_peek(s.record.meta, NULL, NULL) ==
+             COLO_META_APPLYING);
     /* without the lock rather than not at all */
     if (disk_lock(&s.names, &lock, &err))
         disk_report(&err);

@@ -431,15 +431,23 @@ static void end_change(struct colo_disk *d, struct change *c, int r)
     colo__range_give(&d->range, &c->range);
 }
 
-/* The error of a flush that was not the guest's, once; waits for one that runs,
- * whose error the guest's own has not seen. */
-static int take_owed(struct colo_disk *d)
+/* Around what makes the guest's data durable: one flush after the other, as an
+ * error is told to one of them only. */
+static void durable_begin(struct colo_disk *d)
 {
-    int r;
-
     pthread_mutex_lock(&d->flush_lock);
-    r = d->flush_owed;
-    d->flush_owed = 0;
+}
+
+/* r: what came of it.  Returns that, or the error of a flush that was not the
+ * guest's, once. */
+static int durable_end(struct colo_disk *d, int r)
+{
+    if (r && r != EOPNOTSUPP) {
+        colo__dirty_spoil(&d->dirty);
+    } else if (!r) {
+        r = d->flush_owed;
+        d->flush_owed = 0;
+    }
     pthread_mutex_unlock(&d->flush_lock);
     return r;
 }
@@ -501,18 +509,23 @@ int colo__disk_write(struct colo_disk *d, const void *buf, size_t len,
                      uint64_t offset, bool fua)
 {
     struct change c = { .begun = false };
-    int r;
+    int r, owed = 0;
 
     if (by_replica(d, buf, len, offset, false, &r))
         return r;
     r = begin_change(d, &c, offset, len);
 
-    if (!r)
-        r = colo__backing_write(d->backing, buf, len, offset, fua);
+    if (!r && fua) {
+        durable_begin(d);
+        r = colo__backing_write(d->backing, buf, len, offset, true);
+        owed = durable_end(d, r);
+    } else if (!r) {
+        r = colo__backing_write(d->backing, buf, len, offset, false);
+    }
     if (!r)
         send_write(d, buf, len, offset, fua);
-    if (!r && fua)
-        r = take_owed(d);
+    if (!r)
+        r = owed;
     end_change(d, &c, r);
     return r;
 }
@@ -539,17 +552,22 @@ int colo__disk_zero(struct colo_disk *d, uint64_t len, uint64_t offset,
                     bool trim, bool fua)
 {
     struct change c = { .begun = false };
-    int r;
+    int r, owed = 0;
 
     if (by_replica(d, NULL, len, offset, trim, &r))
         return r;
     r = begin_change(d, &c, offset, len);
-    if (!r)
-        r = colo__backing_zero(d->backing, len, offset, trim, fua);
+    if (!r && fua) {
+        durable_begin(d);
+        r = colo__backing_zero(d->backing, len, offset, trim, true);
+        owed = durable_end(d, r);
+    } else if (!r) {
+        r = colo__backing_zero(d->backing, len, offset, trim, false);
+    }
     if (!r)
         send_zero(d, len, offset, trim, fua);
-    if (!r && fua)
-        r = take_owed(d);
+    if (!r)
+        r = owed;
     if (r == EOPNOTSUPP)
         c.begun = false; /* nothing has changed */
     end_change(d, &c, r);
@@ -573,11 +591,8 @@ int colo__disk_flush(struct colo_disk *d)
     pthread_mutex_unlock(&d->lock);
     if (may_write(d) || (d->phase == PHASE_DRAINING && !d->drained))
         return EIO;
-    r = colo__backing_flush(d->backing);
-    if (r)
-        colo__dirty_spoil(&d->dirty);
-    else
-        r = take_owed(d);
+    durable_begin(d);
+    r = durable_end(d, colo__backing_flush(d->backing));
     if (!r)
         (void)colo__disk_send(d, &msg);
     return r;

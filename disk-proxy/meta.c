@@ -197,11 +197,17 @@ int colo__meta_settle(struct colo_meta *meta, const uint8_t *bits, size_t len,
 static int take_size(struct colo_meta *meta, const char *path, uint64_t size,
                      int made_as, struct colo_error *err)
 {
-    bool alone = meta->header.state == COLO_META_ALONE;
-    int rc;
+    int state = meta->header.state, rc;
+    bool untracked, alone;
 
     if (meta->header.size == size)
         return 0;
+    rc = colo__meta_is_untracked(meta->fd, &untracked, err);
+    if (rc)
+        return rc;
+    if (state == COLO_META_PRIMARY && untracked)
+        state = COLO_META_ALONE; /* its guest went on without a proxy */
+    alone = state == COLO_META_ALONE;
     if (made_as && alone != (made_as == COLO_META_ALONE))
         return colo__fail(err, COLO_E_INVAL, 0, WHERE,
                           "%s is of a disk of %llu bytes, not of %llu; if the "
@@ -209,8 +215,7 @@ static int take_size(struct colo_meta *meta, const char *path, uint64_t size,
                           (unsigned long long)meta->header.size,
                           (unsigned long long)size,
                           alone ? "discard" : "force");
-    rc = colo__meta_file_replace(path, size, meta->header.state, &meta->fd,
-                                 err);
+    rc = colo__meta_file_replace(path, size, state, &meta->fd, err);
     if (rc)
         return rc;
     return colo__meta_read_header(meta->fd, path, &meta->header, &meta->copy,

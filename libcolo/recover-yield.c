@@ -9,15 +9,29 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
+#include "../xenstore/schema.h"
 #include "recover.h"
 
 #define META "/var/lib/libcolo/disk/%s.meta" /* as sessions have it */
 #define TRY_MS 1000
 #define TOOL_MS 70000 /* it waits for the disk's lock */
 
-void colo__recover_list_disks(uint32_t domid, struct colo_disks *ret_disks)
+/* By now the number may be another guest's. */
+static bool is_guest(struct colo_store *store, uint32_t domid,
+                     const char *uuid)
+{
+    char path[40], vm[COLO_XS_PATH_MAX];
+
+    snprintf(path, sizeof(path), "/local/domain/%u/vm", domid);
+    return !colo__store_ops(store)->read(store, path, vm, sizeof(vm), NULL) &&
+        !strncmp(vm, "/vm/", 4) && !strcasecmp(vm + 4, uuid);
+}
+
+void colo__recover_list_disks(uint32_t domid, const char *uuid,
+                              struct colo_disks *ret_disks)
 {
     struct colo_store *store;
     struct colo_error ignored;
@@ -26,7 +40,8 @@ void colo__recover_list_disks(uint32_t domid, struct colo_disks *ret_disks)
     if (colo__store_xs_open(&store, &ignored))
         return;
     /* of one that is not colo-disk's there is nothing to say */
-    (void)colo__disks_find(store, domid, ret_disks, &ignored);
+    if (is_guest(store, domid, uuid))
+        (void)colo__disks_find(store, domid, ret_disks, &ignored);
     colo__store_ops(store)->close(store);
 }
 

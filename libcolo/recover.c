@@ -4,6 +4,7 @@
  * colo_recover: what a killed session left behind, when its watchdog was
  * killed too.  Any thread; uses a xenstore handle of its own.
  */
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -14,6 +15,7 @@
 #include "recover.h"
 
 #define OUTDATE_MS 10000 /* somebody waits for us */
+#define WATCHDOG_MS 1000 /* in which a watchdog that lives says what it knows */
 
 struct recovery {
     struct colo_store *store;
@@ -77,7 +79,7 @@ static int recover_yield(struct recovery *r,
     struct colo_error err;
     int rc;
 
-    colo__recover_list_disks(node->domid, &disks);
+    colo__recover_list_disks(node->domid, node->uuid, &disks);
     rc = colo__hv_xen_yield(node->domid, node->uuid, r->log, r->err);
     if (colo__netbuf_cleanup(node->domid, false, &err))
         warn(r, &err);
@@ -98,9 +100,13 @@ static int recover_guest(struct recovery *r,
     /* a suspend that nobody saw the request of is over by now */
     rc = colo__recovery_look(&guest, r->log, r->err);
     colo__recovery_end(&guest);
-    /* The watchdog may be at work, and know by now that the peer has it. */
-    if (has_yielded(r, node))
-        return recover_yield(r, node);
+    /* The watchdog may be at work, and find out just now that the peer has it:
+     * then nothing is let out. */
+    if (rc != COLO_E_EXISTS) {
+        poll(NULL, 0, WATCHDOG_MS);
+        if (has_yielded(r, node))
+            return recover_yield(r, node);
+    }
     /* its guest goes on alone: what it said is said; unless what is held there
      * is another session's */
     if (rc != COLO_E_EXISTS && colo__netbuf_cleanup(node->domid, true, &err))

@@ -17,8 +17,9 @@ int colo__recover_disks(const struct colo_log *log, struct colo_error *err);
 int colo__recover_nets(const struct colo_log *log, struct colo_error *err);
 
 /* colo__recover_list_disks - those of colo-disk's that a guest has; it must
- * still be there.  None, if that cannot be told. */
-void colo__recover_list_disks(uint32_t domid, struct colo_disks *ret_disks);
+ * still be there, and be that of this uuid.  None, if that cannot be told. */
+void colo__recover_list_disks(uint32_t domid, const char *uuid,
+                              struct colo_disks *ret_disks);
 /* colo__recover_outdate - the guest was destroyed here, since it is the peer's:
  * these copies are not the newest.  What fails is logged.
  * Blocks   limit_ms, and what a last try takes. */

@@ -255,7 +255,7 @@ static int act_loaded(struct colo_session *s, struct colo_error *err)
         colo__put64(body + (size_t)i * 8, a->differ_gfns[i]);
     colo__control_send(s, COLO_MSG_VMSTATE_LOADED, s->epoch, a->differ, body,
                        a->differ * 8);
-    /* whose primary is dead, nobody answers it */
+    /* a takeover comes first, and asks for no checkpoint */
     if (s->s.request_waits && s->failover != COLO_FAILOVER_RELAUNCH)
         raise_request(s);
     s->s.request_waits = false;

@@ -163,9 +163,10 @@ static void note_yield(struct xs_handle *xs, const char *uuid, long session)
 }
 
 /* The peer may have the guest already.  It is told nothing: the end of the
- * link, or silence, lets it take over. */
+ * link, or silence, lets it take over.  control: the link, or -1; closed. */
 static int end_guest(uint32_t domid, const char *uuid, long session,
-                     const struct colo_log *log, struct colo_error *err)
+                     int control, const struct colo_log *log,
+                     struct colo_error *err)
 {
     struct xs_handle *xs = xs_open(0);
     struct colo_disks disks;
@@ -173,12 +174,14 @@ static int end_guest(uint32_t domid, const char *uuid, long session,
     int rc;
 
     note_yield(xs, uuid, session);
-    colo__recover_list_disks(domid, &disks);
+    colo__recover_list_disks(domid, uuid, &disks);
     rc = colo__hv_xen_yield(domid, uuid, log, err);
     for (int i = 0; i < YIELD_TRIES && rc && !is_gone(rc); i++) {
         poll(NULL, 0, YIELD_MS);
         rc = colo__hv_xen_yield(domid, uuid, log, err);
     }
+    if (control >= 0)
+        close(control);
     if (colo__netbuf_cleanup(domid, false, &why))
         colo__log(log, COLO_LOG_ERROR, why.sys_errno, why.where, "%s",
                   why.text);
@@ -235,7 +238,7 @@ int main(int argc, char **argv)
     syslog(LOG_WARNING, "the session of domain %u has died%s", domid,
            end == COLO_WATCHDOG_YIELDED ? ", and the guest is its peer's" : "");
     if (end == COLO_WATCHDOG_YIELDED)
-        rc = end_guest(domid, argv[2], session, &log, &err);
+        rc = end_guest(domid, argv[2], session, control, &log, &err);
     else
         rc = see_to_guest(domid, argv[2], session, &log, &err);
     if (rc && !is_gone(rc))

@@ -13,6 +13,8 @@
 
 #include "serve.h"
 
+#define TICK_US 1500000u
+
 struct net_flow {
     struct colo_compare *compare; /* primary */
     struct colo_rewrite *rewrite; /* secondary */
@@ -146,9 +148,13 @@ uint64_t net_flow_tick(struct net *n, uint64_t now_us)
         return colo__compare_tick(f->compare, now_us);
     if (!f || !f->rewrite)
         return COLO_NEVER;
-    /* it looks at all connections: not with every frame */
-    if (now_us >= f->due_us)
+    /* It looks at all connections: not with every frame, and often enough for
+     * one whose time is over. */
+    if (now_us >= f->due_us) {
         f->due_us = colo__rewrite_tick(f->rewrite, now_us);
+        if (f->due_us != COLO_NEVER && f->due_us > now_us + TICK_US)
+            f->due_us = now_us + TICK_US;
+    }
     return f->due_us;
 }
 

@@ -262,8 +262,9 @@ static void look_at_held(struct colo_compare *c, uint64_t now_us)
     for (struct cmp_frame *h = c->held; h && !c->asked; h = h->next) {
         struct cmp_unit *u = h->unit;
 
-        /* of a connection that the world has reset, nobody may say more */
-        if (h->ready || (u && u->flow->reset))
+        /* Of a connection that the world has reset, nobody may say more; but
+         * the guest's own reset has still to go out. */
+        if (h->ready || (u && u->flow->reset && !u->flow->side[PRI].rsts))
             continue;
         if (!u) {
             if (overdue(c, now_us, h->since_us, c->set.hold_ms))

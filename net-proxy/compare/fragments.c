@@ -123,6 +123,21 @@ static void whole(struct colo_compare *c, int side, struct cmp_frag *g,
     drop(c, side, at);
 }
 
+/* What belongs to the state that both have; with its last bytes it is over, and
+ * the number may be another's. */
+static int rest_goes(struct colo_compare *c, struct cmp_frag *g,
+                     struct cmp_in *in)
+{
+    const struct colo_packet *p = in->p;
+
+    g->have += (uint32_t)p->len;
+    if (!p->more)
+        g->total = p->frag_at + (uint32_t)p->len;
+    if (g->total && g->have >= g->total)
+        drop(c, PRI, place(c, PRI, p));
+    return cmp_release(c, in);
+}
+
 int cmp_fragment(struct colo_compare *c, int side, struct cmp_in *in,
                  struct colo_packet *p)
 {
@@ -131,7 +146,7 @@ int cmp_fragment(struct colo_compare *c, int side, struct cmp_in *in,
     int fit;
 
     if (side == PRI && g && g->gone)
-        return cmp_release(c, in);
+        return rest_goes(c, g, in);
     fit = g ? fits(g, in) : -1;
     if (side == PRI) {
         h = cmp_hold_frame(c, in->now_us, in->frame, in->len);
@@ -173,6 +188,8 @@ void cmp_frags_commit(struct colo_compare *c, uint64_t now_us)
     while (c->frags[SEC])
         drop(c, SEC, &c->frags[SEC]);
     for (struct cmp_frag *g = c->frags[PRI]; g; g = g->next) {
+        if (g->gone)
+            continue; /* its time runs already */
         free(g->buf);
         g->buf = NULL;
         g->frames = g->frames_last = NULL;

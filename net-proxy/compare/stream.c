@@ -173,16 +173,24 @@ static bool ends_here(const struct cmp_flow *f, int side)
 
 /* A connection older than the epoch was taken up where its first bytes were
  * sent again: what lies behind them, and the world had before, is never said
- * again.  Only where both go on at the same place. */
+ * again.  Only where both go on, or end, at the same place. */
 static bool pass_claimed(struct cmp_flow *f)
 {
-    const struct cmp_chunk *p = f->side[PRI].chunks;
-    const struct cmp_chunk *s = f->side[SEC].chunks;
+    const struct cmp_side *p = &f->side[PRI], *s = &f->side[SEC];
+    uint32_t to;
 
-    if (!f->claimed || !p || !s || p->seq != s->seq ||
-        !seq_lt(f->cursor, p->seq) || !seq_le(p->seq, f->claim))
+    if (!f->claimed)
         return false;
-    f->cursor = p->seq;
+    if (p->chunks && s->chunks && p->chunks->seq == s->chunks->seq)
+        to = p->chunks->seq;
+    else if (!p->chunks && !s->chunks && p->fin && s->fin &&
+             p->fin_at == s->fin_at)
+        to = p->fin_at;
+    else
+        return false;
+    if (!seq_lt(f->cursor, to) || !seq_le(to, f->claim))
+        return false;
+    f->cursor = to;
     f->past_len = 0;
     return true;
 }

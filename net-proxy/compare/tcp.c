@@ -155,6 +155,19 @@ static bool reset_seen(const struct cmp_side *s, uint32_t seq, uint32_t ack)
     return false;
 }
 
+/* None of the secondary's waits for the primary's. */
+static bool resets_met(const struct cmp_flow *f)
+{
+    const struct cmp_side *s = &f->side[SEC];
+    unsigned n = s->rsts < CMP_RSTS ? s->rsts : CMP_RSTS;
+
+    for (unsigned i = 0; i < n; i++) {
+        if (!reset_seen(&f->side[PRI], s->rst_seq[i], s->rst_ack[i]))
+            return false;
+    }
+    return true;
+}
+
 static void on_reset(struct colo_compare *c, struct cmp_flow *f, int side,
                      uint64_t now_us, uint32_t seq, uint32_t ack)
 {
@@ -279,8 +292,10 @@ static void begin_middle(struct cmp_flow *f, const struct cmp_unit *u)
     if (f->peer_acked && seq_lt(u->seq, f->peer_ack) &&
         seq_le(f->peer_ack, u->end))
         f->cursor = f->peer_ack;
-    else if (f->peer_acked && seq_lt(f->cursor, f->peer_ack))
+    else if (f->peer_acked && seq_lt(f->cursor, f->peer_ack)) {
         f->peer_acked = false; /* no more than a claim */
+        seq_later(&f->claimed, &f->claim, f->peer_ack);
+    }
 }
 
 static void primary_bytes(struct colo_compare *c, struct cmp_flow *f,
@@ -293,7 +308,7 @@ static void primary_bytes(struct colo_compare *c, struct cmp_flow *f,
         if (!f->side[PRI].fin)
             f->side[PRI].fin_at = u->end - 1;
         f->side[PRI].fin = true;
-        if (f->side[SEC].fin && !f->side[SEC].rsts)
+        if (f->side[SEC].fin && resets_met(f))
             f->waits_us = 0;
     }
     if (!p->body_len)

@@ -293,6 +293,26 @@ START_TEST(a_reset_of_the_world)
 }
 END_TEST
 
+/* Both copies abort: one has acknowledged before, which the other never will,
+ * and the reset waits behind that. */
+START_TEST(a_reset_of_both)
+{
+    struct look l;
+
+    connect_it(&l);
+    pri(&l, (struct seg){ .seq = P(0), .ack = WORLD + 4, .flags = TCP_ACK });
+    pri(&l, (struct seg){ .seq = P(0), .ack = WORLD + 4,
+                          .flags = TCP_RST | TCP_ACK });
+    sec(&l, (struct seg){ .seq = S(0), .ack = WORLD + 4,
+                          .flags = TCP_RST | TCP_ACK });
+    ck_assert_uint_eq(l.out, 0);
+    l.now += 3001000;
+    colo__compare_tick(l.c, l.now);
+    ck_assert_uint_eq(l.diverged, 1);
+    finish(&l);
+}
+END_TEST
+
 /* All of [100, 200) went out before this epoch, the world had lost its head
  * alone, and acknowledges the rest with it. */
 START_TEST(taken_up_by_what_is_sent_again)
@@ -668,6 +688,7 @@ PURE_MAIN("compare", the_note_says_what_differs, bytes_not_segments,
           sent_again, what_the_copy_has_not_acknowledged, numbers_go_round,
           options_of_the_beginning, ends_and_resets,
           an_end_of_the_secondary_alone, a_reset_of_the_world,
+          a_reset_of_both,
           taken_up_by_what_is_sent_again, datagrams_in_order,
           pieces_of_a_datagram, link_level_passes,
           old_epochs_gates_and_being_alone, a_policy_for_each_class,

@@ -543,6 +543,7 @@ START_TEST(the_rewriter_is_not_asked_all_the_time)
     ck_assert_uint_eq(told(&p, &s), 1);
     due = net_flow_tick(&s.net, now + 1000000);
     ck_assert_uint_lt(now + 2000000, due);
+    ck_assert_uint_gt(now + 4000000, due); /* no later is it forgotten */
     ck_assert_uint_eq(net_flow_tick(&s.net, now + 2000000), due);
     ck_assert_uint_eq(net_flow_open(&s.net), 1);
     /* at rest for a day */
