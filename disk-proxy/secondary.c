@@ -405,7 +405,9 @@ void colo__secondary_start(struct colo_disk *d, uint64_t seq, uint64_t mode,
     colo__elog_at_once(d->log, true);
     colo__replica_reset(d);
     d->colo = mode == COLO_MODE_COLO;
-    d->lost = d->stopping = d->undone = d->drained = false;
+    d->lost = d->stopping = false;
+    d->undone = false;
+    d->drained = false;
     d->start_seq = seq;
     d->stream = stream;
     colo__disk_set_phase(d, PHASE_IDLE);
