@@ -58,9 +58,9 @@ struct colo_disk {
     struct colo_range_lock range;
     struct colo_dirty dirty;
 
-    pthread_mutex_t flush_lock;  /* held over a flush that is not the guest's */
-    int flush_owed;              /* its error, for the guest's next flush or
-                                    FUA; guarded by flush_lock */
+    pthread_mutex_t flush_lock;  /* held over a flush, and a write with FUA */
+    int flush_owed;              /* error of one that was not the guest's, for
+                                    its next; guarded by flush_lock */
 
     pthread_rwlock_t queue_gate; /* guards the pointer */
     struct colo_sendq *queue;    /* NULL: no twin */

@@ -433,15 +433,18 @@ static void end_change(struct colo_disk *d, struct change *c, int r)
 
 /* Around what makes the guest's data durable: one flush after the other, as an
  * error is told to one of them only. */
-static void durable_begin(struct colo_disk *d)
+static void durable_begin(struct colo_disk *d, bool durable)
 {
-    pthread_mutex_lock(&d->flush_lock);
+    if (durable)
+        pthread_mutex_lock(&d->flush_lock);
 }
 
 /* r: what came of it.  Returns that, or the error of a flush that was not the
  * guest's, once. */
-static int durable_end(struct colo_disk *d, int r)
+static int durable_end(struct colo_disk *d, bool durable, int r)
 {
+    if (!durable)
+        return r;
     if (r && r != EOPNOTSUPP) {
         colo__dirty_spoil(&d->dirty);
     } else if (!r) {
@@ -515,12 +518,10 @@ int colo__disk_write(struct colo_disk *d, const void *buf, size_t len,
         return r;
     r = begin_change(d, &c, offset, len);
 
-    if (!r && fua) {
-        durable_begin(d);
-        r = colo__backing_write(d->backing, buf, len, offset, true);
-        owed = durable_end(d, r);
-    } else if (!r) {
-        r = colo__backing_write(d->backing, buf, len, offset, false);
+    if (!r) {
+        durable_begin(d, fua);
+        r = colo__backing_write(d->backing, buf, len, offset, fua);
+        owed = durable_end(d, fua, r);
     }
     if (!r)
         send_write(d, buf, len, offset, fua);
@@ -557,12 +558,10 @@ int colo__disk_zero(struct colo_disk *d, uint64_t len, uint64_t offset,
     if (by_replica(d, NULL, len, offset, trim, &r))
         return r;
     r = begin_change(d, &c, offset, len);
-    if (!r && fua) {
-        durable_begin(d);
-        r = colo__backing_zero(d->backing, len, offset, trim, true);
-        owed = durable_end(d, r);
-    } else if (!r) {
-        r = colo__backing_zero(d->backing, len, offset, trim, false);
+    if (!r) {
+        durable_begin(d, fua);
+        r = colo__backing_zero(d->backing, len, offset, trim, fua);
+        owed = durable_end(d, fua, r);
     }
     if (!r)
         send_zero(d, len, offset, trim, fua);
@@ -591,8 +590,8 @@ int colo__disk_flush(struct colo_disk *d)
     pthread_mutex_unlock(&d->lock);
     if (may_write(d) || (d->phase == PHASE_DRAINING && !d->drained))
         return EIO;
-    durable_begin(d);
-    r = durable_end(d, colo__backing_flush(d->backing));
+    durable_begin(d, true);
+    r = durable_end(d, true, colo__backing_flush(d->backing));
     if (!r)
         (void)colo__disk_send(d, &msg);
     return r;

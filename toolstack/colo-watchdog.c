@@ -12,7 +12,6 @@
  * is let out, and its disks here are marked as outdated.
  * Started before anything else; nothing but SIGKILL ends it early.
  */
-#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
@@ -25,6 +24,7 @@
 #include <xenstore.h>
 
 #include "../net-proxy/netbuf.h"
+#include "domid.h"
 #include "hv/watchdog.h"
 #include "recover.h"
 
@@ -192,19 +192,6 @@ static int end_guest(uint32_t domid, const char *uuid, long session,
     }
     xs_close(xs);
     return rc;
-}
-
-/* Nothing but the number of a domain that is not this one; else 0. */
-static uint32_t domid_of(const char *text)
-{
-    unsigned long v;
-    char *end;
-
-    if (*text < '0' || *text > '9')
-        return 0;
-    errno = 0;
-    v = strtoul(text, &end, 10);
-    return errno || *end || v >= 0x7ff0 ? 0 : (uint32_t)v;
 }
 
 int main(int argc, char **argv)

@@ -8,7 +8,6 @@
  * restore ends by SIGALRM at the latest; that is EXIT_ABSENT while a connection
  * is waited for.
  */
-#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -18,6 +17,7 @@
 
 #include <libvirt/virterror.h>
 
+#include "domid.h"
 #include "lv.h"
 
 #define URI "xen:///system"
@@ -143,18 +143,6 @@ static bool open_missing(void)
     fcntl(LIFE_FD, F_SETFD, FD_CLOEXEC);
     fcntl(XML_FD, F_SETFD, FD_CLOEXEC);
     return true;
-}
-
-static uint32_t domid_of(const char *text)
-{
-    unsigned long v;
-    char *end;
-
-    if (*text < '0' || *text > '9')
-        return 0;
-    errno = 0;
-    v = strtoul(text, &end, 10);
-    return errno || *end || v >= 0x7ff0 ? 0 : (uint32_t)v;
 }
 
 int main(int argc, char **argv)
