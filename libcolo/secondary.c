@@ -444,20 +444,37 @@ static void feeding_failed(struct colo_session *s, int rc,
         colo__session_error(s, err);
 }
 
+/* @info is of the replica, unless it is gone. */
+static bool replica_gone(struct colo_session *s, struct colo_hv_info *info)
+{
+    struct colo_error err;
+    int rc = colo__session_hv(s)->info(s->parts.hv, info, &err);
+
+    if (rc != COLO_E_NOTFOUND && (rc || info->state != COLO_HV_GONE))
+        return false;
+    s->s.replica = false;
+    colo__fail(&err, COLO_E_GUEST, 0, "secondary",
+               "somebody destroyed the replica");
+    colo__session_error(s, &err);
+    return true;
+}
+
 static void replica_changed(struct colo_session *s)
 {
     struct colo_hv_info info = { 0 };
-    struct colo_error err = { 0 };
-    int rc = colo__session_hv(s)->info(s->parts.hv, &info, &err);
 
-    if (rc == COLO_E_NOTFOUND || (!rc && info.state == COLO_HV_GONE)) {
-        s->s.replica = false;
-        colo__fail(&err, COLO_E_GUEST, 0, "secondary",
-                   "somebody destroyed the replica");
-        colo__session_error(s, &err);
-    } else if (s->s.runs && info.state == COLO_HV_SHUTDOWN) {
+    if (!replica_gone(s, &info) && s->s.runs &&
+        info.state == COLO_HV_SHUTDOWN)
         colo__secondary_replica_ended(s);
-    }
+}
+
+/* What the worker met may only be how it noticed that the replica is gone. */
+static void replica_failed(struct colo_session *s, const struct colo_error *err)
+{
+    struct colo_hv_info info = { 0 };
+
+    if (!replica_gone(s, &info))
+        colo__session_error(s, err);
 }
 
 /* It could not take over any more: the primary must know, at once. */
@@ -546,7 +563,7 @@ void colo__secondary_worker(struct colo_session *s, int rc,
     if (job == COLO_JOB_APPLY) {
         /* must not be forgotten in any state */
         if (rc)
-            colo__session_error(s, err);
+            replica_failed(s, err);
         else if (s->state == COLO_STATE_LOADING && colo__both_run(s))
             colo__secondary_applied(s);
         else if (s->state == COLO_STATE_LOADING)
@@ -560,7 +577,7 @@ void colo__secondary_worker(struct colo_session *s, int rc,
     } else if (rc && job == COLO_JOB_SEED) {
         feeding_failed(s, rc, err);
     } else if (rc) {
-        colo__session_error(s, err);
+        replica_failed(s, err);
     } else if (job == COLO_JOB_SEED) {
         s->s.seed_received = true;
         s->s.seed_restored |= s->info.streamed;

@@ -82,9 +82,10 @@ static inline void side_init(struct side *side, int role)
     c->transport = COLO_TRANSPORT_FD;
     c->interval_ms = 10;
     c->heartbeat_ms = 20;
-    c->dead_ms = 400;
-    c->stop_ms = 1000;
-    c->commit_ms = 1000;
+    /* what a busy machine may hold a test up for is no failure */
+    c->dead_ms = 1200;
+    c->stop_ms = 5000;
+    c->commit_ms = 5000;
     c->audit_checkpoints = 8;
     c->event_fn = side_event;
     c->event_user = side;

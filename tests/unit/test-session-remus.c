@@ -249,6 +249,46 @@ START_TEST(replica_destroyed)
 }
 END_TEST
 
+/* And while an epoch is on its way into it: whichever call meets that. */
+struct kill_at {
+    struct session_pair *t;
+    const char *step;
+    bool done;
+};
+
+static void kill_at_step(void *user, const char *step)
+{
+    struct kill_at *at = user;
+
+    if (at->done || at->t->p.checkpoints < 3 || strcmp(step, at->step))
+        return;
+    at->done = true;
+    sim_guest_kill(sim_hv_guest(at->t->s.hv));
+}
+
+START_TEST(replica_destroyed_at_any_step)
+{
+    static const char *const steps[] = { "reply", "whole", "received",
+                                         "loaded" };
+
+    for (size_t i = 0; i < COLO_ARRAY_LEN(steps); i++) {
+        struct session_pair t;
+        struct kill_at at = { .t = &t, .step = steps[i] };
+        struct colo_parts parts = { .step_fn = kill_at_step,
+                                    .step_user = &at };
+
+        pair_init(&t);
+        pair_open(&t, NULL, &parts);
+        pair_until(&t, 5000, pair_over(&t));
+        ck_assert_msg(at.done, "step %s never came", steps[i]);
+        ck_text(t.s.err, "somebody destroyed the replica");
+        ck_text(t.p.err, "somebody destroyed the replica");
+        ck_assert_int_eq(guest_state(t.guest), COLO_HV_RUNNING);
+        pair_close(&t);
+    }
+}
+END_TEST
+
 /* One that ran after the last epoch does not take over. */
 START_TEST(takeover_of_one_that_ran)
 {
@@ -294,5 +334,6 @@ END_TEST
 PURE_MAIN("session-remus", protects_and_stops, ended_at_the_backup,
           takes_over, announces_first, backup_lost,
           operator_takes_over, guest_powers_off, replica_let_run, devices_let_run,
-          replica_destroyed, takeover_of_one_that_ran,
+          replica_destroyed, replica_destroyed_at_any_step,
+          takeover_of_one_that_ran,
           refuses_enable_with_failover)

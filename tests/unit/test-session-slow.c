@@ -14,11 +14,17 @@
 #include "hv/watchdog.h"
 #include "pure-common.h"
 
-/* what is slow takes longer than "dead", in parts that do not */
+/* What is slow takes longer than "dead", in parts that do not; and "dead" is
+ * longer than a sanitizer beside emulated machines keeps a test waiting. */
+#define DEAD_MS 4000
+#define SLOW_MS 6000
+
 static void slow_init(struct session_pair *t)
 {
     pair_init(t);
-    t->p.config.dead_ms = t->s.config.dead_ms = 1500;
+    t->p.config.dead_ms = t->s.config.dead_ms = DEAD_MS;
+    /* a socket pair takes few of them from one who does not read meanwhile */
+    t->p.config.heartbeat_ms = t->s.config.heartbeat_ms = 200;
     t->p.config.commit_ms = t->s.config.commit_ms = 20000;
 }
 
@@ -64,7 +70,7 @@ static int slow_pending(struct colo_replication *r, bool *ret_diverged,
     (void)ret_diverged;
     (void)err;
     if (r->checkpoints == 5 && !mark_until)
-        mark_until = now_ms() + 2500;
+        mark_until = now_ms() + 2700; /* it may take 3000 */
     return r->checkpoints == 5 && now_ms() < mark_until;
 }
 
@@ -81,9 +87,10 @@ START_TEST(a_slow_mark_is_no_death)
     ops.pending = slow_pending;
     mark_until = 0;
     slow_init(&t);
+    t.p.config.dead_ms = t.s.config.dead_ms = 2200;
     pair_open(&t, &parts, NULL);
     pthread_create(&th, NULL, backup_main, &t.s);
-    until = now_ms() + 30000;
+    until = now_ms() + 60000;
     while (now_ms() < until && t.p.rc > 0 && t.p.checkpoints < 12)
         primary_turn(&t);
     ck_assert(mark_until);
@@ -131,7 +138,7 @@ static int slow_read(struct colo_hv *hv, const uint64_t *gfns, size_t n,
 {
     if (watched->p.checkpoints >= 4 && slow_reads < 9 && n > 512) {
         slow_reads++;
-        usleep(400000);
+        usleep(SLOW_MS * 1000 / 8);
     }
     return real_ops->read(hv, gfns, n, dst, kinds, err);
 }
@@ -145,12 +152,10 @@ START_TEST(a_long_copy_is_no_death)
     watched = &t;
     slow_reads = 0;
     slow_init(&t);
-    /* a sanitizer beside emulated machines keeps us for longer than a second */
-    t.p.config.dead_ms = t.s.config.dead_ms = 3000;
     t.sim.nr_gfns = 10752;
     t.sim.max_gfns = 16384;
     th = slow_open(&t, slow_read, NULL);
-    until = now_ms() + 40000;
+    until = now_ms() + 60000;
     while (now_ms() < until && t.p.rc > 0 && t.p.checkpoints < 12) {
         if (t.p.checkpoints == 4)
             for (uint64_t g = 0; g < 10000; g++)
@@ -177,7 +182,7 @@ static int slow_cancel(struct colo_hv *hv, bool *ret_stopped,
 {
     if (!deaf)
         return real_ops->stop->cancel(hv, ret_stopped, err);
-    usleep(2500000);
+    usleep(SLOW_MS * 1000);
     *ret_stopped = false;
     return 0;
 }
@@ -200,7 +205,7 @@ START_TEST(a_slow_stop_is_no_death)
     slow_init(&t);
     t.p.config.stop_ms = 20000;
     th = slow_open(&t, NULL, &stop);
-    until = now_ms() + 30000;
+    until = now_ms() + 60000;
     while (now_ms() < until && t.p.rc > 0 && t.p.checkpoints < 5)
         primary_turn(&t);
     deaf = true;
@@ -214,7 +219,7 @@ END_TEST
 /* The other one stands still for longer than "dead". */
 static void alone(struct side *side)
 {
-    uint64_t until = now_ms() + 3000;
+    uint64_t until = now_ms() + 20000;
 
     while (side->rc > 0 && now_ms() < until) {
         side_process(side);
@@ -325,7 +330,7 @@ START_TEST(a_takeover_that_comes_late)
     pair_init(&t);
     pair_open(&t, NULL, &parts);
     pair_protected(&t, 5);
-    until = now_ms() + 5000;
+    until = now_ms() + 20000;
     while (now_ms() < until && !r.failovers) {
         side_process(&t.s);
         usleep(2000);
@@ -359,7 +364,7 @@ START_TEST(an_answer_that_comes_late)
     pair_init(&t);
     pair_open(&t, &parts, NULL);
     pair_protected(&t, 5);
-    until = now_ms() + 5000;
+    until = now_ms() + 20000;
     while (now_ms() < until &&
            t.p.session->state != COLO_STATE_ARBITRATING) {
         side_process(&t.p);
