@@ -6,8 +6,9 @@ ledger-client.py run HOST[:PORT] DIR [--connections N]
   never opens a connection again: a reset is what the user of a protected guest
   must not see.  In DIR: `acknowledged`, a line "ID MILLISECONDS" per answer,
   written before the next request, goes on where it ended; `status`, one line,
-  written each second and at the end.  SIGUSR1 begins a new window (window_*);
-  SIGTERM asks nothing more, waits for what was asked, and ends.
+  written each second and at the end.  SIGUSR2 leaves a second between an answer
+  and what is asked next; SIGUSR1 asks at once again, and begins a new window
+  (window_*); SIGTERM asks nothing more, waits for what was asked, and ends.
 ledger-client.py get HOST[:PORT]/PATH [SECONDS]
   One request by a connection of its own; the body on stdout.
 ledger-client.py lost DIR
@@ -23,6 +24,7 @@ import sys
 import time
 
 STUCK_SECONDS = 180   # no answer for so long: the service is gone
+CALM_SECONDS = 1      # between an answer and the next request, after SIGUSR2
 
 
 def address(text):
@@ -56,6 +58,7 @@ class Connection:
         self.buf = b""
         self.asked = self.asked_at = None
         self.floor = (0, 0)
+        self.idle_since = 0
         self.host = where[0]
 
     def ask(self, path):
@@ -91,7 +94,7 @@ class Run:
         self.resets = self.went_back = self.wrong = 0
         self.seq = self.rows = 0
         self.stuck = 0
-        self.ending = self.new_window = False
+        self.ending = self.new_window = self.calm = False
         self.conns = [Connection(where) for _ in range(connections)]
 
     def next(self, conn):
@@ -128,6 +131,7 @@ class Run:
         self.silence(now)
         self.last = now
         conn.asked = None
+        conn.idle_since = now
 
     def silence(self, now):
         gap = int((now - self.last) * 1000)
@@ -153,10 +157,21 @@ class Run:
             if not found:
                 return
             self.take(conn, *found)
-            if not self.ending:
-                self.next(conn)
         except (OSError, ValueError) as e:
             self.drop(conn, e)
+
+    def go_on(self, conn):
+        if conn.asked is not None or self.ending:
+            return
+        if self.calm and time.monotonic() < conn.idle_since + CALM_SECONDS:
+            return
+        try:
+            self.next(conn)
+        except OSError as e:
+            self.drop(conn, e)
+
+    def begin_window(self):
+        self.new_window, self.calm = True, False
 
     def second(self):
         """What is done each second."""
@@ -181,6 +196,8 @@ class Run:
                                         0.2)
             for conn in [c for c in self.conns if c.sock in ready]:
                 self.read(conn)
+            for conn in list(self.conns):
+                self.go_on(conn)
             if time.monotonic() - said > 1 or self.new_window:
                 said = time.monotonic()
                 self.second()
@@ -226,8 +243,8 @@ def main(args):
         n = int(args[4]) if args[3:4] == ["--connections"] else 1
         run = Run(address(args[1]), args[2], n)
         signal.signal(signal.SIGTERM, lambda *_: setattr(run, "ending", True))
-        signal.signal(signal.SIGUSR1,
-                      lambda *_: setattr(run, "new_window", True))
+        signal.signal(signal.SIGUSR1, lambda *_: run.begin_window())
+        signal.signal(signal.SIGUSR2, lambda *_: setattr(run, "calm", True))
         return run.loop()
     if args[:1] == ["get"] and len(args) in (2, 3):
         try:
