@@ -7,6 +7,7 @@
 #include "../unit/pure-common.h"
 
 #include "../../cli/cmd-protect.c"
+#include "../../cli/protect.c"
 
 static int opens, ends, guest;
 static int looks; /* so many times the guest is found, whatever it is later */
