@@ -186,18 +186,16 @@ class Run:
         self.write_status()
 
     def loop(self):
-        for conn in list(self.conns):
-            self.next(conn)
         said = 0
         while self.conns and not self.stuck:
             if self.ending and all(c.asked is None for c in self.conns):
                 break
+            for conn in list(self.conns):
+                self.go_on(conn)
             ready, _, _ = select.select([c.sock for c in self.conns], [], [],
                                         0.2)
             for conn in [c for c in self.conns if c.sock in ready]:
                 self.read(conn)
-            for conn in list(self.conns):
-                self.go_on(conn)
             if time.monotonic() - said > 1 or self.new_window:
                 said = time.monotonic()
                 self.second()
