@@ -305,11 +305,11 @@ START_TEST(test_slow_stop)
     pid = fork();
     ck_assert_int_ge(pid, 0);
     if (!pid) {
-        poll(NULL, 0, 1000);
+        poll(NULL, 0, 2500);
         _exit(kill(b.pid, SIGCONT));
     }
     ck_assert_msg(!colo__dm_ops(dm)->stop(dm, &err), "%s", err.text);
-    ck_assert_uint_gt(beats, 5);
+    ck_assert_uint_gt(beats, 20);
     ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
     /* of nothing else */
     ck_assert_int_eq(kill(b.pid, SIGSTOP), 0);
