@@ -254,7 +254,8 @@ static int copy_state(struct colo_capture *c, struct colo_error *err)
     const struct colo_machine_ops *machine = colo__hv_ops(c->hv)->machine;
     uint32_t cap = c->state_cap ? c->state_cap : 64 * 1024, len = 0;
 
-    /* The first answer may be a guess, the second is not. */
+    /* The first answer may be a guess, the second is not: QEMU's state takes
+     * 13 KB with one network card and 211 KB with another (e1000). */
     for (int tries = 0;; tries++) {
         uint8_t *room = colo__epoch_state_room(&c->epoch, cap);
         int rc;

@@ -37,7 +37,8 @@ static uint32_t get_params(struct colo_hv_xen *hv,
     return n;
 }
 
-/* The size is that of the configuration: asked once, and again if refused. */
+/* The most it takes, of the configuration: asked once, and again if refused.
+ * What is got may be less: of the wide registers only those in use. */
 static int ask_size(struct colo_hv_xen *hv, struct colo_error *err)
 {
     int r = xc_domain_hvm_getcontext(hv->xch, hv->domid, NULL, 0);
@@ -88,6 +89,9 @@ static int get_all(struct colo_hv_xen *hv, uint8_t *buf, uint32_t cap,
     at += COLO_HVMCTX_DEVICES;
     rc = colo__hv_xen_devices_get(hv, buf + at, cap - at, &len, err);
     *ret_len = at + len;
+    /* asked for again, it may be as long as Xen says */
+    if (rc == COLO_E_LIMIT)
+        *ret_len += hv->context_size - (uint32_t)r;
     if (!rc)
         colo__hvmctx_put_devices(buf, buf + at - COLO_HVMCTX_DEVICES, len);
     return rc;

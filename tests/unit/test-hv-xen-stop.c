@@ -461,6 +461,57 @@ START_TEST(test_runs_without_devices)
 }
 END_TEST
 
+/* of a QEMU with an e1000 card */
+enum { LONG_STATE = 170000 };
+
+static int long_save(struct colo_dm *dm, uint8_t *buf, uint32_t cap,
+                     uint32_t *ret_len, struct colo_error *err)
+{
+    (void)dm;
+    *ret_len = LONG_STATE;
+    if (cap < LONG_STATE)
+        return colo__fail(err, COLO_E_LIMIT, 0, "dm", "no room");
+    memset(buf, 1, LONG_STATE);
+    return 0;
+}
+
+static const struct colo_dm_ops long_model = {
+    .close = no_close, .dirty_log = fine_log, .stop = fine, .cont = fine,
+    .fd = model_fd, .gone = model_gone, .save = long_save,
+};
+
+/* A guess, what it really takes, and then it is taken: three tries are all that
+ * a checkpoint has.  Xen's own part takes less than Xen says. */
+START_TEST(test_long_state)
+{
+    const struct colo_dm_ops *dm = &long_model;
+    uint32_t cap = 8192, len = 0;
+    uint8_t *state = NULL;
+    struct colo_hv_xen *hv;
+    struct setup t;
+    int rc = COLO_E_LIMIT;
+
+    begin(&t);
+    hv = colo__hv_xen(t.hv);
+    hv->devices.has_model = true;
+    hv->devices.dm = (struct colo_dm *)&dm;
+    stop(&t);
+    for (int tries = 0; tries < 3 && rc == COLO_E_LIMIT; tries++) {
+        state = realloc(state, cap);
+        ck_assert_ptr_nonnull(state);
+        rc = t.ops->machine->get(t.hv, state, cap, &len, &t.err);
+        cap = len;
+    }
+    ck_assert_msg(!rc, "%s", t.err.text);
+    ck_assert_uint_gt(len, LONG_STATE);
+    ck_assert_uint_eq(state[len - 1], 1);
+    free(state);
+    resume(&t);
+    hv->devices.has_model = false;
+    end(&t);
+}
+END_TEST
+
 START_TEST(test_resume_is_tried_again)
 {
     struct setup t;
@@ -753,6 +804,7 @@ PURE_MAIN("hv-xen-stop", test_cycle, test_plugged, test_old_port,
           test_excluded_by_others, test_resumed_by_others,
           test_resumed_before_we_look, test_old_event, test_wide_registers,
           test_devices_end, test_runs_without_devices,
+          test_long_state,
           test_resume_is_tried_again, test_close_while_stopped,
           test_close_while_asked, test_cancel, test_cancel_at_the_last_minute,
           test_cancel_too_late, test_channel_reset, test_others,
