@@ -11,47 +11,26 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../libcolo/proc-start.h"
 #include "colo-disk.h"
 
 #define TEXT_MAX (3 * PATH_MAX)
 
-/* The 22nd field; the 2nd may hold blanks and parentheses. */
 struct disk_process disk_process_of(pid_t pid)
 {
     struct disk_process process = { .pid = pid };
-    char path[64], text[1024], *p;
-    ssize_t n = -1;
-    int fd;
 
-    snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-    fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd >= 0) {
-        n = read(fd, text, sizeof(text) - 1);
-        close(fd);
-    }
-    if (n <= 0)
-        return (struct disk_process){ .pid = 0 };
-    text[n] = 0;
-    p = strrchr(text, ')');
-    /* a zombie does nothing any more */
-    if (!p || strlen(p) < 3 || p[2] == 'Z' || p[2] == 'X')
-        return (struct disk_process){ .pid = 0 };
-    for (int field = 2; p && field < 22; field++)
-        p = strchr(p + 1, ' ');
-    if (!p)
-        return (struct disk_process){ .pid = 0 };
-    process.start = strtoull(p, NULL, 10);
+    if (colo__proc_start(pid, &process.start))
+        process.pid = 0;
     return process;
 }
 
 bool disk_process_alive(const struct disk_process *process)
 {
-    struct disk_process now;
+    uint64_t start;
 
-    if (process->pid <= 0)
-        return false;
-    now = disk_process_of(process->pid);
-    return now.pid == process->pid && now.start == process->start;
+    return process->pid > 0 && !colo__proc_start(process->pid, &start) &&
+           start == process->start;
 }
 
 static bool copy_value(char *to, size_t cap, const char *from, size_t len)

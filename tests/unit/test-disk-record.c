@@ -4,7 +4,10 @@
  * Where things of a disk are, and the record that a supervisor leaves.
  */
 #include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -113,4 +116,45 @@ START_TEST(test_process)
 }
 END_TEST
 
-PURE_MAIN("disk-record", test_names, test_record, test_bad_records, test_process)
+static void *hold_on(void *arg)
+{
+    pause();
+    return arg;
+}
+
+/* A server that was killed while it writes: its first thread is a zombie, and
+ * what it writes may still come to the disk. */
+START_TEST(test_half_dead)
+{
+    struct disk_process process;
+    pthread_t thread;
+    siginfo_t info;
+    char file[64], text[256] = "";
+    pid_t pid = fork();
+
+    if (!pid) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        pthread_create(&thread, NULL, hold_on, NULL);
+        pthread_exit(NULL);
+    }
+    process = disk_process_of(pid);
+    snprintf(file, sizeof(file), "/proc/%d/stat", (int)pid);
+    for (int i = 0; i < 1000 && !strstr(text, ") Z "); i++) {
+        FILE *f = fopen(file, "r");
+
+        ck_assert_ptr_nonnull(fgets(text, sizeof(text), f));
+        fclose(f);
+        usleep(10000);
+    }
+    ck_assert_ptr_nonnull(strstr(text, ") Z "));
+    ck_assert(disk_process_alive(&process));
+    kill(pid, SIGKILL);
+    /* dead as a whole, and not collected */
+    ck_assert_int_eq(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT), 0);
+    ck_assert(!disk_process_alive(&process));
+    waitpid(pid, NULL, 0);
+}
+END_TEST
+
+PURE_MAIN("disk-record", test_names, test_record, test_bad_records, test_process,
+          test_half_dead)
