@@ -10,6 +10,7 @@
  */
 #include <inttypes.h>
 #include <linux/rtnetlink.h>
+#include <net/if.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -101,6 +102,21 @@ static int refuse_served(struct netbuf *n, const struct colo_port_id *id,
                       "colo-net (%s) still serves connections from before a "
                       "takeover: wait until they are closed, or end them",
                       tap);
+}
+
+bool colo__netbuf_served(uint32_t domid, uint32_t card, char *ret_tap,
+                         size_t cap)
+{
+    for (int emulated = 0; emulated < 2; emulated++) {
+        struct colo_port_id id = { domid, card, emulated };
+        char tap[COLO_IFNAME];
+
+        colo__port_tap_name(&id, tap);
+        snprintf(ret_tap, cap, "%s", tap);
+        if (if_nametoindex(tap))
+            return true;
+    }
+    return false;
 }
 
 static int add_port(struct netbuf *n, const char *name, int dev,

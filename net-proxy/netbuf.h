@@ -21,6 +21,15 @@ struct colo_netbuf_config {
     struct colo_learn *learn; /* NULL, or filled while protected; borrowed */
 };
 
+/* colo__netbuf_served - does a colo-net stand in the place of a guest's card,
+ * or of its emulated one?  Then nothing of it could be held.  It is there in a
+ * session of mode colo, and after a takeover for the connections from before.
+ * @ret_tap, @cap:  the name of its interface, if so
+ *
+ * Any thread. */
+bool colo__netbuf_served(uint32_t domid, uint32_t card, char *ret_tap,
+                         size_t cap);
+
 struct colo_netbuf_status {
     uint32_t ports;      /* interfaces whose output is held */
     uint32_t held;       /* bytes held at the last look, all together */

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../../net-proxy/netbuf.h"
 #include "../../xenstore/owner.h"
 #include "../disks.h"
 #include "check.h"
@@ -26,6 +27,7 @@ struct walk {
     struct colo_check_out *out;
     char kind[40];         /* "vbd": whose devices are listed */
     unsigned nets, disks;  /* whose output is held, whose writes follow */
+    bool has_session;
     struct colo_error *err;
     int rc;
 };
@@ -83,10 +85,20 @@ static void check_disk(struct walk *walk, const char *backend)
     }
 }
 
-static void check_net(struct walk *walk, const char *backend)
+static void check_net(struct walk *walk, const char *backend, const char *id)
 {
-    char bridge[40];
+    char bridge[40], tap[40];
 
+    /* in a session it is no finding of its own */
+    if (!walk->has_session &&
+        colo__netbuf_served(walk->guest->domid,
+                            (uint32_t)strtoul(id, NULL, 10), tap,
+                            sizeof(tap)))
+        colo__check_say(walk->out, REFUSED, "net-served", "wait until the "
+                        "clients have closed them, and two minutes more; or "
+                        "end that colo-net, which breaks them", "colo-net "
+                        "(%s) still serves connections from before a "
+                        "takeover", tap);
     read_below(walk, backend, "bridge", bridge, sizeof(bridge));
     if (bridge[0])
         colo__check_say(walk->out, OK, "bridge-needed", "", "%s is the bridge "
@@ -178,7 +190,7 @@ static int check_device(void *user, const char *id)
     if (!strcmp(walk->kind, "vbd"))
         check_disk(walk, backend);
     else if (!strcmp(walk->kind, "vif"))
-        check_net(walk, backend);
+        check_net(walk, backend, id);
     else
         check_other(walk, id);
     return 0;
@@ -258,8 +270,9 @@ static void check_session(struct walk *walk)
     snprintf(path, sizeof(path), COLO_XS_ROOT "/%s/" COLO_XS_OWNER,
              walk->guest->uuid);
     read_node(walk, path, text, sizeof(text));
-    if (text[0] && !colo__xs_owner_parse(text, &owner, NULL) &&
-        colo__owner_alive(&owner))
+    walk->has_session = text[0] && !colo__xs_owner_parse(text, &owner, NULL) &&
+        colo__owner_alive(&owner);
+    if (walk->has_session)
         colo__check_say(walk->out, REFUSED, "has-session", "see `colo "
                         "status`; `colo stop` ends it", "process %" PRId32
                         " protects or receives it already", owner.pid);

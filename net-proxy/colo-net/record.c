@@ -46,8 +46,9 @@ int net_record_lock(const char *vif, int *ret_fd, struct colo_error *err)
     }
     if (r < 0) {
         rc = colo__fail(err, errno == EWOULDBLOCK ? COLO_E_EXISTS : COLO_E_SYS,
-                        errno, NET_WHERE, "%s is held by a process that "
-                        "lives", vif);
+                        errno == EWOULDBLOCK ? 0 : errno, NET_WHERE,
+                        "another colo-net serves %s: after a takeover until "
+                        "the connections from before are closed", vif);
         close(fd);
         return rc;
     }

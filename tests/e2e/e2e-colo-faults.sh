@@ -60,10 +60,15 @@ have_hvm() {
     to=$((3 - from))
 }
 
+unserved() { on $from "! pgrep -x colo-net >/dev/null"; }
+
 protected() { # MODE
     local how=(--remote colo-v -v -v --mode "$1")
     # the emulated hosts take seconds for what others do in a millisecond
     [ "$1" = remus ] || how+=(--interval 20000 --hold 30000)
+    # two minutes after the last connection from before a takeover: an end that
+    # got lost is sent again
+    until_true 240 "end of the connections from before" unserved
     protect h1 $from $to "${how[@]}"
     epochs_pass h1 $from 1
     asked h1 $from

@@ -5,6 +5,7 @@
  */
 #include "check-common.h"
 
+#include <sched.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -302,6 +303,37 @@ START_TEST(test_nets)
 }
 END_TEST
 
+/* After a takeover in mode colo; of the emulated card as of the other. */
+START_TEST(test_net_served)
+{
+    static const char *const served[] = { "cn7.1", "cne7.1" };
+    char command[80];
+    struct found found;
+
+    for (size_t i = 0; i < COLO_ARRAY_LEN(served); i++) {
+        if (unshare(CLONE_NEWNET)) /* without rights nothing is served */
+            return;
+        setup();
+        device("vif", "1", 0);
+        look(&found, true);
+        ck_assert_int_eq(found_result(&found, "net-served"), -1);
+        snprintf(command, sizeof(command), "ip link add %s type bridge",
+                 served[i]);
+        ck_assert_int_eq(system(command), 0);
+        setup();
+        device("vif", "0", 0);
+        look(&found, true);
+        ck_assert_int_eq(found_result(&found, "net-served"), -1);
+        setup();
+        device("vif", "1", 0);
+        look(&found, true);
+        ck_assert_int_eq(found.out.refused, 1);
+        ck_assert_int_eq(found_result(&found, "net-served"),
+                         COLO_CHECK_REFUSED);
+    }
+}
+END_TEST
+
 START_TEST(test_others)
 {
     struct found found;
@@ -448,6 +480,6 @@ END_TEST
 PURE_MAIN("check-devices", test_none, test_disks,
           test_disks_of_libvirt, test_disk_needed, test_nbdkit,
           test_modules,
-          test_modules_of_colo, test_nets, test_others, test_pci_detached,
-          test_balloon, test_stub_domains, test_session, test_rubbish,
-          test_store_fails)
+          test_modules_of_colo, test_nets, test_net_served, test_others,
+          test_pci_detached, test_balloon, test_stub_domains, test_session,
+          test_rubbish, test_store_fails)
