@@ -59,6 +59,7 @@ look() {
         echo "== host$n"
         COLO_LAB_TIMEOUT=60 on $n 'xl list; colo status
             tail -n 30 /var/log/libcolo/* /var/log/remus.log
+            tail -n 20 /var/log/xen/qemu-dm-* /var/log/xen/xl-*
             xl dmesg | tail -n 10' || true
     done
     COLO_LAB_TIMEOUT=60 "$lab" console g1 | tail -n 40
